@@ -1,0 +1,278 @@
+package order
+
+import (
+	"slices"
+	"time"
+
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+)
+
+// planner builds one change: o is the order afterwards.
+type planner struct {
+	o       *Order
+	c       *Command
+	ch      *Change
+	attempt int16
+}
+
+// effects does what each Effect of the table says. An effect sets the next
+// state, one of the row's, and with it the deadline.
+var effects map[Effect]func(p *planner, to []State) error
+
+func init() {
+	effects = map[Effect]func(*planner, []State) error{
+		NoMoney:      (*planner).noMoney,
+		HoldPayment:  (*planner).holdPayment,
+		StartConfirm: (*planner).startConfirm,
+		MoveDeadline: (*planner).moveDeadline,
+		ReleaseAll:   (*planner).releaseAll,
+		RefundAll:    (*planner).refundAll,
+		RefundPart:   (*planner).refundPart,
+		Freeze:       (*planner).freeze,
+		Split:        (*planner).split,
+		MatureAll:    (*planner).matureAll,
+	}
+}
+
+// next moves the order to a state and starts that state's deadline.
+func (p *planner) next(s State) {
+	o, pol := p.o, p.o.Policy
+	o.State = s
+	from := func(d Deadline, within Seconds) {
+		o.Deadline, o.DeadlineAt = d, o.At.Add(within.Duration())
+		o.BuyerExtended, o.SellerExtended = 0, 0
+	}
+	switch s {
+	case Agreed:
+		from(PayBy, pol.PayWithin)
+	case Held:
+		from(ShipBy, pol.ShipWithin)
+		if o.ShipByDate.After(o.DeadlineAt) {
+			o.DeadlineAt = o.ShipByDate
+		}
+	case Shipped:
+		from(ConfirmBy, pol.ConfirmAfterShipment)
+	case Delivered:
+		from(ConfirmBy, pol.ConfirmAfterDelivery)
+	case Disputed:
+		from(RuleBy, pol.RuleWithin)
+	case Released, Ruled:
+		from(MatureAt, pol.MatureAfter)
+	default:
+		o.Deadline, o.DeadlineAt = NoDeadline, time.Time{}
+	}
+}
+
+func (p *planner) refuse(rule, format string, args ...any) error {
+	before := *p.o
+	before.Progress = p.ch.Before
+	return refuse(&before, p.c, rule, format, args...)
+}
+
+func (p *planner) noMoney(to []State) error {
+	p.next(to[0])
+	return nil
+}
+
+func (p *planner) holdPayment(to []State) error {
+	o, c := p.o, p.c
+	if c.Amount != 0 && c.Amount != o.Amount {
+		return p.refuse(RuleAmount, "%d was agreed, %d was paid", o.Amount, c.Amount)
+	}
+	if !slices.Contains(o.Policy.Methods, c.Method) {
+		return p.refuse(RuleMethod, "policy %s version %d takes %s", o.Policy.Name, o.Policy.Version, joinWords(o.Policy.Methods, "or"))
+	}
+	p.account(c.Books.Clearing, chart.PayinClearing, ledger.Uint128{})
+	p.account(o.BuyerAccount, chart.Buyer, ledger.Uint128{})
+	p.account(o.ID, chart.Escrow, o.ID)
+	p.leg(chart.PaymentReceived, c.Books.Clearing, o.BuyerAccount, o.Amount)
+	p.leg(chart.Hold, o.BuyerAccount, o.ID, o.Amount)
+	o.Held, o.PaidAt = o.Amount, c.At
+	p.next(to[0])
+	return nil
+}
+
+func (p *planner) startConfirm(to []State) error {
+	p.next(to[0])
+	return nil
+}
+
+func (p *planner) moveDeadline([]State) error {
+	o, c, pol := p.o, p.c, p.o.Policy
+	used := &o.SellerExtended
+	if c.By == Buyer {
+		used = &o.BuyerExtended
+	}
+	if *used >= pol.ExtendTimes {
+		return p.refuse(RuleExtension, "policy %s version %d lets the %s extend %d times", pol.Name, pol.Version, c.By, pol.ExtendTimes)
+	}
+	latest := o.DeadlineAt.Add(pol.ExtendBy.Duration())
+	until := c.Until
+	if until.IsZero() {
+		until = latest
+	}
+	if !until.After(o.DeadlineAt) || until.After(latest) {
+		return p.refuse(RuleExtension, "the new %s must be after %s and at most %s", o.Deadline, stamp(o.DeadlineAt), stamp(latest))
+	}
+	*used++
+	o.DeadlineAt = until
+	return nil
+}
+
+func (p *planner) releaseAll(to []State) error {
+	p.release(p.o.Held, chart.Release, chart.Fee, chart.FeeTax)
+	p.next(to[0])
+	return nil
+}
+
+func (p *planner) refundAll(to []State) error {
+	p.refund(p.o.Held, chart.RefundToBuyer)
+	p.next(to[0])
+	return nil
+}
+
+func (p *planner) refundPart(to []State) error {
+	amount := p.c.Amount
+	if amount == 0 {
+		amount = p.o.Held
+	}
+	if amount < 0 || amount > p.o.Held {
+		return p.refuse(RuleAmount, "%d is held, %d cannot be refunded", p.o.Held, amount)
+	}
+	p.refund(amount, chart.RefundToBuyer)
+	if p.o.Held == 0 {
+		p.next(to[1])
+	}
+	return nil
+}
+
+func (p *planner) freeze(to []State) error {
+	if p.c.Reason == "" {
+		return p.refuse(RuleReason, "a dispute needs a reason")
+	}
+	p.account(p.c.Books.Suspense, chart.DisputeSuspense, ledger.Uint128{})
+	p.leg(chart.DisputeFreeze, p.o.ID, p.c.Books.Suspense, p.o.Held)
+	frozen := &p.ch.Legs[len(p.ch.Legs)-1]
+	frozen.Flags |= ledger.TransferPending
+	p.o.Freeze = frozen.ID
+	p.next(to[0])
+	return nil
+}
+
+func (p *planner) split(to []State) error {
+	o, c := p.o, p.c
+	if c.ToSeller < 0 || c.ToBuyer < 0 || c.ToSeller > o.Held || c.ToSeller+c.ToBuyer != o.Held {
+		return p.refuse(RuleAmount, "the parts must sum to what is held: %d", o.Held)
+	}
+	p.void(chart.DisputeFreeze, o.Freeze)
+	o.Freeze = ledger.ID{}
+	p.release(c.ToSeller, chart.RulingRelease, chart.RulingFee, chart.RulingFeeTax)
+	p.refund(c.ToBuyer, chart.RulingRefund)
+	switch {
+	case c.ToBuyer == 0:
+		p.next(to[0])
+	case c.ToSeller == 0:
+		p.next(to[1])
+	default:
+		p.next(to[2])
+	}
+	return nil
+}
+
+func (p *planner) matureAll(to []State) error {
+	o := p.o
+	available := SellerAvailable(o.SellerAccount)
+	p.account(available, chart.SellerAvailable, ledger.Uint128{})
+	p.leg(chart.Mature, o.SellerAccount, available, o.Maturing)
+	o.Maturing = 0
+	p.next(to[0])
+	return nil
+}
+
+// release pays gross out of escrow to the seller, the fee and the tax.
+func (p *planner) release(gross int64, toSeller, toFee, toTax chart.TransferCode) {
+	o := p.o
+	if gross == 0 {
+		return
+	}
+	net, fee, tax := releaseParts(o, gross)
+	p.account(o.SellerAccount, chart.SellerPending, ledger.Uint128{})
+	p.leg(toSeller, o.ID, o.SellerAccount, net)
+	if fee > 0 {
+		p.account(p.c.Books.Fee, chart.FeeRevenue, ledger.Uint128{})
+		p.leg(toFee, o.ID, p.c.Books.Fee, fee)
+	}
+	if tax > 0 {
+		p.account(p.c.Books.Tax, chart.TaxPayable, ledger.Uint128{})
+		p.leg(toTax, o.ID, p.c.Books.Tax, tax)
+	}
+	o.Held -= gross
+	o.Released += gross
+	o.FeeCharged += fee
+	o.TaxCharged += tax
+	o.Maturing += net
+}
+
+// refund moves amount from escrow back to the buyer.
+func (p *planner) refund(amount int64, code chart.TransferCode) {
+	p.leg(code, p.o.ID, p.o.BuyerAccount, amount)
+	p.o.Held -= amount
+	p.o.Refunded += amount
+}
+
+// SellerAvailable is the 2210 account beside a seller's 2200 account.
+func SellerAvailable(pending ledger.ID) ledger.ID { return AccountID(pending, chart.SellerAvailable) }
+
+// leg adds a transfer; a leg of zero is left out.
+func (p *planner) leg(code chart.TransferCode, debit, credit ledger.ID, amount int64) {
+	if amount == 0 {
+		return
+	}
+	p.ch.Legs = append(p.ch.Legs, ledger.Transfer{
+		ID:              LegID(p.c.Intent, p.attempt, len(p.ch.Legs)),
+		DebitAccountID:  debit,
+		CreditAccountID: credit,
+		Amount:          ledger.U64(uint64(amount)),
+		UserData128:     p.o.ID,
+		UserData64:      uint64(p.o.At.UnixMicro()),
+		Ledger:          p.o.Ledger,
+		Code:            uint16(code),
+	})
+}
+
+// void adds the transfer that ends a freeze. Accounts, amount and ledger are
+// the frozen transfer's: the ledger takes them from it.
+func (p *planner) void(code chart.TransferCode, frozen ledger.ID) {
+	p.ch.Legs = append(p.ch.Legs, ledger.Transfer{
+		ID:          LegID(p.c.Intent, p.attempt, len(p.ch.Legs)),
+		PendingID:   frozen,
+		UserData128: p.o.ID,
+		UserData64:  uint64(p.o.At.UnixMicro()),
+		Ledger:      p.o.Ledger,
+		Code:        uint16(code),
+		Flags:       ledger.TransferVoidPending,
+	})
+}
+
+// account notes an account that the change's legs use. about is what it is
+// for, kept with the account in the ledger.
+func (p *planner) account(id ledger.ID, code chart.AccountCode, about ledger.Uint128) {
+	p.ch.Accounts = append(p.ch.Accounts, ledger.Account{
+		ID: id, Ledger: p.o.Ledger, Code: uint16(code), Flags: code.Flags(), UserData128: about,
+	})
+}
+
+// link makes the legs one chain: all or none.
+func (ch *Change) link() {
+	for i := range ch.Legs[:max(0, len(ch.Legs)-1)] {
+		ch.Legs[i].Flags |= ledger.TransferLinked
+	}
+}
+
+// linkOn links the last leg too, to the first of the next change.
+func (ch *Change) linkOn() {
+	if n := len(ch.Legs); n > 0 {
+		ch.Legs[n-1].Flags |= ledger.TransferLinked
+	}
+}

@@ -1,0 +1,241 @@
+// Package order is the life of one escrow order: its states, the events that
+// move it on, its deadlines, and how its money is split. It is pure: no SQL,
+// no HTTP, no clock. Plan(order, command) is the next state and the transfers
+// that go with it; everything else in settlement stores and submits those.
+//
+//	            agree
+//	              |            expire (nobody paid by pay_by)
+//	              v          .----------------------------------> expired
+//	 cancel <- agreed ------'
+//	   |          | pay
+//	   v          v            cancel, cancel_unshipped (ship_by)
+//	canceled <-- held -----------------------------------------> canceled
+//	              | ship                   refund (all) -------> refunded
+//	              v
+//	           shipped -----. dispute       rule (all to the buyer)
+//	              | deliver  >----------> disputed ------------> refunded
+//	              v         |                | rule (split)
+//	          delivered ----'                v
+//	              |                        ruled
+//	              | confirm, or              |
+//	              | release_unconfirmed      | mature
+//	              v (confirm_by)             v
+//	           released ----- mature ----> closed
+//
+// The table is Rules in table.go: it is the one place where states, events,
+// who may cause them and deadlines are joined. The schema's CHECK on
+// orders.state names the same states.
+//
+// # Time
+//
+// All times are UTC with microseconds, the ledger's user_data_64. An event
+// takes effect At; an event at or before a deadline is in time. What a
+// deadline causes takes effect at the deadline itself, however late a job
+// books it.
+//
+// # Money
+//
+// Amounts are minor units of the order's currency, at most MaxAmount.
+// Amount = Held + Released + Refunded from the payment on, always.
+package order
+
+import (
+	"time"
+
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+)
+
+// MaxAmount is 2^53-1 minor units: the largest integer that every JSON
+// reader keeps exactly (RFC 8259, section 6).
+const MaxAmount = 1<<53 - 1
+
+// State is where an order stands.
+type State string
+
+// The states. None is an order that does not exist yet.
+const (
+	None      State = ""
+	Agreed    State = "agreed"
+	Held      State = "held"
+	Shipped   State = "shipped"
+	Delivered State = "delivered"
+	Disputed  State = "disputed"
+	Ruled     State = "ruled"
+	Released  State = "released"
+	Refunded  State = "refunded"
+	Canceled  State = "canceled"
+	Expired   State = "expired"
+	Closed    State = "closed"
+)
+
+// States lists every state in the order of an order's life.
+var States = []State{Agreed, Held, Shipped, Delivered, Disputed, Ruled,
+	Released, Refunded, Canceled, Expired, Closed}
+
+// Event is something that happens to an order.
+type Event string
+
+// The events. Those that a deadline causes are booked by jobs.
+const (
+	Agree   Event = "agree"
+	Pay     Event = "pay"
+	Ship    Event = "ship"
+	Deliver Event = "deliver"
+	Confirm Event = "confirm"
+	Extend  Event = "extend"
+	Cancel  Event = "cancel"
+	Refund  Event = "refund"
+	Dispute Event = "dispute"
+	Rule    Event = "rule"
+
+	Expire             Event = "expire"              // pay_by passed
+	CancelUnshipped    Event = "cancel_unshipped"    // ship_by passed
+	ReleaseUnconfirmed Event = "release_unconfirmed" // confirm_by passed
+	Mature             Event = "mature"              // mature_at passed
+)
+
+// Events lists every event in the order of an order's life.
+var Events = []Event{Agree, Pay, Ship, Deliver, Confirm, Extend, Cancel, Refund, Dispute, Rule,
+	Expire, CancelUnshipped, ReleaseUnconfirmed, Mature}
+
+// Role is who causes an event.
+type Role string
+
+// The roles. Operator is the marketplace's own staff; System is a job that
+// books what a deadline causes.
+const (
+	Buyer    Role = "buyer"
+	Seller   Role = "seller"
+	Carrier  Role = "carrier"
+	Operator Role = "operator"
+	System   Role = "system"
+)
+
+// Deadline names what has to happen by a moment.
+type Deadline string
+
+// The deadlines. NoDeadline is that of the final states.
+const (
+	NoDeadline Deadline = ""
+	PayBy      Deadline = "pay_by"
+	ShipBy     Deadline = "ship_by"
+	ConfirmBy  Deadline = "confirm_by"
+	RuleBy     Deadline = "rule_by"
+	MatureAt   Deadline = "mature_at"
+)
+
+// Deadlines lists every deadline in the order of an order's life.
+var Deadlines = []Deadline{PayBy, ShipBy, ConfirmBy, RuleBy, MatureAt}
+
+// Terms are what was agreed and never changes. Amounts are minor units.
+type Terms struct {
+	ID          ledger.ID // UUIDv7; also the id of the escrow sub-account
+	Marketplace uint32
+	Reference   string // the marketplace's own name for the order
+	Ledger      uint32 // marketplace and currency, see chart.Ledger
+	Buyer       string // opaque id
+	Seller      string // opaque id
+	Amount      int64
+	Fee         int64     // on the whole amount, by the policy at agreement
+	Tax         int64     // on the fee
+	ShipByDate  time.Time // agreed date of shipment, zero for none
+	AgreedAt    time.Time
+	Policy      *Policy // the version fixed at agreement
+
+	BuyerAccount  ledger.ID // 2000
+	SellerAccount ledger.ID // 2200; 2210 follows from it, see SellerAvailable
+}
+
+// Progress is what events change. Amounts are minor units.
+type Progress struct {
+	State      State
+	Held       int64 // in the escrow sub-account, frozen or not
+	Released   int64 // left escrow for the seller, fee and tax included
+	Refunded   int64 // went back to the buyer
+	FeeCharged int64 // of Released
+	TaxCharged int64 // of Released
+	Maturing   int64 // of Released, waits in 2200 for mature_at
+
+	Deadline   Deadline
+	DeadlineAt time.Time // zero without a Deadline
+	At         time.Time // when the last event took effect
+	PaidAt     time.Time // since when money is held, zero if never paid
+
+	Freeze         ledger.ID // the pending transfer of an open dispute
+	BuyerExtended  int16     // how often the buyer moved this deadline
+	SellerExtended int16     // how often the seller did
+}
+
+// Order is one order as it stands after Seq events.
+type Order struct {
+	Terms
+	Progress
+	// Seq counts the events that took place. Attempt counts the times that
+	// the ledger refused the next one.
+	Seq     int32
+	Attempt int16
+}
+
+// Books are the accounts of one ledger that all its orders share.
+type Books struct {
+	Clearing ledger.ID // 1100 of the payment's method
+	Suspense ledger.ID // 2110
+	Tax      ledger.ID // 2500
+	Fee      ledger.ID // 4100
+}
+
+// Command asks for one event. Fields that the event does not use are ignored.
+type Command struct {
+	Event Event
+	By    Role
+	At    time.Time // when it took effect
+
+	// Intent is the id under which the event is recorded; the ids of its
+	// transfers are LegID(Intent, attempt, leg).
+	Intent ledger.ID
+	Books  Books
+
+	Method   string    // pay: how it was paid, one of the policy's methods
+	Amount   int64     // pay: what was paid, 0 for the agreed; refund: how much, 0 for all that is held
+	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
+	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed
+	Until    time.Time // extend: the new deadline, zero for as far as the policy goes
+	Carrier  string    // ship
+	Tracking string    // ship
+	Reason   string    // dispute, cancel, refund, rule
+}
+
+// Change is what an event does: the order afterwards and the transfers, one
+// linked chain with every field but the timestamp filled in.
+type Change struct {
+	Event  Event
+	Before Progress
+	After  Order
+	Legs   []ledger.Transfer
+	// Accounts are those that the legs use and that may not exist yet.
+	Accounts []ledger.Account
+}
+
+// LegID is the id of a leg (from 0) of an intent's attempt: the intent's id,
+// whose last 16 bits are zero, with the attempt in the upper and the leg
+// (from 1) in the lower eight of them. It rises with time as the intent's
+// does, and any transfer of the ledger names its intent.
+func LegID(intent ledger.ID, attempt int16, leg int) ledger.ID {
+	intent.Lo = intent.Lo&^0xffff | uint64(uint8(attempt))<<8 | uint64(uint8(leg+1))
+	return intent
+}
+
+// IntentOf is the intent that a transfer id was made for.
+func IntentOf(transfer ledger.ID) ledger.ID {
+	transfer.Lo &^= 0xffff
+	return transfer
+}
+
+// AccountID is the account of a party with the chart's code: the party's id
+// with its last 16 bits replaced by the code, so that a seller's accounts
+// stand together.
+func AccountID(party ledger.ID, code chart.AccountCode) ledger.ID {
+	party.Lo = party.Lo&^0xffff | uint64(code)
+	return party
+}

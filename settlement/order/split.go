@@ -1,0 +1,26 @@
+package order
+
+import "math/bits"
+
+// mulDiv is a*b/c, the half rounded to even, without overflow on the way.
+// All are non-negative, c is positive and a*b/c fits an int64.
+func mulDiv(a, b, c int64) int64 {
+	hi, lo := bits.Mul64(uint64(a), uint64(b))
+	q, r := bits.Div64(hi, lo, uint64(c))
+	// Compare r with c-r and not 2r with c, which could overflow.
+	if rest := uint64(c) - r; r > rest || r == rest && q&1 == 1 {
+		q++
+	}
+	return int64(q)
+}
+
+// releaseParts splits a release of gross into the seller's net, the fee and
+// the tax: pro rata to what of the amount has been released, so that a fee
+// taken in portions comes to the same as one taken at once. The parts always
+// sum to gross and none is negative.
+func releaseParts(o *Order, gross int64) (net, fee, tax int64) {
+	released := o.Released + gross
+	fee = min(mulDiv(o.Fee, released, o.Amount)-o.FeeCharged, gross)
+	tax = max(0, min(mulDiv(o.Tax, released, o.Amount)-o.TaxCharged, gross-fee))
+	return gross - fee - tax, fee, tax
+}
