@@ -80,14 +80,14 @@ CREATE TABLE orders (
     deadline_at     timestamptz,
     at              timestamptz NOT NULL,
     paid_at         timestamptz,
-    freeze          uuid,
+    freeze_id       uuid,
     buyer_extended  smallint    NOT NULL DEFAULT 0,
     seller_extended smallint    NOT NULL DEFAULT 0,
 
     UNIQUE (marketplace, reference),
     CHECK (fee + tax <= amount),
     CHECK (held + released + refunded = CASE WHEN paid_at IS NULL THEN 0 ELSE amount END),
-    CHECK ((freeze IS NOT NULL) = (state = 'disputed')),
+    CHECK ((freeze_id IS NOT NULL) = (state = 'disputed')),
     -- The state table of settlement/order once more: which states there are,
     -- which deadline each has, and where money can still be held.
     CHECK (CASE state
@@ -138,7 +138,7 @@ CREATE TABLE intents (
     deadline_at      timestamptz,
     at               timestamptz NOT NULL,
     paid_at          timestamptz,
-    freeze           uuid,
+    freeze_id        uuid,
     buyer_extended   smallint    NOT NULL,
     seller_extended  smallint    NOT NULL,
 
