@@ -170,18 +170,14 @@ CREATE TABLE idempotency_keys (
 );
 COMMENT ON COLUMN idempotency_keys.hash IS 'SHA-256 of route and body';
 
--- Applied events in the order in which they were recorded. A reader that
--- follows by position skips nothing if it stops before the oldest transaction
--- still running: see the view.
+-- Applied events in the order in which they were recorded. Writers take a lock
+-- on it that they hold through COMMIT, so positions become visible in their
+-- order and a reader that goes on from the last one it saw misses nothing.
 CREATE TABLE outbox (
     position    bigint  PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     intent      uuid    NOT NULL,
-    marketplace integer NOT NULL,
-    xact        xid8    NOT NULL DEFAULT pg_current_xact_id()
+    marketplace integer NOT NULL
 );
-CREATE VIEW outbox_settled AS
-    SELECT position, intent, marketplace FROM outbox
-    WHERE xact < pg_snapshot_xmin(pg_current_snapshot());
 
 -- The timeline, for people and reports.
 CREATE VIEW order_events AS
@@ -214,5 +210,5 @@ CREATE INDEX job_runs_latest ON job_runs (job, id DESC);
 
 -- +goose Down
 DROP TABLE job_runs;
-DROP VIEW account_directory, order_events, outbox_settled;
+DROP VIEW account_directory, order_events;
 DROP TABLE outbox, idempotency_keys, intents, orders, accounts, policies, api_keys, marketplaces;

@@ -9,6 +9,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -26,7 +27,10 @@ var (
 )
 
 // Store reads and writes the order store.
-type Store struct{ db *sqlx.DB }
+type Store struct {
+	db       *sqlx.DB
+	policies sync.Map // int64 to *order.Policy; a version never changes
+}
 
 // New is a store on a database whose search_path names the schema.
 func New(db *sqlx.DB) *Store { return &Store{db: db} }

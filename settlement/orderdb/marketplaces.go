@@ -1,0 +1,209 @@
+package orderdb
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"escrowd/settlement/order"
+)
+
+// ErrLiveClock: only a test clock can be set.
+var ErrLiveClock = errors.New("the marketplace's clock is live")
+
+const marketplaceColumns = `id, name, clock, clock_now, clock_deadlines, created_at`
+
+func scanMarketplace(row scanner) (m Marketplace, err error) {
+	err = row.Scan(&m.ID, &m.Name, &m.Clock, (*moment)(&m.Now), (*moment)(&m.Deadlines), (*moment)(&m.CreatedAt))
+	return m, notFound(err)
+}
+
+// CreateMarketplace makes a tenant with the standard policy. now is where a
+// test clock starts; a live clock ignores it. ErrExists: the name is taken.
+func (s *Store) CreateMarketplace(ctx context.Context, name string, clock ClockKind, now time.Time) (Marketplace, error) {
+	if clock != LiveClock && clock != TestClock {
+		return Marketplace{}, fmt.Errorf("clock must be %s or %s", LiveClock, TestClock)
+	}
+	if name == "" || len(name) > 100 {
+		return Marketplace{}, errors.New("a marketplace's name has 1 to 100 bytes")
+	}
+	var start any
+	if clock == TestClock {
+		start = now.UTC().Truncate(time.Microsecond)
+	}
+	tx, err := s.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return Marketplace{}, err
+	}
+	defer tx.Rollback()
+	m, err := scanMarketplace(tx.QueryRowContext(ctx,
+		`INSERT INTO marketplaces (name, clock, clock_now, clock_deadlines) VALUES ($1, $2, $3, $3)
+		 RETURNING `+marketplaceColumns, name, clock, start))
+	if sqlState(err) == uniqueViolation {
+		return Marketplace{}, fmt.Errorf("marketplace %s: %w", name, ErrExists)
+	}
+	if err != nil {
+		return Marketplace{}, err
+	}
+	if _, err := addPolicy(ctx, tx, m.ID, order.Standard()); err != nil {
+		return Marketplace{}, err
+	}
+	return m, tx.Commit()
+}
+
+const uniqueViolation = "23505"
+
+// Marketplaces lists all of them by id.
+func (s *Store) Marketplaces(ctx context.Context) ([]Marketplace, error) {
+	return marketplaces(ctx, s.db, `SELECT `+marketplaceColumns+` FROM marketplaces ORDER BY id`)
+}
+
+func marketplaces(ctx context.Context, q sqlx.QueryerContext, query string, args ...any) ([]Marketplace, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []Marketplace
+	for rows.Next() {
+		m, err := scanMarketplace(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, rows.Err()
+}
+
+// Marketplace is the one with the id, or ErrNotFound.
+func (s *Store) Marketplace(ctx context.Context, id uint32) (Marketplace, error) {
+	return scanMarketplace(s.db.QueryRowContext(ctx, `SELECT `+marketplaceColumns+` FROM marketplaces WHERE id = $1`, id))
+}
+
+// MarketplaceByName is the one with the name, or ErrNotFound.
+func (s *Store) MarketplaceByName(ctx context.Context, name string) (Marketplace, error) {
+	return scanMarketplace(s.db.QueryRowContext(ctx, `SELECT `+marketplaceColumns+` FROM marketplaces WHERE name = $1`, name))
+}
+
+// AdvanceClock moves a test clock to now and lets deadlines fire up to
+// deadlines, which is at most now. Time only moves forward: an earlier moment
+// leaves the clock as it is. ErrLiveClock: the clock cannot be set.
+func (s *Store) AdvanceClock(ctx context.Context, id uint32, now, deadlines time.Time) (Marketplace, error) {
+	if deadlines.After(now) {
+		return Marketplace{}, errors.New("deadlines cannot fire ahead of the clock")
+	}
+	m, err := scanMarketplace(s.db.QueryRowContext(ctx,
+		`UPDATE marketplaces SET clock_now = greatest(clock_now, $2), clock_deadlines = greatest(clock_deadlines, $3)
+		 WHERE id = $1 AND clock = 'test' RETURNING `+marketplaceColumns,
+		id, now.UTC().Truncate(time.Microsecond), deadlines.UTC().Truncate(time.Microsecond)))
+	if errors.Is(err, ErrNotFound) {
+		if _, err := s.Marketplace(ctx, id); err != nil {
+			return Marketplace{}, err
+		}
+		return Marketplace{}, ErrLiveClock
+	}
+	return m, err
+}
+
+// AddPolicy stores the next version of the policy of that name. A document
+// that equals the newest version answers that one. The error says all that is
+// wrong with the policy.
+func (s *Store) AddPolicy(ctx context.Context, marketplace uint32, p order.Policy) (order.Policy, error) {
+	if err := p.Validate(); err != nil {
+		return order.Policy{}, err
+	}
+	tx, err := s.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return order.Policy{}, err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, `SELECT FROM marketplaces WHERE id = $1 FOR UPDATE`, marketplace); err != nil {
+		return order.Policy{}, err
+	}
+	p, err = addPolicy(ctx, tx, marketplace, p)
+	if err != nil {
+		return order.Policy{}, err
+	}
+	return p, tx.Commit()
+}
+
+func addPolicy(ctx context.Context, tx *sqlx.Tx, marketplace uint32, p order.Policy) (order.Policy, error) {
+	p.Version = 0
+	document, err := json.Marshal(p)
+	if err != nil {
+		return p, err
+	}
+	row := tx.QueryRowContext(ctx,
+		`SELECT id, version FROM policies p WHERE marketplace = $1 AND name = $2
+		   AND document = $3 AND version = (SELECT max(version) FROM policies WHERE marketplace = $1 AND name = $2)`,
+		marketplace, p.Name, string(document))
+	if err := notFound(row.Scan(&p.ID, &p.Version)); !errors.Is(err, ErrNotFound) {
+		return p, err
+	}
+	err = tx.QueryRowContext(ctx,
+		`INSERT INTO policies (marketplace, name, version, document)
+		 SELECT $1, $2, coalesce(max(version), 0) + 1, $3 FROM policies WHERE marketplace = $1 AND name = $2
+		 RETURNING id, version`, marketplace, p.Name, string(document)).Scan(&p.ID, &p.Version)
+	return p, err
+}
+
+// Policies lists the newest version of each of the marketplace's policies.
+func (s *Store) Policies(ctx context.Context, marketplace uint32) ([]order.Policy, error) {
+	rows, err := s.db.QueryContext(ctx,
+		`SELECT DISTINCT ON (name) id, version, document FROM policies WHERE marketplace = $1 ORDER BY name, version DESC`, marketplace)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []order.Policy
+	for rows.Next() {
+		p, err := scanPolicy(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, *p)
+	}
+	return list, rows.Err()
+}
+
+// policy is the version with the id. A version never changes, so each is read
+// once.
+func (s *Store) policy(ctx context.Context, q sqlx.QueryerContext, id int64) (*order.Policy, error) {
+	if p, ok := s.policies.Load(id); ok {
+		return p.(*order.Policy), nil
+	}
+	p, err := scanPolicy(q.QueryRowxContext(ctx, `SELECT id, version, document FROM policies WHERE id = $1`, id))
+	if err != nil {
+		return nil, fmt.Errorf("policy %d: %w", id, err)
+	}
+	s.policies.Store(id, p)
+	return p, nil
+}
+
+// newestPolicy is the newest version of the marketplace's policy.
+func (s *Store) newestPolicy(ctx context.Context, q sqlx.QueryerContext, marketplace uint32, name string) (*order.Policy, error) {
+	return scanPolicy(q.QueryRowxContext(ctx,
+		`SELECT id, version, document FROM policies WHERE marketplace = $1 AND name = $2 ORDER BY version DESC LIMIT 1`,
+		marketplace, name))
+}
+
+func scanPolicy(row scanner) (*order.Policy, error) {
+	var (
+		p        order.Policy
+		id       int64
+		version  int32
+		document []byte
+	)
+	if err := row.Scan(&id, &version, &document); err != nil {
+		return nil, notFound(err)
+	}
+	if err := json.Unmarshal(document, &p); err != nil {
+		return nil, err
+	}
+	p.ID, p.Version = id, version
+	return &p, nil
+}

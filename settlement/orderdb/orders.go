@@ -1,0 +1,145 @@
+package orderdb
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"escrowd/ledger"
+	"escrowd/settlement/order"
+)
+
+// Order is the marketplace's order with the id, or ErrNotFound.
+func (s *Store) Order(ctx context.Context, marketplace uint32, id ledger.ID) (order.Order, error) {
+	return s.one(ctx, `SELECT `+orderColumns+` FROM orders o WHERE o.id = $1 AND o.marketplace = $2`, id.UUID(), marketplace)
+}
+
+// OrderByReference is the order with the marketplace's own name for it, or
+// ErrNotFound.
+func (s *Store) OrderByReference(ctx context.Context, marketplace uint32, reference string) (order.Order, error) {
+	return s.one(ctx, `SELECT `+orderColumns+` FROM orders o WHERE o.marketplace = $1 AND o.reference = $2`, marketplace, reference)
+}
+
+func (s *Store) one(ctx context.Context, query string, args ...any) (order.Order, error) {
+	list, err := s.orders(ctx, query, args...)
+	if err != nil {
+		return order.Order{}, err
+	}
+	if len(list) == 0 {
+		return order.Order{}, ErrNotFound
+	}
+	return list[0], nil
+}
+
+// OrderFilter selects orders. Zero fields select all.
+type OrderFilter struct {
+	State order.State
+	After ledger.ID // only orders with a larger id
+	Limit int       // at most so many; 0 means 100
+}
+
+// Orders lists the marketplace's orders by id, that is by age.
+func (s *Store) Orders(ctx context.Context, marketplace uint32, f OrderFilter) ([]order.Order, error) {
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	return s.orders(ctx, `SELECT `+orderColumns+` FROM orders o
+		WHERE o.marketplace = $1 AND o.id > $2 AND ($3 = '' OR o.state = $3) ORDER BY o.id LIMIT $4`,
+		marketplace, f.After.UUID(), string(f.State), limit)
+}
+
+func (s *Store) orders(ctx context.Context, query string, args ...any) ([]order.Order, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	list, ids, err := readOrders(rows)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if list[i].Policy, err = s.policy(ctx, s.db, ids[i]); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func readOrders(rows *sql.Rows) (list []order.Order, policies []int64, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			o      order.Order
+			policy int64
+		)
+		if err := scanOrder(rows, &o, &policy); err != nil {
+			return nil, nil, err
+		}
+		list, policies = append(list, o), append(policies, policy)
+	}
+	return list, policies, rows.Err()
+}
+
+const eventColumns = `e.order_id, e.id, e.seq, e.event, e.actor, e.data, e.state, e.held, e.released, e.refunded,
+	e.fee_charged, e.tax_charged, e.maturing, coalesce(e.deadline, ''), e.deadline_at, e.at, e.paid_at, e.freeze_id,
+	e.buyer_extended, e.seller_extended, coalesce(e.ledger_timestamp, 0), e.created_at`
+
+func (s *Store) events(ctx context.Context, query string, args ...any) ([]Event, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []Event
+	for rows.Next() {
+		var e Event
+		p := &e.After
+		if err := rows.Scan(&e.Position, (*uid)(&e.Order), (*uid)(&e.Intent), &e.Seq, &e.Event, &e.Actor, &e.Data,
+			&p.State, &p.Held, &p.Released, &p.Refunded, &p.FeeCharged, &p.TaxCharged, &p.Maturing,
+			&p.Deadline, (*moment)(&p.DeadlineAt), (*moment)(&p.At), (*moment)(&p.PaidAt), (*uid)(&p.Freeze),
+			&p.BuyerExtended, &p.SellerExtended, &e.LedgerTimestamp, (*moment)(&e.RecordedAt)); err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, rows.Err()
+}
+
+// Timeline is all that happened to an order, in order.
+func (s *Store) Timeline(ctx context.Context, id ledger.ID) ([]Event, error) {
+	return s.events(ctx, `SELECT 0, `+eventColumns+` FROM intents e WHERE e.order_id = $1 AND e.outcome = 'applied' ORDER BY e.seq`, id.UUID())
+}
+
+// Events lists what happened to the marketplace's orders, in the order in
+// which it was recorded, after a position. A reader that goes on from the
+// last position it saw misses nothing.
+func (s *Store) Events(ctx context.Context, marketplace uint32, after int64, limit int) ([]Event, error) {
+	return s.events(ctx, `SELECT b.position, `+eventColumns+` FROM outbox b JOIN intents e ON e.id = b.intent
+		WHERE b.position > $1 AND b.marketplace = $2 ORDER BY b.position LIMIT $3`, after, marketplace, limit)
+}
+
+// Due lists orders whose deadline d is at or before until, by deadline and
+// id, after the given one: a cursor, so that an order that stays due does not
+// hold up the rest.
+func (s *Store) Due(ctx context.Context, marketplace uint32, d order.Deadline, until time.Time, after Due, limit int) ([]Due, error) {
+	if after.At.IsZero() {
+		after.At = time.Unix(0, 0)
+	}
+	rows, err := s.db.QueryContext(ctx, `SELECT id, deadline_at FROM orders
+		WHERE marketplace = $1 AND deadline = $2 AND deadline_at <= $3 AND deadline_at >= $4 AND (deadline_at, id) > ($4, $5)
+		ORDER BY deadline_at, id LIMIT $6`, marketplace, d, until, after.At, after.Order.UUID(), limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []Due
+	for rows.Next() {
+		var due Due
+		if err := rows.Scan((*uid)(&due.Order), (*moment)(&due.At)); err != nil {
+			return nil, err
+		}
+		list = append(list, due)
+	}
+	return list, rows.Err()
+}

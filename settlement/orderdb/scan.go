@@ -1,0 +1,100 @@
+package orderdb
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"time"
+
+	"github.com/lib/pq"
+
+	"escrowd/ledger"
+	"escrowd/settlement/order"
+)
+
+// uid is a 128-bit id as Postgres uuid; NULL reads as 0 and 0 writes as NULL.
+type uid ledger.ID
+
+func (u *uid) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*u = uid{}
+		return nil
+	case []byte:
+		return u.parse(string(v))
+	case string:
+		return u.parse(v)
+	}
+	return fmt.Errorf("orderdb: a uuid cannot be read from %T", src)
+}
+
+func (u *uid) parse(s string) error {
+	id, err := ledger.ParseUUID(s)
+	*u = uid(id)
+	return err
+}
+
+func (u uid) Value() (driver.Value, error) {
+	if u == (uid{}) {
+		return nil, nil
+	}
+	return ledger.ID(u).UUID(), nil
+}
+
+// uids is a uuid[] parameter.
+func uids(ids []ledger.ID) pq.StringArray {
+	list := make(pq.StringArray, len(ids))
+	for i, id := range ids {
+		list[i] = id.UUID()
+	}
+	return list
+}
+
+// micros is a time as Unix microseconds, 0 for the zero time: how times go
+// into the set-based statements, which turn 0 into NULL.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// moment reads a timestamptz; NULL is the zero time.
+type moment time.Time
+
+func (m *moment) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*m = moment{}
+		return nil
+	case time.Time:
+		*m = moment(v.UTC())
+		return nil
+	}
+	return fmt.Errorf("orderdb: a time cannot be read from %T", src)
+}
+
+// orderColumns are what scanOrder reads, of orders AS o.
+const orderColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, o.buyer_account,
+	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.ship_by_date, o.agreed_at, o.seq, o.attempt,
+	o.state, o.held, o.released, o.refunded, o.fee_charged, o.tax_charged, o.maturing,
+	coalesce(o.deadline, ''), o.deadline_at, o.at, o.paid_at, o.freeze_id, o.buyer_extended, o.seller_extended`
+
+// orderAfterColumns are the same of an order right after intents AS i.
+const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, o.buyer_account,
+	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.ship_by_date, o.agreed_at, i.seq, 0::smallint,
+	i.state, i.held, i.released, i.refunded, i.fee_charged, i.tax_charged, i.maturing,
+	coalesce(i.deadline, ''), i.deadline_at, i.at, i.paid_at, i.freeze_id, i.buyer_extended, i.seller_extended`
+
+type scanner interface{ Scan(dest ...any) error }
+
+// scanOrder reads orderColumns and then more. The order's policy is only its
+// id yet, see Store.policy.
+func scanOrder(row scanner, o *order.Order, policy *int64, more ...any) error {
+	return row.Scan(append([]any{
+		(*uid)(&o.ID), &o.Marketplace, &o.Reference, &o.Ledger, &o.Buyer, &o.Seller, (*uid)(&o.BuyerAccount),
+		(*uid)(&o.SellerAccount), policy, &o.Amount, &o.Fee, &o.Tax, (*moment)(&o.ShipByDate), (*moment)(&o.AgreedAt),
+		&o.Seq, &o.Attempt, &o.State, &o.Held, &o.Released, &o.Refunded, &o.FeeCharged, &o.TaxCharged, &o.Maturing,
+		&o.Deadline, (*moment)(&o.DeadlineAt), (*moment)(&o.At), (*moment)(&o.PaidAt), (*uid)(&o.Freeze),
+		&o.BuyerExtended, &o.SellerExtended,
+	}, more...)...)
+}

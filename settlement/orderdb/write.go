@@ -1,0 +1,528 @@
+package orderdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
+)
+
+// The functions of this file are the set-based statements of the write path:
+// each is one round trip for a whole batch, inside the caller's transaction.
+
+// Writer holds the prepared statements of the write path. lib/pq without
+// preparing is three times slower.
+type Writer struct {
+	store *Store
+
+	findKeys, loadOrders, loadClocks, insertOrders, insertIntents, insertKeys,
+	setOutcomes, move, refuse, lockOutbox, outbox, chains, findAccounts, insertAccounts *sqlx.Stmt
+}
+
+// NewWriter prepares the statements.
+func NewWriter(ctx context.Context, s *Store) (*Writer, error) {
+	w := &Writer{store: s}
+	for _, p := range []struct {
+		stmt **sqlx.Stmt
+		sql  string
+	}{
+		{&w.findKeys, findKeysSQL}, {&w.loadOrders, loadOrdersSQL}, {&w.loadClocks, loadClocksSQL},
+		{&w.insertOrders, insertOrdersSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL},
+		{&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
+		{&w.lockOutbox, lockOutboxSQL}, {&w.outbox, outboxSQL}, {&w.chains, chainsSQL},
+		{&w.findAccounts, findAccountsSQL}, {&w.insertAccounts, insertAccountsSQL},
+	} {
+		stmt, err := s.db.PreparexContext(ctx, p.sql)
+		if err != nil {
+			return nil, fmt.Errorf("orderdb: prepare: %w", err)
+		}
+		*p.stmt = stmt
+	}
+	return w, nil
+}
+
+// Close gives the statements back.
+func (w *Writer) Close() error {
+	var errs []error
+	for _, stmt := range []*sqlx.Stmt{w.findKeys, w.loadOrders, w.loadClocks, w.insertOrders, w.insertIntents, w.insertKeys,
+		w.setOutcomes, w.move, w.refuse, w.lockOutbox, w.outbox, w.chains, w.findAccounts, w.insertAccounts} {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// KeyUse is what an idempotency key was used for.
+type KeyUse struct {
+	Marketplace uint32
+	Key         string
+	Hash        []byte // SHA-256 of route and body
+	Intent      ledger.ID
+}
+
+// KeyName is a key within its marketplace.
+type KeyName struct {
+	Marketplace uint32
+	Key         string
+}
+
+const findKeysSQL = `SELECT k.marketplace, k.key, k.hash, k.intent
+	FROM unnest($1::int[], $2::text[]) AS q (marketplace, key)
+	JOIN idempotency_keys k ON k.marketplace = q.marketplace AND k.key = q.key`
+
+// FindKeys looks idempotency keys up.
+func (w *Writer) FindKeys(ctx context.Context, tx *sqlx.Tx, names []KeyName) (map[KeyName]KeyUse, error) {
+	var markets pq.Int64Array
+	var keys pq.StringArray
+	for _, n := range names {
+		markets, keys = append(markets, int64(n.Marketplace)), append(keys, n.Key)
+	}
+	rows, err := tx.StmtxContext(ctx, w.findKeys).QueryContext(ctx, markets, keys)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := map[KeyName]KeyUse{}
+	for rows.Next() {
+		var u KeyUse
+		if err := rows.Scan(&u.Marketplace, &u.Key, &u.Hash, (*uid)(&u.Intent)); err != nil {
+			return nil, err
+		}
+		found[KeyName{u.Marketplace, u.Key}] = u
+	}
+	return found, rows.Err()
+}
+
+const insertKeysSQL = `INSERT INTO idempotency_keys (marketplace, key, hash, intent)
+	SELECT * FROM unnest($1::int[], $2::text[], $3::bytea[], $4::uuid[])
+	ON CONFLICT DO NOTHING`
+
+// InsertKeys notes what keys were used for. False means that another process
+// used one of them first: the transaction has to be rolled back and decided anew.
+func (w *Writer) InsertKeys(ctx context.Context, tx *sqlx.Tx, uses []KeyUse) (bool, error) {
+	var (
+		markets pq.Int64Array
+		keys    pq.StringArray
+		hashes  pq.ByteaArray
+		intents []ledger.ID
+	)
+	for _, u := range uses {
+		markets, keys = append(markets, int64(u.Marketplace)), append(keys, u.Key)
+		hashes, intents = append(hashes, u.Hash), append(intents, u.Intent)
+	}
+	res, err := tx.StmtxContext(ctx, w.insertKeys).ExecContext(ctx, markets, keys, hashes, uids(intents))
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return int(n) == len(uses), err
+}
+
+const loadOrdersSQL = `SELECT ` + orderColumns + ` FROM unnest($1::uuid[]) AS q (id) JOIN orders o ON o.id = q.id`
+
+// LoadOrders reads orders by id, with their policies.
+func (w *Writer) LoadOrders(ctx context.Context, tx *sqlx.Tx, ids []ledger.ID) (map[ledger.ID]order.Order, error) {
+	rows, err := tx.StmtxContext(ctx, w.loadOrders).QueryContext(ctx, uids(ids))
+	if err != nil {
+		return nil, err
+	}
+	list, policies, err := readOrders(rows)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[ledger.ID]order.Order, len(list))
+	for i, o := range list {
+		if o.Policy, err = w.store.policy(ctx, tx, policies[i]); err != nil {
+			return nil, err
+		}
+		found[o.ID] = o
+	}
+	return found, nil
+}
+
+const loadClocksSQL = `SELECT ` + marketplaceColumns + ` FROM marketplaces WHERE id = ANY($1::int[])`
+
+// LoadMarketplaces reads tenants by id, with their clocks as they stand.
+func (w *Writer) LoadMarketplaces(ctx context.Context, tx *sqlx.Tx, ids []uint32) (map[uint32]Marketplace, error) {
+	var list pq.Int64Array
+	for _, id := range ids {
+		list = append(list, int64(id))
+	}
+	rows, err := tx.StmtxContext(ctx, w.loadClocks).QueryContext(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := map[uint32]Marketplace{}
+	for rows.Next() {
+		m, err := scanMarketplace(rows)
+		if err != nil {
+			return nil, err
+		}
+		found[m.ID] = m
+	}
+	return found, rows.Err()
+}
+
+// NewestPolicy is the newest version of the marketplace's policy, or
+// ErrNotFound.
+func (w *Writer) NewestPolicy(ctx context.Context, tx *sqlx.Tx, marketplace uint32, name string) (*order.Policy, error) {
+	return w.store.newestPolicy(ctx, tx, marketplace, name)
+}
+
+// AccountName is whose account of what kind.
+type AccountName struct {
+	Ledger uint32
+	Code   chart.AccountCode
+	Owner  string // the buyer, the seller, the payment method, or "" for the whole ledger's
+}
+
+const (
+	findAccountsSQL = `SELECT a.ledger, a.code, a.owner, a.id
+	FROM unnest($1::bigint[], $2::int[], $3::text[]) AS q (ledger, code, owner)
+	JOIN accounts a ON a.ledger = q.ledger AND a.code = q.code AND a.owner = q.owner`
+
+	insertAccountsSQL = `INSERT INTO accounts (ledger, code, owner, id)
+	SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::uuid[])
+	ON CONFLICT (ledger, code, owner) DO NOTHING`
+)
+
+// Accounts finds accounts by name and makes the rows of those that have none
+// yet. A seller's 2210 row is made with its 2200 row. The ids may be
+// remembered only after the transaction is committed.
+func (w *Writer) Accounts(ctx context.Context, tx *sqlx.Tx, names []AccountName) (map[AccountName]ledger.ID, error) {
+	found := map[AccountName]ledger.ID{}
+	if err := w.accountsByName(ctx, tx, names, found); err != nil {
+		return nil, err
+	}
+	var (
+		missing []AccountName
+		ledgers pq.Int64Array
+		codes   pq.Int64Array
+		owners  pq.StringArray
+		ids     []ledger.ID
+	)
+	add := func(n AccountName, id ledger.ID) {
+		ledgers, codes = append(ledgers, int64(n.Ledger)), append(codes, int64(n.Code))
+		owners, ids = append(owners, n.Owner), append(ids, id)
+	}
+	for _, n := range names {
+		if _, ok := found[n]; ok {
+			continue
+		}
+		missing = append(missing, n)
+		party, err := NewID()
+		if err != nil {
+			return nil, err
+		}
+		add(n, order.AccountID(party, n.Code))
+		if n.Code == chart.SellerPending {
+			add(AccountName{n.Ledger, chart.SellerAvailable, n.Owner}, order.AccountID(party, chart.SellerAvailable))
+		}
+	}
+	if len(missing) == 0 {
+		return found, nil
+	}
+	if _, err := tx.StmtxContext(ctx, w.insertAccounts).ExecContext(ctx, ledgers, codes, owners, uids(ids)); err != nil {
+		return nil, err
+	}
+	// Read again rather than trust the ids above: another process may have
+	// been first.
+	if err := w.accountsByName(ctx, tx, missing, found); err != nil {
+		return nil, err
+	}
+	for _, n := range missing {
+		if _, ok := found[n]; !ok {
+			return nil, fmt.Errorf("orderdb: account %d of ledger %d is not there after it was made", n.Code, n.Ledger)
+		}
+	}
+	return found, nil
+}
+
+func (w *Writer) accountsByName(ctx context.Context, tx *sqlx.Tx, names []AccountName, found map[AccountName]ledger.ID) error {
+	var ledgers, codes pq.Int64Array
+	var owners pq.StringArray
+	for _, n := range names {
+		ledgers, codes, owners = append(ledgers, int64(n.Ledger)), append(codes, int64(n.Code)), append(owners, n.Owner)
+	}
+	rows, err := tx.StmtxContext(ctx, w.findAccounts).QueryContext(ctx, ledgers, codes, owners)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var n AccountName
+		var id ledger.ID
+		if err := rows.Scan(&n.Ledger, &n.Code, &n.Owner, (*uid)(&id)); err != nil {
+			return err
+		}
+		found[n] = id
+	}
+	return rows.Err()
+}
+
+// NewID is a UUIDv7: it rises with time.
+func NewID() (ledger.ID, error) {
+	u, err := uuid.NewV7()
+	return ledger.FromBytes(u), err
+}
+
+const insertOrdersSQL = `INSERT INTO orders (id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
+		policy, amount, fee, tax, ship_by_date, agreed_at, seq, state, deadline, deadline_at, at)
+	SELECT id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
+		policy, amount, fee, tax, CASE ship_by WHEN 0 THEN NULL ELSE 'epoch'::timestamptz + ship_by * interval '1 microsecond' END,
+		'epoch'::timestamptz + at * interval '1 microsecond', 1, 'agreed', 'pay_by',
+		'epoch'::timestamptz + deadline * interval '1 microsecond', 'epoch'::timestamptz + at * interval '1 microsecond'
+	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::uuid[], $8::uuid[],
+		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
+	  AS n (id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
+		policy, amount, fee, tax, ship_by, at, deadline)
+	ON CONFLICT (marketplace, reference) DO NOTHING
+	RETURNING id`
+
+// InsertOrders writes orders just agreed and answers the ids of those whose
+// reference was not taken.
+func (w *Writer) InsertOrders(ctx context.Context, tx *sqlx.Tx, orders []order.Order) (map[ledger.ID]bool, error) {
+	var (
+		markets, ledgers, policies, amounts, fees, taxes, shipBy, at, deadline pq.Int64Array
+		references, buyers, sellers                                            pq.StringArray
+		ids, buyerAccounts, sellerAccounts                                     []ledger.ID
+	)
+	for i := range orders {
+		o := &orders[i]
+		ids, markets, references = append(ids, o.ID), append(markets, int64(o.Marketplace)), append(references, o.Reference)
+		ledgers, buyers, sellers = append(ledgers, int64(o.Ledger)), append(buyers, o.Buyer), append(sellers, o.Seller)
+		buyerAccounts, sellerAccounts = append(buyerAccounts, o.BuyerAccount), append(sellerAccounts, o.SellerAccount)
+		policies, amounts = append(policies, o.Policy.ID), append(amounts, o.Amount)
+		fees, taxes = append(fees, o.Fee), append(taxes, o.Tax)
+		shipBy, at, deadline = append(shipBy, micros(o.ShipByDate)), append(at, micros(o.At)), append(deadline, micros(o.DeadlineAt))
+	}
+	return returnedIDs(ctx, tx.StmtxContext(ctx, w.insertOrders), uids(ids), markets, references, ledgers, buyers, sellers,
+		uids(buyerAccounts), uids(sellerAccounts), policies, amounts, fees, taxes, shipBy, at, deadline)
+}
+
+func returnedIDs(ctx context.Context, stmt *sqlx.Stmt, args ...any) (map[ledger.ID]bool, error) {
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := readIDs(rows)
+	if err != nil {
+		return nil, err
+	}
+	done := make(map[ledger.ID]bool, len(ids))
+	for _, id := range ids {
+		done[id] = true
+	}
+	return done, nil
+}
+
+func readIDs(rows *sql.Rows) ([]ledger.ID, error) {
+	defer rows.Close()
+	var ids []ledger.ID
+	for rows.Next() {
+		var id ledger.ID
+		if err := rows.Scan((*uid)(&id)); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// Intent is one decided event, as it is stored.
+type Intent struct {
+	ID       ledger.ID
+	Chain    ledger.ID // the first intent of the chain
+	Position int16     // in the chain
+	Order    order.Order
+	Attempt  int16
+	Event    order.Event
+	Actor    order.Role
+	Data     []byte // JSON, nil for none
+	Accounts []ledger.Account
+	Legs     []ledger.Transfer
+	// Applied: no money moves, so it is applied as soon as it is stored.
+	Applied bool
+}
+
+const insertIntentsSQL = `INSERT INTO intents (id, chain, position, order_id, seq, attempt, marketplace, event, actor, data, accounts, legs,
+		state, held, released, refunded, fee_charged, tax_charged, maturing, deadline, deadline_at, at, paid_at, freeze_id,
+		buyer_extended, seller_extended, outcome)
+	SELECT id, chain, position, order_id, seq, attempt, marketplace, event, actor,
+		nullif(data, '')::jsonb, nullif(accounts, ''), nullif(legs, ''),
+		state, held, released, refunded, fee_charged, tax_charged, maturing, nullif(deadline, ''),
+		CASE deadline_at WHEN 0 THEN NULL ELSE 'epoch'::timestamptz + deadline_at * interval '1 microsecond' END,
+		'epoch'::timestamptz + at * interval '1 microsecond',
+		CASE paid_at WHEN 0 THEN NULL ELSE 'epoch'::timestamptz + paid_at * interval '1 microsecond' END,
+		nullif(freeze_id, '00000000-0000-0000-0000-000000000000'),
+		buyer_extended, seller_extended, CASE WHEN applied THEN 'applied' END
+	FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::int[], $6::smallint[], $7::int[], $8::text[], $9::text[],
+		$10::text[], $11::bytea[], $12::bytea[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[],
+		$18::bigint[], $19::bigint[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::uuid[],
+		$25::smallint[], $26::smallint[], $27::boolean[])
+	  AS n (id, chain, position, order_id, seq, attempt, marketplace, event, actor, data, accounts, legs,
+		state, held, released, refunded, fee_charged, tax_charged, maturing, deadline, deadline_at, at, paid_at, freeze_id,
+		buyer_extended, seller_extended, applied)
+	ON CONFLICT (order_id, seq, attempt) DO NOTHING
+	RETURNING id`
+
+// InsertIntents stores what was decided and answers the ids of those whose
+// place in their order was free. The others are busy: something else is
+// happening to the order.
+func (w *Writer) InsertIntents(ctx context.Context, tx *sqlx.Tx, intents []Intent) (map[ledger.ID]bool, error) {
+	var (
+		ids, chains, orders, freezes                                 []ledger.ID
+		positions, seqs, attempts, markets, held, released, refunded pq.Int64Array
+		fees, taxes, maturing, deadlines, at, paid, extB, extS       pq.Int64Array
+		events, actors, data, states, names                          pq.StringArray
+		accounts, legs                                               pq.ByteaArray
+		applied                                                      pq.BoolArray
+	)
+	for i := range intents {
+		n := &intents[i]
+		p := &n.Order.Progress
+		ids, chains, orders = append(ids, n.ID), append(chains, n.Chain), append(orders, n.Order.ID)
+		positions, seqs = append(positions, int64(n.Position)), append(seqs, int64(n.Order.Seq))
+		attempts, markets = append(attempts, int64(n.Attempt)), append(markets, int64(n.Order.Marketplace))
+		events, actors, data = append(events, string(n.Event)), append(actors, string(n.Actor)), append(data, string(n.Data))
+		a := make([]byte, 0, len(n.Accounts)*ledger.EventSize)
+		for _, v := range n.Accounts {
+			a = ledger.AppendAccount(a, v)
+		}
+		l := make([]byte, 0, len(n.Legs)*ledger.EventSize)
+		for _, v := range n.Legs {
+			l = ledger.AppendTransfer(l, v)
+		}
+		accounts, legs = append(accounts, a), append(legs, l)
+		states, held, released = append(states, string(p.State)), append(held, p.Held), append(released, p.Released)
+		refunded, fees, taxes = append(refunded, p.Refunded), append(fees, p.FeeCharged), append(taxes, p.TaxCharged)
+		maturing, names = append(maturing, p.Maturing), append(names, string(p.Deadline))
+		deadlines, at, paid = append(deadlines, micros(p.DeadlineAt)), append(at, micros(p.At)), append(paid, micros(p.PaidAt))
+		freezes = append(freezes, p.Freeze)
+		extB, extS = append(extB, int64(p.BuyerExtended)), append(extS, int64(p.SellerExtended))
+		applied = append(applied, n.Applied)
+	}
+	return returnedIDs(ctx, tx.StmtxContext(ctx, w.insertIntents), uids(ids), uids(chains), positions, uids(orders), seqs, attempts,
+		markets, events, actors, data, accounts, legs, states, held, released, refunded, fees, taxes, maturing, names,
+		deadlines, at, paid, uids(freezes), extB, extS, applied)
+}
+
+// Outcome is what came of an intent.
+type Outcome struct {
+	Intent          ledger.ID
+	Outcome         OutcomeKind
+	Reason          string // the ledger's status; "" when applied
+	LedgerTimestamp uint64 // of the intent's first leg; 0 unless applied
+}
+
+// OutcomeKind is how an intent ended; "" is not yet.
+type OutcomeKind string
+
+// The ends of an intent.
+const (
+	Applied  OutcomeKind = "applied"
+	Rejected OutcomeKind = "rejected"
+	Frozen   OutcomeKind = "frozen"
+)
+
+const setOutcomesSQL = `UPDATE intents i
+	SET outcome = r.outcome, reason = nullif(r.reason, ''), ledger_timestamp = nullif(r.ts, 0)
+	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[]) AS r (id, outcome, reason, ts)
+	WHERE i.id = r.id AND i.outcome IS NULL
+	RETURNING i.id`
+
+const moveSQL = `UPDATE orders o SET seq = i.seq, attempt = 0, state = i.state, held = i.held, released = i.released,
+		refunded = i.refunded, fee_charged = i.fee_charged, tax_charged = i.tax_charged, maturing = i.maturing,
+		deadline = i.deadline, deadline_at = i.deadline_at, at = i.at, paid_at = i.paid_at, freeze_id = i.freeze_id,
+		buyer_extended = i.buyer_extended, seller_extended = i.seller_extended
+	FROM intents i
+	WHERE i.id = ANY($1::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1`
+
+const refuseSQL = `UPDATE orders o SET attempt = i.attempt + 1
+	FROM intents i
+	WHERE i.id = ANY($1::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1 AND o.attempt = i.attempt`
+
+const (
+	lockOutboxSQL = `SELECT pg_advisory_xact_lock(1702060914, 'outbox'::regclass::oid::int)` // "escr"
+
+	outboxSQL = `INSERT INTO outbox (intent, marketplace)
+	SELECT i.id, i.marketplace FROM unnest($1::uuid[]) WITH ORDINALITY AS q (id, n) JOIN intents i ON i.id = q.id ORDER BY q.n`
+)
+
+// Record sets outcomes where there is none yet and moves on the orders of
+// those that were applied. fresh are intents that InsertIntents has just
+// stored as applied, agree left out of moves because it made the order.
+// Setting an outcome twice changes nothing, whoever does it.
+func (w *Writer) Record(ctx context.Context, tx *sqlx.Tx, outcomes []Outcome, fresh []ledger.ID, freshMoves int) error {
+	applied := make([]ledger.ID, 0, len(outcomes)+len(fresh))
+	moves := freshMoves
+	if len(outcomes) > 0 {
+		var (
+			ids            []ledger.ID
+			kinds, reasons pq.StringArray
+			stamps         pq.Int64Array
+			kind           = map[ledger.ID]OutcomeKind{}
+		)
+		for _, o := range outcomes {
+			ids, kinds, reasons = append(ids, o.Intent), append(kinds, string(o.Outcome)), append(reasons, o.Reason)
+			stamps = append(stamps, int64(o.LedgerTimestamp))
+			kind[o.Intent] = o.Outcome
+		}
+		set, err := returnedIDs(ctx, tx.StmtxContext(ctx, w.setOutcomes), uids(ids), kinds, reasons, stamps)
+		if err != nil {
+			return err
+		}
+		var refused []ledger.ID
+		for _, o := range outcomes {
+			switch {
+			case !set[o.Intent]: // somebody else recorded it
+			case o.Outcome == Applied:
+				applied = append(applied, o.Intent)
+				moves++
+			case o.Outcome == Rejected:
+				refused = append(refused, o.Intent)
+			}
+		}
+		if len(refused) > 0 {
+			if err := w.update(ctx, tx, w.refuse, refused, len(refused)); err != nil {
+				return err
+			}
+		}
+	}
+	applied = append(applied, fresh...)
+	if len(applied) == 0 {
+		return nil
+	}
+	if moves > 0 {
+		if err := w.update(ctx, tx, w.move, applied, moves); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.StmtxContext(ctx, w.lockOutbox).ExecContext(ctx); err != nil {
+		return err
+	}
+	_, err := tx.StmtxContext(ctx, w.outbox).ExecContext(ctx, uids(applied))
+	return err
+}
+
+// update runs a statement over intents and insists on the number of orders
+// that it changes: the outcome of an intent was unset a moment ago, so its
+// order must still stand just before it.
+func (w *Writer) update(ctx context.Context, tx *sqlx.Tx, stmt *sqlx.Stmt, intents []ledger.ID, want int) error {
+	res, err := tx.StmtxContext(ctx, stmt).ExecContext(ctx, uids(intents))
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || int(n) != want {
+		return errors.Join(err, fmt.Errorf("orderdb: %d intents moved %d orders: the order store contradicts itself", want, n))
+	}
+	return nil
+}
