@@ -1,0 +1,268 @@
+// Package api is the JSON of the HTTP API as plain Go structs, shared by the
+// server and the client.
+//
+// Amounts are integers of minor units of the order's currency (cents for USD,
+// yen for JPY), from 1 to 2^53-1, so that every JSON reader keeps them
+// exactly. Times are RFC 3339 with a zone and at most microseconds; answers
+// are in UTC. Ids are UUIDs.
+//
+// The tags are the contract: the server checks requests by them and the
+// OpenAPI document is generated from them, so the two cannot differ. "doc",
+// "example", "minLength", "maxLength", "minimum", "maximum", "pattern", "enum",
+// "minItems" and "maxItems" mean what they mean in JSON Schema; a field is
+// optional if it is marked omitempty or omitzero.
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// BulkMax is the most items in one bulk request.
+const BulkMax = 1000
+
+// PaymentMax is the most orders that one payment can cover.
+const PaymentMax = 100
+
+// Act says who did something and when; every request that moves an order on
+// can carry it.
+type Act struct {
+	By string    `json:"by,omitempty" enum:"buyer,seller,carrier,operator" doc:"Who did it. Left out: whoever usually does. The operator is the marketplace itself." example:"seller"`
+	At time.Time `json:"at,omitzero" doc:"When it took effect. Left out: the marketplace's now. Never later than that, and never before the order's last event." example:"2017-05-16T09:30:00Z"`
+}
+
+// NewOrder is what buyer and seller agreed.
+type NewOrder struct {
+	Reference string          `json:"reference" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The marketplace's own name for the order, unique within the marketplace." example:"web-10027"`
+	Buyer     string          `json:"buyer" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the buyer." example:"buyer-7"`
+	Seller    string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller." example:"seller-3"`
+	Currency  string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
+	Amount    int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the buyer pays, in minor units." example:"12990"`
+	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy whose newest version the order is agreed under. Left out: standard." example:"standard"`
+	ShipBy    time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
+	Goods     json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16 KiB (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
+	Act
+}
+
+// Payment is one payment that covers one or several orders of one buyer.
+type Payment struct {
+	Orders    []string `json:"orders" minItems:"1" maxItems:"100" nullable:"false" doc:"Ids of the orders that it pays, in full: orders of one buyer in one currency."`
+	Method    string   `json:"method" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"How it was paid: one of the policy's methods." example:"card"`
+	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts. Left out: that sum." example:"12990"`
+	Reference string   `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The payment's name at the provider, kept on the timeline." example:"ch_3NqX"`
+	Act
+}
+
+// Ship says that the goods left.
+type Ship struct {
+	Carrier  string `json:"carrier,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Who carries the goods." example:"DHL"`
+	Tracking string `json:"tracking,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The carrier's tracking number." example:"00340434292135100186"`
+	Act
+}
+
+// Deliver says that the goods arrived; the time to confirm starts anew.
+type Deliver struct{ Act }
+
+// Confirm is the buyer's word that the goods are as agreed: what is held is
+// released to the seller, less the fee.
+type Confirm struct{ Act }
+
+// Extend moves a ship_by or confirm_by deadline.
+type Extend struct {
+	Until time.Time `json:"until,omitzero" doc:"The new deadline. Left out: as far as the policy lets one extension go." example:"2017-06-05T00:00:00Z"`
+	Act
+}
+
+// Cancel ends an order that was not shipped; what is held is refunded.
+type Cancel struct {
+	Reason string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"out of stock"`
+	Act
+}
+
+// Refund gives a part of what is held, or all of it, back to the buyer.
+type Refund struct {
+	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units. Left out: all that is held." example:"500"`
+	Reason string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"one chair arrived scratched"`
+	Act
+}
+
+// Dispute freezes what is held until the marketplace rules.
+type Dispute struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why the buyer disputes the order." example:"not received"`
+	Act
+}
+
+// Ruling ends a dispute. The two parts must sum to what is held.
+type Ruling struct {
+	ToBuyer  int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What goes back to the buyer, in minor units." example:"4000"`
+	ToSeller int64  `json:"to_seller" minimum:"0" maximum:"9007199254740991" doc:"What is released to the seller, fee included, in minor units." example:"8990"`
+	Reason   string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"damaged in transit, usable"`
+	Act
+}
+
+// Order is one order as it stands after Events events.
+type Order struct {
+	ID            string    `json:"id" format:"uuid" doc:"The order's id; also the id of its escrow account in the ledger." example:"0190a3c4-5d6e-7f80-9a1b-2c3d4e5f6071"`
+	Reference     string    `json:"reference" doc:"The marketplace's own name for it." example:"web-10027"`
+	Buyer         string    `json:"buyer" example:"buyer-7"`
+	Seller        string    `json:"seller" example:"seller-3"`
+	Currency      string    `json:"currency" doc:"ISO 4217 code." example:"USD"`
+	Amount        int64     `json:"amount" doc:"What was agreed, in minor units." example:"12990"`
+	Fee           int64     `json:"fee" doc:"The fee on the whole amount, fixed at the agreement." example:"650"`
+	Tax           int64     `json:"tax" doc:"Tax on that fee." example:"0"`
+	Policy        string    `json:"policy" doc:"The policy it was agreed under." example:"standard"`
+	PolicyVersion int32     `json:"policy_version" doc:"The policy's version, fixed at the agreement." example:"1"`
+	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
+	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
+
+	State      string    `json:"state" enum:"agreed,held,shipped,delivered,disputed,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
+	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
+	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included." example:"0"`
+	Refunded   int64     `json:"refunded" doc:"Went back to the buyer." example:"0"`
+	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released." example:"0"`
+	TaxCharged int64     `json:"tax_charged" doc:"The tax's part of what was released." example:"0"`
+	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
+	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,ship_by,confirm_by,rule_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
+	At         time.Time `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
+	PaidAt     time.Time `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
+	Events     int32     `json:"events" doc:"How many events took place." example:"3"`
+}
+
+// OrderDetail is an order, why its money is where it is, and what can happen
+// next.
+type OrderDetail struct {
+	Order
+	Explanation Explanation `json:"explanation"`
+	Allowed     []Allowed   `json:"allowed" nullable:"false" doc:"What can happen to it now, and who may cause it."`
+}
+
+// Explanation says in words why an order's money is where it is.
+type Explanation struct {
+	Why       string `json:"why" example:"USD 129.90 is held: the goods were shipped and nobody has reported their delivery."`
+	Until     string `json:"until" example:"2017-05-31T09:30:00Z, confirm_by"`
+	Next      string `json:"next" doc:"Who must act." example:"The buyer confirms or opens a dispute; a reported delivery starts the time to confirm anew."`
+	Otherwise string `json:"otherwise" doc:"What happens if nobody does." example:"What is held is released to the seller, less the fee."`
+}
+
+// Allowed is an event that an order's state admits, and who may cause it.
+type Allowed struct {
+	Event string   `json:"event" example:"confirm"`
+	By    []string `json:"by" nullable:"false" doc:"The roles that may cause it; system is a deadline that passes." example:"buyer"`
+}
+
+// Orders is a page of orders by id, oldest first.
+type Orders struct {
+	Orders []Order `json:"orders" nullable:"false"`
+	Next   string  `json:"next,omitempty" doc:"Give it as cursor to get the next page; left out on the last."`
+}
+
+// Paid is a payment that was booked.
+type Paid struct {
+	Intent string  `json:"intent" format:"uuid" doc:"The id under which it is recorded; the ids of its transfers in the ledger start with it." example:"0190a3c4-5d6e-7f80-9a1b-2c3d4e5f0000"`
+	Orders []Order `json:"orders" nullable:"false" doc:"The orders that it paid, right afterwards."`
+}
+
+// Event is something that happened to an order, and the order right after it.
+type Event struct {
+	Position        int64           `json:"position,omitempty" doc:"Place in the marketplace's feed; left out in an order's timeline." example:"4711"`
+	Order           string          `json:"order" format:"uuid" doc:"The order's id."`
+	Intent          string          `json:"intent" format:"uuid" doc:"The id under which it is recorded; the ids of its transfers in the ledger start with it."`
+	Seq             int32           `json:"seq" doc:"Counts the order's events, from 1." example:"2"`
+	Event           string          `json:"event" doc:"What happened." example:"pay"`
+	By              string          `json:"by" doc:"Who caused it; system is a deadline that passed." example:"buyer"`
+	At              time.Time       `json:"at" doc:"When it took effect, in the marketplace's time."`
+	RecordedAt      time.Time       `json:"recorded_at" doc:"When it was decided, by the machine's clock."`
+	LedgerTimestamp string          `json:"ledger_timestamp,omitempty" doc:"The ledger's timestamp, nanoseconds since 1970 UTC as decimal digits (it is beyond 2^53); left out where no money moved." example:"1700000000000000001"`
+	Data            json.RawMessage `json:"data,omitempty" doc:"What the caller said of it: goods, method, tracking, reason ..."`
+
+	State      string    `json:"state" example:"held"`
+	Held       int64     `json:"held" example:"12990"`
+	Released   int64     `json:"released" example:"0"`
+	Refunded   int64     `json:"refunded" example:"0"`
+	FeeCharged int64     `json:"fee_charged" example:"0"`
+	TaxCharged int64     `json:"tax_charged" example:"0"`
+	Maturing   int64     `json:"maturing" example:"0"`
+	Deadline   string    `json:"deadline,omitempty" example:"ship_by"`
+	DeadlineAt time.Time `json:"deadline_at,omitzero"`
+}
+
+// Timeline is all that happened to one order, oldest first.
+type Timeline struct {
+	Events []Event `json:"events" nullable:"false"`
+}
+
+// Feed is a page of all that happened in a marketplace, in the order in which
+// it was recorded.
+type Feed struct {
+	Events []Event `json:"events" nullable:"false"`
+	Next   int64   `json:"next" doc:"Give it as after to go on; the same as before where there is nothing new." example:"4711"`
+}
+
+// Clock is a marketplace's clock.
+type Clock struct {
+	Mode      string    `json:"mode" enum:"live,test" doc:"A test clock moves when its owner moves it." example:"test"`
+	Now       time.Time `json:"now" doc:"The marketplace's now." example:"2017-06-01T00:00:00Z"`
+	Deadlines time.Time `json:"deadlines" doc:"Deadlines up to here are fired." example:"2017-06-01T00:00:00Z"`
+}
+
+// SetClock moves a test clock forward.
+type SetClock struct {
+	To            time.Time `json:"to" doc:"The new now. A time before now leaves the clock as it is." example:"2017-06-01T00:00:00Z"`
+	HoldDeadlines bool      `json:"hold_deadlines,omitempty" doc:"Move now only: deadlines up to it stay unfired until a later call without this."`
+}
+
+// ClockMoved is a clock after it was moved.
+type ClockMoved struct {
+	Clock
+	Fired int `json:"fired" doc:"How many events the passing deadlines caused." example:"12"`
+}
+
+// PolicyTerms are a policy's rules. Durations are seconds.
+type PolicyTerms struct {
+	Name                 string         `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
+	PayWithin            int64          `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
+	ShipWithin           int64          `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
+	ConfirmAfterDelivery int64          `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
+	ConfirmAfterShipment int64          `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
+	ExtendTimes          int16          `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
+	ExtendBy             int64          `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
+	RuleWithin           int64          `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
+	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
+	Methods              []string       `json:"methods" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
+	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
+}
+
+// Policy is one version of a policy; a version never changes and an order
+// keeps the one under which it was agreed.
+type Policy struct {
+	Version int32 `json:"version" example:"1"`
+	PolicyTerms
+}
+
+// Fee is how a fee is computed: basis points plus a fixed part, not below min,
+// not above cap (0: none) nor the amount. Halves round to even.
+type Fee struct {
+	Bps    int64 `json:"bps" minimum:"0" maximum:"10000" doc:"Basis points of the amount." example:"500"`
+	Fixed  int64 `json:"fixed,omitempty" minimum:"0" maximum:"9007199254740991" doc:"Minor units."`
+	Min    int64 `json:"min,omitempty" minimum:"0" maximum:"9007199254740991" doc:"Minor units."`
+	Cap    int64 `json:"cap,omitempty" minimum:"0" maximum:"9007199254740991" doc:"Minor units; 0 for none."`
+	TaxBps int64 `json:"tax_bps,omitempty" minimum:"0" maximum:"10000" doc:"Tax on the fee, on top of it, in basis points."`
+}
+
+// Policies are the newest version of each policy.
+type Policies struct {
+	Policies []Policy `json:"policies" nullable:"false"`
+}
+
+// Whoami is the marketplace that a key belongs to.
+type Whoami struct {
+	Marketplace uint32 `json:"marketplace" doc:"Its number; its ledgers are number * 1000 + the currency's ISO 4217 number." example:"1"`
+	Name        string `json:"name" example:"acme"`
+	Clock       string `json:"clock" enum:"live,test" example:"live"`
+}
+
+// Health answers the probes.
+type Health struct {
+	Status string `json:"status" enum:"ok" example:"ok"`
+}

@@ -1,0 +1,190 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"escrowd/intake/api"
+)
+
+// CreateOrder records what buyer and seller agreed.
+func (c *Client) CreateOrder(ctx context.Context, in api.NewOrder, opts ...Option) (api.Order, error) {
+	return post[api.Order](ctx, c, "/v1/orders", in, opts)
+}
+
+// Order is one order, why its money is where it is, and what can happen next.
+func (c *Client) Order(ctx context.Context, id string) (api.OrderDetail, error) {
+	return get[api.OrderDetail](ctx, c, "/v1/orders/"+url.PathEscape(id), nil)
+}
+
+// OrderFilter selects orders; zero fields select all. Limit 0 is the
+// server's default, 100.
+type OrderFilter struct {
+	State     string
+	Reference string
+	Cursor    string
+	Limit     int
+}
+
+// Orders is a page of orders by id.
+func (c *Client) Orders(ctx context.Context, f OrderFilter) (api.Orders, error) {
+	q := url.Values{}
+	set(q, "state", f.State)
+	set(q, "reference", f.Reference)
+	set(q, "cursor", f.Cursor)
+	setInt(q, "limit", int64(f.Limit))
+	return get[api.Orders](ctx, c, "/v1/orders", q)
+}
+
+// Timeline is all that happened to an order.
+func (c *Client) Timeline(ctx context.Context, id string) (api.Timeline, error) {
+	return get[api.Timeline](ctx, c, "/v1/orders/"+url.PathEscape(id)+"/timeline", nil)
+}
+
+// Feed is a page of all that happened in the marketplace after a position.
+func (c *Client) Feed(ctx context.Context, after int64, limit int) (api.Feed, error) {
+	q := url.Values{}
+	setInt(q, "after", after)
+	setInt(q, "limit", int64(limit))
+	return get[api.Feed](ctx, c, "/v1/events", q)
+}
+
+// Pay books one payment of one or several orders.
+func (c *Client) Pay(ctx context.Context, in api.Payment, opts ...Option) (api.Paid, error) {
+	return post[api.Paid](ctx, c, "/v1/payments", in, opts)
+}
+
+// Ship books a shipment.
+func (c *Client) Ship(ctx context.Context, id string, in api.Ship, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "ship", in, opts)
+}
+
+// Deliver books a delivery.
+func (c *Client) Deliver(ctx context.Context, id string, in api.Deliver, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "deliver", in, opts)
+}
+
+// Confirm books the buyer's confirmation.
+func (c *Client) Confirm(ctx context.Context, id string, in api.Confirm, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "confirm", in, opts)
+}
+
+// Extend moves a deadline.
+func (c *Client) Extend(ctx context.Context, id string, in api.Extend, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "extend", in, opts)
+}
+
+// Cancel ends an order that was not shipped.
+func (c *Client) Cancel(ctx context.Context, id string, in api.Cancel, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "cancel", in, opts)
+}
+
+// Refund gives a part of what is held, or all of it, back to the buyer.
+func (c *Client) Refund(ctx context.Context, id string, in api.Refund, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "refund", in, opts)
+}
+
+// Dispute freezes what is held.
+func (c *Client) Dispute(ctx context.Context, id string, in api.Dispute, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "dispute", in, opts)
+}
+
+// Rule ends a dispute.
+func (c *Client) Rule(ctx context.Context, id string, in api.Ruling, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "ruling", in, opts)
+}
+
+func (c *Client) event(ctx context.Context, id, event string, in any, opts []Option) (api.Order, error) {
+	return post[api.Order](ctx, c, "/v1/orders/"+url.PathEscape(id)+"/"+event, in, opts)
+}
+
+// Items are the kinds of item that a bulk request can have.
+type Items interface {
+	api.NewOrderItem | api.PaymentItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
+		api.ExtendItem | api.CancelItem | api.RefundItem | api.DisputeItem | api.RulingItem
+}
+
+// Bulk sends up to api.BulkMax items of one kind in one request and gives an
+// answer for each, by index. It is repeated by itself only with Key: give the
+// items keys of their own and one that stands for the request.
+func Bulk[I Items](ctx context.Context, c *Client, items []I, opts ...Option) ([]api.Answer, error) {
+	a, err := post[api.Answers](ctx, c, "/v1/bulk/"+bulkPath(items), api.Bulk[I]{Items: items}, opts)
+	return a.Answers, err
+}
+
+func bulkPath(items any) string {
+	switch items.(type) {
+	case []api.NewOrderItem:
+		return "orders"
+	case []api.PaymentItem:
+		return "payments"
+	case []api.ShipItem:
+		return "ship"
+	case []api.DeliverItem:
+		return "deliver"
+	case []api.ConfirmItem:
+		return "confirm"
+	case []api.ExtendItem:
+		return "extend"
+	case []api.CancelItem:
+		return "cancel"
+	case []api.RefundItem:
+		return "refund"
+	case []api.DisputeItem:
+		return "dispute"
+	default:
+		return "ruling"
+	}
+}
+
+// Clock is the marketplace's clock.
+func (c *Client) Clock(ctx context.Context) (api.Clock, error) {
+	return get[api.Clock](ctx, c, "/v1/clock", nil)
+}
+
+// SetClock moves a test clock forward to a time and, unless hold, fires the
+// deadlines that pass. It can be repeated: a clock never moves back.
+func (c *Client) SetClock(ctx context.Context, to time.Time, hold bool) (out api.ClockMoved, err error) {
+	err = c.do(ctx, call{method: http.MethodPost, path: "/v1/clock", repeatable: true},
+		api.SetClock{To: to, HoldDeadlines: hold}, &out, nil)
+	return out, err
+}
+
+// Policies are the newest version of each policy.
+func (c *Client) Policies(ctx context.Context) ([]api.Policy, error) {
+	p, err := get[api.Policies](ctx, c, "/v1/policies", nil)
+	return p.Policies, err
+}
+
+// AddPolicy makes the next version of a policy; an unchanged one answers the
+// version there is, so it can be repeated.
+func (c *Client) AddPolicy(ctx context.Context, in api.PolicyTerms) (out api.Policy, err error) {
+	err = c.do(ctx, call{method: http.MethodPost, path: "/v1/policies", repeatable: true}, in, &out, nil)
+	return out, err
+}
+
+// Whoami is the marketplace that the key belongs to.
+func (c *Client) Whoami(ctx context.Context) (api.Whoami, error) {
+	return get[api.Whoami](ctx, c, "/v1/whoami", nil)
+}
+
+// Ready asks whether the server can serve: its database and ledger answer.
+func (c *Client) Ready(ctx context.Context) error {
+	_, err := get[api.Health](ctx, c, "/readyz", nil)
+	return err
+}
+
+func set(q url.Values, name, value string) {
+	if value != "" {
+		q.Set(name, value)
+	}
+}
+
+func setInt(q url.Values, name string, value int64) {
+	if value != 0 {
+		q.Set(name, strconv.FormatInt(value, 10))
+	}
+}
