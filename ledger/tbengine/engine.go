@@ -77,7 +77,7 @@ func Open(ctx context.Context, clusterID ledger.Uint128, addresses []string, opt
 		e.closeWait = 0
 		_ = e.Close()
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			return fail(notSent(fmt.Errorf("no answer (%s); is the cluster running, and is its id %s? %w", doors(), clusterID, err)))
+			return fail(notSent(fmt.Errorf("no answer (%s); is the cluster running, and is its id %s? %w", doors(), clusterID, ctx.Err())))
 		}
 		return nil, err
 	}
