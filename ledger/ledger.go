@@ -40,6 +40,7 @@ type Account struct {
 	UserData128    Uint128 // what it is about: an order, a party
 	UserData64     uint64  // when it took effect, Unix microseconds UTC
 	UserData32     uint32
+	Reserved       uint32 // must be 0; here so that an engine can refuse what is not
 	Ledger         uint32
 	Code           uint16 // the chart's number
 	Flags          AccountFlags

@@ -27,7 +27,7 @@ type Newest struct {
 // themselves, and take a change back by putting the old value or deleting.
 //
 // A Store over a database loads what a batch can touch beforehand (see
-// Touched), answers from memory, and writes the changes back afterwards; so
+// Touch), answers from memory, and writes the changes back afterwards; so
 // no method returns an error.
 type Store interface {
 	Account(id ledger.ID) (ledger.Account, bool)
