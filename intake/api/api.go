@@ -46,7 +46,7 @@ type NewOrder struct {
 
 // Payment is one payment that covers one or several orders of one buyer.
 type Payment struct {
-	Orders    []string `json:"orders" minItems:"1" maxItems:"100" nullable:"false" doc:"Ids of the orders that it pays, in full: orders of one buyer in one currency."`
+	Orders    []string `json:"orders" format:"uuid" minItems:"1" maxItems:"100" nullable:"false" doc:"Ids of the orders that it pays, in full: orders of one buyer in one currency."`
 	Method    string   `json:"method" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"How it was paid: one of the policy's methods." example:"card"`
 	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts. Left out: that sum." example:"12990"`
 	Reference string   `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The payment's name at the provider, kept on the timeline." example:"ch_3NqX"`
@@ -229,7 +229,7 @@ type PolicyTerms struct {
 	ExtendBy             int64          `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
 	RuleWithin           int64          `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
 	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
-	Methods              []string       `json:"methods" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
+	Methods              []string       `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
 }
 

@@ -27,6 +27,9 @@ type ItemKey struct {
 	IdempotencyKey string `json:"idempotency_key,omitempty" maxLength:"255" pattern:"^[!-~]+$" doc:"Left out: derived from the Idempotency-Key header, where there is one, and the item's index." example:"web-10027:ship"`
 }
 
+// Keyed reports whether the item has a key of its own.
+func (k ItemKey) Keyed() bool { return k.IdempotencyKey != "" }
+
 // Target is the order that an item is about.
 type Target struct {
 	Order string `json:"order" format:"uuid" doc:"The order's id." example:"0190a3c4-5d6e-7f80-9a1b-2c3d4e5f6071"`

@@ -105,13 +105,19 @@ func (c *Client) event(ctx context.Context, id, event string, in any, opts []Opt
 type Items interface {
 	api.NewOrderItem | api.PaymentItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
 		api.ExtendItem | api.CancelItem | api.RefundItem | api.DisputeItem | api.RulingItem
+	Keyed() bool
 }
 
 // Bulk sends up to api.BulkMax items of one kind in one request and gives an
-// answer for each, by index. It is repeated by itself only with Key: give the
-// items keys of their own and one that stands for the request.
+// answer for each, by index. It is sent again by itself when the request has a
+// key (see Key) or every item has one.
 func Bulk[I Items](ctx context.Context, c *Client, items []I, opts ...Option) ([]api.Answer, error) {
-	a, err := post[api.Answers](ctx, c, "/v1/bulk/"+bulkPath(items), api.Bulk[I]{Items: items}, opts)
+	cl := call{method: http.MethodPost, path: "/v1/bulk/" + bulkPath(items), repeatable: true}
+	for _, i := range items {
+		cl.repeatable = cl.repeatable && i.Keyed()
+	}
+	var a api.Answers
+	err := c.do(ctx, cl, api.Bulk[I]{Items: items}, &a, opts)
 	return a.Answers, err
 }
 
