@@ -207,7 +207,7 @@ func parseLine(text []byte) (*line, error) {
 	if err := d.Decode(l); err != nil {
 		return nil, err
 	}
-	if d.More() {
+	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("more than one JSON value")
 	}
 	if l.Sent == 0 {
