@@ -1,0 +1,445 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"escrowd/intake/api"
+	"escrowd/intake/client"
+	"escrowd/settlement/order"
+)
+
+// Options have usable zero values.
+type Options struct {
+	// Until is where the run stops; zero goes on until every story has ended.
+	Until time.Time
+	// Workers is how many requests are under way at once; 0 means 6. Stories
+	// are dealt out by buyer, so no order is ever in two of them.
+	Workers int
+	// Retries is how often an item that the server could not decide (503) is
+	// sent again; 0 means 8. Pause is the first pause before that, doubled
+	// each time up to 32 times it; 0 means 100 ms.
+	Retries int
+	Pause   time.Duration
+	// Progress is told after every answer; it is never called twice at once.
+	Progress func(Progress)
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Through     time.Time // the end of the window that is being played
+	Done, Total int       // events sent and answered, of those that will be
+	Fired       int       // events that passing deadlines caused
+	WindowDone  bool      // its deadlines have fired
+}
+
+// Summary is what a run did, as the server tells it afterwards.
+type Summary struct {
+	Clock    api.Clock
+	States   map[order.State]int // the stories' orders by state
+	Events   int                 // sent, and answered as done
+	Replayed int                 // of Events: had been done by an earlier run
+	Fired    int                 // caused by deadlines in this run
+}
+
+// Drive plays stories through the API of a marketplace with a test clock.
+//
+// Time goes in windows, a calendar month each. For each, the clock is moved
+// to the window's end with the deadlines held, everything that people did up
+// to then is sent in bulk, each order's events one after the other, and then
+// the deadlines that passed fire. A deadline's movement takes effect at the
+// deadline, so how wide the windows are changes nothing in the books, as long
+// as nobody acts on an order after a deadline ended it; stories don't.
+//
+// An event that is refused ends the run with an error: a story is true, so
+// either it or the server is wrong. At the end every order of a story that
+// has ended must be in the story's final state.
+func Drive(ctx context.Context, c *client.Client, stories []Story, opts Options) (Summary, error) {
+	d, err := newDriver(c, stories, opts)
+	if err != nil {
+		return Summary{}, err
+	}
+	first, last := Span(stories)
+	if !opts.Until.IsZero() {
+		last = opts.Until
+	}
+	for _, s := range stories {
+		for _, e := range s.Events {
+			if !e.At.After(last) {
+				d.progress.Total++
+			}
+		}
+	}
+	for _, end := range windows(first, last) {
+		if err := d.window(ctx, end); err != nil {
+			return Summary{}, err
+		}
+	}
+	return d.check(ctx, stories)
+}
+
+// windows are the ends of the months that begin with the one of first, the
+// last one cut off at last.
+func windows(first, last time.Time) []time.Time {
+	var ends []time.Time
+	for end := first; end.Before(last); {
+		end = time.Date(end.Year(), end.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+		if end.After(last) {
+			end = last
+		}
+		ends = append(ends, end)
+	}
+	return ends
+}
+
+type driver struct {
+	client *client.Client
+	opts   Options
+	shards [][]*cursor
+
+	mu       sync.Mutex
+	progress Progress
+	replayed int
+}
+
+// cursor is how far a story has been sent.
+type cursor struct {
+	story  *Story
+	next   int    // index of the next event
+	id     string // the order's, once it is agreed
+	basket []*cursor
+}
+
+func (c *cursor) key(e *Event) string { return c.story.Reference + "/" + string(e.Kind) }
+
+func newDriver(c *client.Client, stories []Story, opts Options) (*driver, error) {
+	if opts.Workers == 0 {
+		opts.Workers = 6
+	}
+	if opts.Retries == 0 {
+		opts.Retries = 8
+	}
+	if opts.Pause == 0 {
+		opts.Pause = 100 * time.Millisecond
+	}
+	if opts.Progress == nil {
+		opts.Progress = func(Progress) {}
+	}
+	d := &driver{client: c, opts: opts, shards: make([][]*cursor, opts.Workers)}
+	baskets := map[int][]*cursor{}
+	for i := range stories {
+		s := &stories[i]
+		if len(s.Events) == 0 || s.Events[0].Kind != order.Agree {
+			return nil, fmt.Errorf("story %s does not begin with an agreement", s.Reference)
+		}
+		if !slices.IsSortedFunc(s.Events, func(a, b Event) int { return a.At.Compare(b.At) }) {
+			return nil, fmt.Errorf("story %s is not in order of time", s.Reference)
+		}
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(s.Buyer)) // never fails
+		shard := h.Sum32() % uint32(opts.Workers)
+		cur := &cursor{story: s}
+		d.shards[shard] = append(d.shards[shard], cur)
+		if s.Basket != 0 {
+			baskets[s.Basket] = append(baskets[s.Basket], cur)
+		}
+	}
+	for _, b := range baskets {
+		for _, c := range b {
+			if c.story.Buyer != b[0].story.Buyer {
+				return nil, fmt.Errorf("stories %s and %s share a payment and not the buyer", c.story.Reference, b[0].story.Reference)
+			}
+			c.basket = b
+		}
+	}
+	return d, nil
+}
+
+// window plays everything up to end.
+func (d *driver) window(ctx context.Context, end time.Time) error {
+	d.report(func(p *Progress) { p.Through, p.WindowDone = end, false })
+	if _, err := d.client.SetClock(ctx, end, true); err != nil {
+		return fmt.Errorf("clock to %s: %w", end.Format(time.RFC3339), err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var workers sync.WaitGroup
+	for _, shard := range d.shards {
+		workers.Go(func() {
+			if err := d.playShard(ctx, shard, end); err != nil {
+				cancel(err) // the first one ends the others
+			}
+		})
+	}
+	workers.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	moved, err := d.client.SetClock(ctx, end, false)
+	if err != nil {
+		return fmt.Errorf("deadlines up to %s: %w", end.Format(time.RFC3339), err)
+	}
+	d.report(func(p *Progress) { p.Fired += moved.Fired; p.WindowDone = true })
+	return nil
+}
+
+func (d *driver) report(change func(*Progress)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change(&d.progress)
+	d.opts.Progress(d.progress)
+}
+
+// kinds is the order in which events mostly follow each other, so that one
+// pass over it sends most of what is due.
+var kinds = []order.Event{order.Agree, order.Pay, order.Extend, order.Ship, order.Deliver,
+	order.Refund, order.Cancel, order.Confirm, order.Dispute, order.Rule}
+
+// playShard sends a shard's events up to end. An order's next event is sent
+// when the one before it was answered.
+func (d *driver) playShard(ctx context.Context, shard []*cursor, end time.Time) error {
+	for {
+		sent := 0
+		for _, kind := range kinds {
+			var due []*cursor
+			for _, c := range shard {
+				if c.due(kind, end) {
+					due = append(due, c)
+				}
+			}
+			for batch := range slices.Chunk(due, api.BulkMax) {
+				if err := d.send(ctx, kind, batch); err != nil {
+					return err
+				}
+			}
+			sent += len(due)
+		}
+		if sent == 0 {
+			break
+		}
+	}
+	for _, c := range shard {
+		if c.next < len(c.story.Events) && !c.story.Events[c.next].At.After(end) {
+			return fmt.Errorf("order %s: its %s cannot be sent: the payment that covers it does not fit", c.story.Reference, c.story.Events[c.next].Kind)
+		}
+	}
+	return nil
+}
+
+// due reports whether the next thing to send for a story is of this kind and
+// not after end. A payment of several orders is sent once, for the first.
+func (c *cursor) due(kind order.Event, end time.Time) bool {
+	is := func(c *cursor) bool {
+		if c.next == len(c.story.Events) {
+			return false
+		}
+		e := c.story.Events[c.next]
+		return e.Kind == kind && !e.At.After(end)
+	}
+	if kind != order.Pay || c.basket == nil {
+		return is(c)
+	}
+	return c == c.basket[0] && !slices.ContainsFunc(c.basket, func(c *cursor) bool { return !is(c) })
+}
+
+// send sends a batch of events of one kind and moves the cursors on.
+func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) error {
+	switch kind {
+	case order.Agree:
+		return sendBulk(ctx, d, batch, agreeItem)
+	case order.Pay:
+		return sendBulk(ctx, d, batch, payItem)
+	case order.Extend:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ExtendItem {
+			return api.ExtendItem{Target: c.target(e), Extend: api.Extend{Until: e.Until, Act: e.act()}}
+		})
+	case order.Ship:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ShipItem {
+			return api.ShipItem{Target: c.target(e), Ship: api.Ship{Carrier: e.Carrier, Tracking: e.Tracking, Act: e.act()}}
+		})
+	case order.Deliver:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DeliverItem {
+			return api.DeliverItem{Target: c.target(e), Deliver: api.Deliver{Act: e.act()}}
+		})
+	case order.Confirm:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ConfirmItem {
+			return api.ConfirmItem{Target: c.target(e), Confirm: api.Confirm{Act: e.act()}}
+		})
+	case order.Cancel:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.CancelItem {
+			return api.CancelItem{Target: c.target(e), Cancel: api.Cancel{Reason: e.Reason, Act: e.act()}}
+		})
+	case order.Refund:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefundItem {
+			return api.RefundItem{Target: c.target(e), Refund: api.Refund{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.Dispute:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DisputeItem {
+			return api.DisputeItem{Target: c.target(e), Dispute: api.Dispute{Reason: e.Reason, Act: e.act()}}
+		})
+	case order.Rule:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RulingItem {
+			return api.RulingItem{Target: c.target(e), Ruling: api.Ruling{ToBuyer: e.ToBuyer, ToSeller: e.ToSeller, Reason: e.Reason, Act: e.act()}}
+		})
+	}
+	return fmt.Errorf("%s is not an event that people cause", kind)
+}
+
+func (e *Event) act() api.Act { return api.Act{By: string(e.By), At: e.At} }
+
+func (c *cursor) target(e *Event) api.Target {
+	return api.Target{Order: c.id, ItemKey: api.ItemKey{IdempotencyKey: c.key(e)}}
+}
+
+func agreeItem(c *cursor, e *Event) api.NewOrderItem {
+	s := c.story
+	return api.NewOrderItem{ItemKey: api.ItemKey{IdempotencyKey: c.key(e)}, NewOrder: api.NewOrder{
+		Reference: s.Reference, Buyer: s.Buyer, Seller: s.Seller, Currency: s.Currency, Amount: s.Amount,
+		Policy: s.Policy, ShipBy: s.ShipBy, Goods: s.Goods, Act: e.act(),
+	}}
+}
+
+func payItem(c *cursor, e *Event) api.PaymentItem {
+	item := api.PaymentItem{ItemKey: api.ItemKey{IdempotencyKey: c.key(e)}, Payment: api.Payment{Method: e.Method, Act: e.act()}}
+	for _, covered := range c.covers() {
+		item.Orders = append(item.Orders, covered.id)
+		item.Amount += covered.story.Amount
+	}
+	return item
+}
+
+// covers are the orders that the story's payment covers.
+func (c *cursor) covers() []*cursor {
+	if c.basket == nil {
+		return []*cursor{c}
+	}
+	return c.basket
+}
+
+// sendBulk sends one event of each story in one request, again and again for
+// those that the server could not decide, within bounds.
+func sendBulk[I client.Items](ctx context.Context, d *driver, batch []*cursor, item func(*cursor, *Event) I) error {
+	for attempt := 0; ; attempt++ {
+		items := make([]I, len(batch))
+		for i, c := range batch {
+			items[i] = item(c, &c.story.Events[c.next])
+		}
+		// The items have keys of their own; the request's only says that it
+		// may be sent again, and is as fixed as they are.
+		c := batch[0]
+		key := fmt.Sprintf("%s/%d", c.key(&c.story.Events[c.next]), len(batch))
+		answers, err := client.Bulk(ctx, d.client, items, client.Key(key))
+		if err != nil {
+			return err
+		}
+		if len(answers) != len(batch) {
+			return fmt.Errorf("%d answers to %d items", len(answers), len(batch))
+		}
+		var again []*cursor
+		var problem *api.Problem
+		for i, a := range answers {
+			switch {
+			case a.Status < 300:
+				d.answered(batch[i], a)
+			case a.Status == http.StatusServiceUnavailable && a.Problem != nil:
+				again, problem = append(again, batch[i]), a.Problem
+			default:
+				return itemError(batch[i], a)
+			}
+		}
+		if len(again) == 0 {
+			return nil
+		}
+		if attempt >= d.opts.Retries {
+			return fmt.Errorf("%d events could not be decided in %d attempts: %w", len(again), attempt+1, problem)
+		}
+		if err := sleep(ctx, d.opts.Pause<<min(attempt, 5)); err != nil {
+			return err
+		}
+		batch = again
+	}
+}
+
+// answered moves the stories of an event that was booked on.
+func (d *driver) answered(c *cursor, a api.Answer) {
+	moved := []*cursor{c}
+	switch c.story.Events[c.next].Kind {
+	case order.Agree:
+		c.id = a.Order.ID
+	case order.Pay:
+		moved = c.covers()
+	}
+	for _, m := range moved {
+		m.next++
+	}
+	d.report(func(p *Progress) {
+		p.Done += len(moved)
+		if a.Replayed {
+			d.replayed += len(moved)
+		}
+	})
+}
+
+func itemError(c *cursor, a api.Answer) error {
+	e := c.story.Events[c.next]
+	what := fmt.Sprintf("order %s: %s at %s", c.story.Reference, e.Kind, e.At.Format(time.RFC3339))
+	if a.Problem == nil {
+		return fmt.Errorf("%s: answered with status %d and no problem", what, a.Status)
+	}
+	return fmt.Errorf("%s: %w", what, a.Problem)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// check asks the server how every order ended and compares.
+func (d *driver) check(ctx context.Context, stories []Story) (Summary, error) {
+	clock, err := d.client.Clock(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	states := make(map[string]order.State, len(stories))
+	for cursor := ""; ; {
+		page, err := d.client.Orders(ctx, client.OrderFilter{Cursor: cursor, Limit: pageSize})
+		if err != nil {
+			return Summary{}, err
+		}
+		for _, o := range page.Orders {
+			states[o.Reference] = order.State(o.State)
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	sum := Summary{Clock: clock, States: map[order.State]int{}, Events: d.progress.Done, Replayed: d.replayed, Fired: d.progress.Fired}
+	for _, s := range stories {
+		is, ok := states[s.Reference]
+		if !ok {
+			if !s.Events[0].At.After(clock.Deadlines) {
+				return sum, fmt.Errorf("order %s was agreed and is not there", s.Reference)
+			}
+			continue // later than the run went
+		}
+		if !s.Ends.After(clock.Deadlines) && is != s.Final {
+			return sum, fmt.Errorf("order %s is %s, its story ends %s", s.Reference, is, s.Final)
+		}
+		sum.States[is]++
+	}
+	return sum, nil
+}
+
+// pageSize is the most orders that the API lists at once.
+const pageSize = 1000
