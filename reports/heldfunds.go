@@ -1,0 +1,332 @@
+package reports
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
+)
+
+// HeldFundsRow sums the orders of one currency, age and state whose money is
+// held in escrow. Amounts are minor units, times UTC.
+type HeldFundsRow struct {
+	Currency         string    `json:"currency"`
+	Bucket           string    `json:"bucket"` // days since paid: "0-7" to "90+"
+	State            string    `json:"state"`
+	Reason           string    `json:"reason"` // why it is held
+	NextActor        string    `json:"next_actor"`
+	Orders           int64     `json:"orders"`
+	Amount           Amount    `json:"amount"`
+	Oldest           time.Time `json:"oldest"` // the first payment among them
+	EarliestDeadline time.Time `json:"earliest_deadline"`
+}
+
+// HeldOrderRow is one order whose money is held. Days are whole days since it
+// was paid; Overdue says that its deadline has passed.
+type HeldOrderRow struct {
+	Currency    string    `json:"currency"`
+	Bucket      string    `json:"bucket"`
+	State       string    `json:"state"`
+	Reason      string    `json:"reason"`
+	NextActor   string    `json:"next_actor"`
+	Amount      Amount    `json:"amount"`
+	Marketplace uint32    `json:"marketplace"`
+	Reference   string    `json:"reference"`
+	OrderID     string    `json:"order_id"`
+	Buyer       string    `json:"buyer"`
+	Seller      string    `json:"seller"`
+	PaidAt      time.Time `json:"paid_at"`
+	Days        int64     `json:"days"`
+	Deadline    string    `json:"deadline"`
+	DeadlineAt  time.Time `json:"deadline_at"`
+	Overdue     bool      `json:"overdue"`
+	Otherwise   string    `json:"otherwise"` // what happens if nobody acts
+}
+
+const (
+	heldFunds      = "held-funds"
+	heldFundsTitle = "Held funds by age"
+)
+
+// buckets are the ages of held-funds: from so many whole days on.
+var buckets = []struct {
+	from int64
+	name string
+}{{0, "0-7"}, {8, "8-14"}, {15, "15-30"}, {31, "31-60"}, {61, "61-90"}, {91, "90+"}}
+
+// bucketOf is the index of the bucket for an age in whole days.
+func bucketOf(days int64) int {
+	i := len(buckets) - 1
+	for i > 0 && days < buckets[i].from {
+		i--
+	}
+	return i
+}
+
+// HeldFunds sums what is held by currency, age and state. The state is what
+// the order store says, by each order's last event before the cut; the total
+// is checked against the balance of the ledger's escrow accounts (2100) at
+// the same cut, and a difference is a Problem.
+func (b *Books) HeldFunds(ctx context.Context, o Options) (*Of[HeldFundsRow], error) {
+	r := &Of[HeldFundsRow]{}
+	err := b.read(ctx, heldFunds, heldFundsTitle, o, func(s *snapshot) error {
+		held, err := s.held(ctx, o.Now.UTC())
+		if err != nil {
+			return err
+		}
+		r.Head = s.head
+		// held is sorted by currency, so its rows and totals are too; within
+		// a currency they go by age, youngest first, then by state.
+		type group struct {
+			bucket int
+			state  order.State
+		}
+		for len(held) > 0 {
+			n := 1 + slices.IndexFunc(held[1:], func(h heldOrder) bool { return h.currency != held[0].currency })
+			if n == 0 {
+				n = len(held)
+			}
+			rows := map[group]*HeldFundsRow{}
+			total := &HeldFundsRow{Currency: held[0].currency, Bucket: "total"}
+			for _, h := range held[:n] {
+				in := group{h.bucket, h.State}
+				if rows[in] == nil {
+					rows[in] = &HeldFundsRow{Currency: h.currency, Bucket: buckets[h.bucket].name, State: string(h.State),
+						Reason: order.HeldBecause(h.State), NextActor: nextActor(h.State)}
+				}
+				rows[in].add(h)
+				total.add(h)
+			}
+			for i := range buckets {
+				for _, state := range order.States {
+					if row := rows[group{i, state}]; row != nil {
+						r.Rows = append(r.Rows, *row)
+					}
+				}
+			}
+			r.Totals = append(r.Totals, *total)
+			held = held[n:]
+		}
+		r.Problems, r.Notes, err = s.checkHeld(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (row *HeldFundsRow) add(h heldOrder) {
+	row.Orders++
+	row.Amount = row.Amount.Add(Units(h.Held))
+	if row.Oldest.IsZero() || h.PaidAt.Before(row.Oldest) {
+		row.Oldest = h.PaidAt
+	}
+	if row.EarliestDeadline.IsZero() || h.DeadlineAt.Before(row.EarliestDeadline) {
+		row.EarliestDeadline = h.DeadlineAt
+	}
+}
+
+// HeldFundsByOrder is HeldFunds with a row for each order, by currency, the
+// longest held first.
+func (b *Books) HeldFundsByOrder(ctx context.Context, o Options) (*Of[HeldOrderRow], error) {
+	r := &Of[HeldOrderRow]{}
+	err := b.read(ctx, heldFunds, heldFundsTitle+" by order", o, func(s *snapshot) error {
+		held, err := s.held(ctx, o.Now.UTC())
+		if err != nil {
+			return err
+		}
+		r.Head = s.head
+		for _, h := range held {
+			r.Rows = append(r.Rows, HeldOrderRow{
+				Currency: h.currency, Bucket: buckets[h.bucket].name, State: string(h.State),
+				Reason: order.HeldBecause(h.State), NextActor: nextActor(h.State), Amount: Units(h.Held),
+				Marketplace: h.Marketplace, Reference: h.Reference, OrderID: h.ID.UUID(), Buyer: h.Buyer, Seller: h.Seller,
+				PaidAt: h.PaidAt, Days: h.days, Deadline: string(h.Deadline), DeadlineAt: h.DeadlineAt, Overdue: h.overdue,
+				Otherwise: order.Explain(&h.Order).Otherwise,
+			})
+			last := len(r.Totals) - 1
+			if last < 0 || r.Totals[last].Currency != h.currency {
+				r.Totals = append(r.Totals, HeldOrderRow{Currency: h.currency, Bucket: "total"})
+				last++
+			}
+			r.Totals[last].Amount = r.Totals[last].Amount.Add(Units(h.Held))
+		}
+		r.Problems, r.Notes, err = s.checkHeld(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func nextActor(s order.State) string {
+	var words []string
+	for _, r := range order.NextActors(s) {
+		words = append(words, string(r))
+	}
+	return strings.Join(words, " or ")
+}
+
+// heldOrder is an order with money in escrow at the cut. Of its Terms and
+// Progress only what the reports show is filled in.
+type heldOrder struct {
+	order.Order
+	currency string
+	days     int64
+	bucket   int
+	overdue  bool
+}
+
+// held lists the orders whose money was held at the cut, by currency, since
+// when, and id. It also sums them per ledger, for checkHeld.
+func (s *snapshot) held(ctx context.Context, machine time.Time) ([]heldOrder, error) {
+	query, args := s.heldQuery()
+	rows, err := s.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	s.heldSums = map[uint32]Amount{}
+	var list []heldOrder
+	for rows.Next() {
+		var (
+			h  heldOrder
+			id string
+		)
+		if err := rows.Scan(&id, &h.Marketplace, &h.Reference, &h.Ledger, &h.Buyer, &h.Seller,
+			&h.State, &h.Held, &h.Deadline, &h.DeadlineAt, &h.PaidAt); err != nil {
+			return nil, err
+		}
+		if h.ID, err = ledger.ParseUUID(id); err != nil {
+			return nil, err
+		}
+		h.PaidAt, h.DeadlineAt = h.PaidAt.UTC(), h.DeadlineAt.UTC()
+		now := s.ageAt(h.Marketplace, machine)
+		h.currency = currencyOf(h.Ledger)
+		h.days = max(0, int64(now.Sub(h.PaidAt)/(24*time.Hour)))
+		h.bucket = bucketOf(h.days)
+		h.overdue = now.After(h.DeadlineAt) // at the deadline is in time
+		s.heldSums[h.Ledger] = s.heldSums[h.Ledger].Add(Units(h.Held))
+		list = append(list, h)
+	}
+	slices.SortFunc(list, func(a, b heldOrder) int {
+		return cmp.Or(cmp.Compare(a.currency, b.currency), a.PaidAt.Compare(b.PaidAt), a.ID.Cmp(b.ID))
+	})
+	return list, rows.Err()
+}
+
+// heldQuery selects the orders with money in escrow, as they stood at the cut.
+func (s *snapshot) heldQuery() (query string, args []any) {
+	all, ledgers := s.inScope()
+	if s.cut.open {
+		return `SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
+		               o.state, o.held, o.deadline, o.deadline_at, o.paid_at
+		        FROM orders o WHERE o.held > 0 AND ($1 OR o.ledger = ANY ($2))`, []any{all, ledgers}
+	}
+	const (
+		// How the orders stood that have moved since: the event before the
+		// first later one.
+		moved = `
+		SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
+		       e.state, e.held, e.deadline, e.deadline_at, e.paid_at
+		FROM later
+		JOIN orders o ON o.id = later.order_id
+		JOIN order_events e ON e.order_id = later.order_id AND e.seq = later.seq - 1
+		WHERE e.held > 0 AND ($1 OR o.ledger = ANY ($2))
+		UNION ALL`
+		// How those stand that have not, but for the condition that follows.
+		still = `
+		SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
+		       o.state, o.held, o.deadline, o.deadline_at, o.paid_at
+		FROM orders o
+		WHERE o.held > 0 AND ($1 OR o.ledger = ANY ($2)) AND `
+	)
+	if s.cut.basis == Booked {
+		// An event that moved money is booked when the ledger booked it, any
+		// other when it was decided. The two clocks may differ a little, but
+		// what follows a later event in its order is later too.
+		return `WITH later AS MATERIALIZED (
+		            SELECT e.order_id, min(e.seq) AS seq FROM order_events e
+		            WHERE e.ledger_timestamp > $3 OR e.ledger_timestamp IS NULL AND e.created_at > $4
+		            GROUP BY e.order_id)` + moved + still + `NOT EXISTS (SELECT FROM later WHERE later.order_id = o.id)`,
+			[]any{all, ledgers, s.cut.booked, s.cut.recorded}
+	}
+	// Times never go back within an order. So the orders to look into are
+	// those that were paid by then and have moved since: the ones that were
+	// alive at the moment, few of all that ever were.
+	return `WITH later AS MATERIALIZED (
+	            SELECT o.id AS order_id, (SELECT min(e.seq) FROM order_events e WHERE e.order_id = o.id AND e.at > $3) AS seq
+	            FROM orders o WHERE o.at > $3 AND o.paid_at <= $3)` + moved + still + `o.at <= $3`,
+		[]any{all, ledgers, s.cut.recorded}
+}
+
+// checkHeld compares what the orders hold with the ledger's escrow accounts,
+// per ledger. Between the ledger and the order store a movement is under way
+// for a moment: what stands in the journal while its event is still to be
+// recorded is left out of the comparison, and noted.
+func (s *snapshot) checkHeld(ctx context.Context) (problems, notes []string, err error) {
+	sums, err := s.sums(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	moving, count, err := s.underWay(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if count > 0 {
+		notes = append(notes, fmt.Sprintf("%d movements stand in the ledger and are about to be recorded on their orders; they are not counted here", count))
+	}
+	ledgers := map[uint32]bool{}
+	for in := range sums {
+		ledgers[in.ledger] = true
+	}
+	for l := range s.heldSums {
+		ledgers[l] = true
+	}
+	for l := range ledgers {
+		escrow := sums[ledgerAccount{l, int(chart.Escrow)}]
+		balance := escrow.credits.Sub(escrow.debits).Sub(moving[l])
+		if held := s.heldSums[l]; held.Cmp(balance) != 0 {
+			problems = append(problems, fmt.Sprintf("%s: the orders hold %s and the ledger's escrow accounts (2100) %s: a difference of %s",
+				s.ledgerName(l), money(l, held), money(l, balance), money(l, held.Sub(balance).Abs())))
+		}
+	}
+	slices.Sort(problems)
+	return problems, notes, nil
+}
+
+// underWay sums, per ledger, what intents without an outcome have already
+// moved into (less: out of) their orders' escrow accounts. A transfer's id is
+// its intent's with other last 16 bits (order.LegID).
+func (s *snapshot) underWay(ctx context.Context) (moved map[uint32]Amount, count int64, err error) {
+	before, bound := s.cut.transfers()
+	all, ledgers := s.inScope()
+	var rows []struct {
+		Ledger uint32 `db:"ledger"`
+		Count  int64  `db:"count"`
+		Amount Amount `db:"amount"`
+	}
+	err = s.SelectContext(ctx, &rows,
+		`SELECT t.ledger, count(*) AS count, sum(t.sign * `+posted+`) AS amount
+		 FROM intents i CROSS JOIN LATERAL (
+		     SELECT *, 1 AS sign FROM ledger_transfers WHERE credit_account_id = i.order_id
+		     UNION ALL
+		     SELECT *, -1 FROM ledger_transfers WHERE debit_account_id = i.order_id) t
+		 WHERE i.outcome IS NULL AND left(t.id::text, 32) = left(i.id::text, 32)
+		   AND `+before+` AND ($2 OR t.ledger = ANY ($3))
+		 GROUP BY t.ledger`, bound, all, ledgers)
+	moved = map[uint32]Amount{}
+	for _, r := range rows {
+		moved[r.Ledger] = r.Amount
+		count += r.Count
+	}
+	return moved, count, err
+}

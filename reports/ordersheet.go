@@ -1,0 +1,282 @@
+package reports
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
+	"escrowd/settlement/orderdb"
+)
+
+// ErrNoOrder: there is no order with the id or reference.
+var ErrNoOrder = errors.New("no such order")
+
+// OrderSheet is all that is known of one order: where it stands and why, what
+// happened, and what the ledger's journal says of its escrow account. Amounts
+// are minor units, times UTC.
+type OrderSheet struct {
+	Order       OrderFacts        `json:"order"`
+	Explanation order.Explanation `json:"explanation"`
+	Timeline    []OrderEvent      `json:"timeline"`
+	Escrow      []EscrowLine      `json:"escrow"`
+	// Problems say where the order and its escrow account contradict each other.
+	Problems []string `json:"problems"`
+}
+
+// OrderFacts are the terms of an order and where its money is.
+type OrderFacts struct {
+	ID          string     `json:"id"`
+	Marketplace uint32     `json:"marketplace"`
+	Reference   string     `json:"reference"`
+	Buyer       string     `json:"buyer"`
+	Seller      string     `json:"seller"`
+	Currency    string     `json:"currency"`
+	Policy      string     `json:"policy"`
+	State       string     `json:"state"`
+	Amount      Amount     `json:"amount"`
+	Held        Amount     `json:"held"`
+	Released    Amount     `json:"released"` // fee and tax included
+	Refunded    Amount     `json:"refunded"`
+	Fee         Amount     `json:"fee_charged"`
+	Tax         Amount     `json:"tax_charged"`
+	Maturing    Amount     `json:"maturing"`
+	AgreedAt    time.Time  `json:"agreed_at"`
+	PaidAt      *time.Time `json:"paid_at"`
+	Deadline    string     `json:"deadline"` // "" for none
+	DeadlineAt  *time.Time `json:"deadline_at"`
+}
+
+// OrderEvent is one line of an order's timeline.
+type OrderEvent struct {
+	Seq        int32           `json:"seq"`
+	Event      string          `json:"event"`
+	By         string          `json:"by"`
+	EffectedAt time.Time       `json:"effective_at"`
+	BookedAt   time.Time       `json:"booked_at"` // by the ledger; when it was decided where no money moved
+	State      string          `json:"state"`     // afterwards
+	Held       Amount          `json:"held"`      // afterwards
+	Data       json.RawMessage `json:"data,omitempty"`
+}
+
+// EscrowLine is one transfer in the T-account of an order's escrow account.
+// Frozen is by how much it changes what is reserved of the account.
+type EscrowLine struct {
+	TransferID string    `json:"transfer_id"`
+	EffectedAt time.Time `json:"effective_at"`
+	BookedAt   time.Time `json:"booked_at"`
+	Code       uint16    `json:"code"`
+	Movement   string    `json:"movement"`
+	Against    string    `json:"against"` // the other account: number, name and whose
+	AccountID  string    `json:"account_id"`
+	Debit      Amount    `json:"debit"`
+	Credit     Amount    `json:"credit"`
+	Frozen     Amount    `json:"frozen"`
+	Balance    Amount    `json:"balance"` // posted, after this line
+}
+
+// Order finds an order by its id or, within a marketplace (by name or number,
+// "" for any), by its reference. ErrNoOrder: there is none. A *BadOption says
+// that several marketplaces have the reference.
+func (b *Books) Order(ctx context.Context, marketplace, idOrReference string) (*OrderSheet, error) {
+	in, id, err := b.findOrder(ctx, marketplace, idOrReference)
+	if err != nil {
+		return nil, fmt.Errorf("order %.200q: %w", idOrReference, err)
+	}
+	// The order store and the journal are read one after the other. What is
+	// shown must fit together, so if the order moved meanwhile, once more.
+	store := orderdb.New(b.db)
+	for {
+		o, err := store.Order(ctx, in, id)
+		if err != nil {
+			return nil, fmt.Errorf("order %s: %w", id.UUID(), err)
+		}
+		events, err := store.Timeline(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("timeline of order %s: %w", id.UUID(), err)
+		}
+		lines, recorded, err := b.escrow(ctx, id, events)
+		if err != nil {
+			return nil, fmt.Errorf("journal of order %s: %w", id.UUID(), err)
+		}
+		after, err := store.Order(ctx, in, id)
+		if err != nil {
+			return nil, fmt.Errorf("order %s: %w", id.UUID(), err)
+		}
+		if after.Seq == o.Seq {
+			return newOrderSheet(&o, events, lines, recorded), nil
+		}
+	}
+}
+
+func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, recorded bool) *OrderSheet {
+	s := &OrderSheet{
+		Order: OrderFacts{
+			ID: o.ID.UUID(), Marketplace: o.Marketplace, Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller,
+			Currency: currencyOf(o.Ledger), Policy: fmt.Sprintf("%s version %d", o.Policy.Name, o.Policy.Version),
+			State: string(o.State), Amount: Units(o.Amount), Held: Units(o.Held), Released: Units(o.Released),
+			Refunded: Units(o.Refunded), Fee: Units(o.FeeCharged), Tax: Units(o.TaxCharged), Maturing: Units(o.Maturing),
+			AgreedAt: o.AgreedAt, PaidAt: orNil(o.PaidAt), Deadline: string(o.Deadline), DeadlineAt: orNil(o.DeadlineAt),
+		},
+		Explanation: order.Explain(o),
+		Timeline:    []OrderEvent{},
+		Escrow:      lines,
+		Problems:    []string{},
+	}
+	for _, e := range events {
+		booked := e.RecordedAt
+		if e.LedgerTimestamp > 0 {
+			booked = fromLedger(e.LedgerTimestamp)
+		}
+		s.Timeline = append(s.Timeline, OrderEvent{Seq: e.Seq, Event: string(e.Event), By: string(e.Actor),
+			EffectedAt: e.After.At, BookedAt: booked, State: string(e.After.State), Held: Units(e.After.Held), Data: e.Data})
+	}
+	balance := Amount{}
+	if n := len(lines); n > 0 {
+		balance = lines[n-1].Balance
+	}
+	// A movement that the ledger has and the order is about to have is no
+	// contradiction: the write path will finish it.
+	if recorded && balance.Cmp(s.Order.Held) != 0 {
+		s.Problems = append(s.Problems, fmt.Sprintf("the order holds %s and its escrow account in the ledger %s",
+			money(o.Ledger, s.Order.Held), money(o.Ledger, balance)))
+	}
+	return s
+}
+
+func orNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func fromLedger(ns uint64) time.Time { return time.Unix(0, int64(ns)).UTC() }
+
+// findOrder answers the order's marketplace and id.
+func (b *Books) findOrder(ctx context.Context, wanted, idOrReference string) (uint32, ledger.ID, error) {
+	var list []marketplace
+	if err := b.db.SelectContext(ctx, &list, `SELECT id, name, clock_now FROM marketplaces ORDER BY id`); err != nil {
+		return 0, ledger.ID{}, err
+	}
+	if wanted != "" {
+		m, err := pick(list, wanted)
+		if err != nil {
+			return 0, ledger.ID{}, err
+		}
+		list = []marketplace{m}
+	}
+	uuid := ledger.ID{}.UUID() // no order has it
+	if id, err := ledger.ParseUUID(idOrReference); err == nil {
+		uuid = id.UUID()
+	}
+	type found struct {
+		ID          string `db:"id"`
+		Marketplace uint32 `db:"marketplace"`
+		ByID        bool   `db:"by_id"`
+	}
+	var orders []found
+	for _, m := range list { // by marketplace, so that each look-up uses the index
+		var in []found
+		err := b.db.SelectContext(ctx, &in,
+			`SELECT id, marketplace, true AS by_id FROM orders WHERE id = $1 AND marketplace = $2
+			 UNION ALL
+			 SELECT id, marketplace, false FROM orders WHERE marketplace = $2 AND reference = $3`, uuid, m.ID, idOrReference)
+		if err != nil {
+			return 0, ledger.ID{}, err
+		}
+		orders = append(orders, in...)
+	}
+	one := -1
+	for i, o := range orders {
+		if o.ByID {
+			one = i // an id is meant as one, also where somebody uses it as a reference
+		}
+	}
+	switch {
+	case one < 0 && len(orders) == 0:
+		return 0, ledger.ID{}, ErrNoOrder
+	case one < 0 && len(orders) > 1:
+		var names []string
+		for _, o := range orders {
+			names = append(names, fmt.Sprint(o.Marketplace))
+		}
+		return 0, ledger.ID{}, &BadOption{"marketplace", "several marketplaces have an order with this reference: " + strings.Join(names, ", ")}
+	}
+	o := orders[max(one, 0)]
+	id, err := ledger.ParseUUID(o.ID)
+	return o.Marketplace, id, err
+}
+
+// escrow reads the order's T-account from the journal. recorded is false if
+// it has a movement whose event is not on the timeline yet.
+func (b *Books) escrow(ctx context.Context, id ledger.ID, events []orderdb.Event) (lines []EscrowLine, recorded bool, err error) {
+	var rows []struct {
+		ID        string `db:"id"`
+		Debit     bool   `db:"debit"`
+		Other     string `db:"other"`
+		Account   int    `db:"account"`
+		Owner     string `db:"owner"`
+		Effective int64  `db:"user_data_64"`
+		Timestamp int64  `db:"timestamp"`
+		Code      uint16 `db:"code"`
+		Flags     uint16 `db:"flags"`
+		Amount    Amount `db:"amount"`
+		Reserved  Amount `db:"reserved"`
+	}
+	err = b.db.SelectContext(ctx, &rows,
+		`SELECT t.id, t.debit, t.other, coalesce(a.code, 0) AS account, coalesce(w.owner, '') AS owner,
+		        t.user_data_64, t.timestamp, t.code, t.flags, t.amount, coalesce(p.amount, 0) AS reserved
+		 FROM (SELECT *, true AS debit, credit_account_id AS other FROM ledger_transfers WHERE debit_account_id = $1
+		       UNION ALL
+		       SELECT *, false, debit_account_id FROM ledger_transfers WHERE credit_account_id = $1) t
+		 LEFT JOIN ledger_accounts a ON a.id = t.other
+		 LEFT JOIN account_directory w ON w.id = t.other
+		 LEFT JOIN ledger_transfers p ON p.id = t.pending_id
+		 ORDER BY t.timestamp`, id.UUID())
+	if err != nil {
+		return nil, false, err
+	}
+	known := map[ledger.ID]bool{}
+	for _, e := range events {
+		known[e.Intent] = true
+	}
+	lines, recorded = []EscrowLine{}, true
+	balance := Amount{}
+	for _, r := range rows {
+		transfer, err := ledger.ParseUUID(r.ID)
+		if err != nil {
+			return nil, false, err
+		}
+		recorded = recorded && known[order.IntentOf(transfer)]
+		flags := ledger.TransferFlags(r.Flags)
+		line := EscrowLine{TransferID: r.ID, EffectedAt: time.UnixMicro(r.Effective).UTC(), BookedAt: fromLedger(uint64(r.Timestamp)),
+			Code: r.Code, Movement: chart.TransferCode(r.Code).NameOf(flags), AccountID: r.Other,
+			Against: chart.AccountCode(r.Account).String()}
+		if r.Owner != "" {
+			line.Against += ", " + r.Owner
+		}
+		switch {
+		case flags.Has(ledger.TransferPending) && r.Debit:
+			line.Frozen = r.Amount
+		case flags&(ledger.TransferVoidPending|ledger.TransferPostPending) != 0 && r.Debit:
+			line.Frozen = Amount{}.Sub(r.Reserved)
+		}
+		if flags&(ledger.TransferPending|ledger.TransferVoidPending) == 0 {
+			if r.Debit {
+				line.Debit = r.Amount
+			} else {
+				line.Credit = r.Amount
+			}
+		}
+		balance = balance.Add(line.Credit).Sub(line.Debit)
+		line.Balance = balance
+		lines = append(lines, line)
+	}
+	return lines, recorded, nil
+}

@@ -1,0 +1,92 @@
+package render
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"escrowd/ledger/chart"
+	"escrowd/reports"
+)
+
+// Order writes an order's sheet, as text (Table) or as JSON.
+func Order(w io.Writer, f Format, s *reports.OrderSheet) error {
+	switch f {
+	case Table:
+		_, err := io.WriteString(w, orderText(s))
+		return err
+	case JSON:
+		out := json.NewEncoder(w)
+		out.SetEscapeHTML(false)
+		out.SetIndent("", "  ")
+		return out.Encode(s)
+	}
+	return fmt.Errorf("render: an order is written as %s or %s, not as %q", Table, JSON, f)
+}
+
+func orderText(s *reports.OrderSheet) string {
+	o := &s.Order
+	c, _ := chart.ByCode(o.Currency)
+	money := func(a reports.Amount) string { return a.Decimal(int(c.Digits)) }
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-12s%s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+
+	fmt.Fprintf(&b, "Order %s\n", o.ID)
+	line("reference", "%s", o.Reference)
+	line("marketplace", "%d", o.Marketplace)
+	line("buyer", "%s", o.Buyer)
+	line("seller", "%s", o.Seller)
+	line("agreed", "%s %s at %s, policy %s", o.Currency, money(o.Amount), moment(o.AgreedAt), o.Policy)
+	line("state", "%s", o.State)
+
+	b.WriteString("\nWhere the money is\n")
+	line("why", "%s", s.Explanation.Why)
+	line("until", "%s", s.Explanation.Until)
+	line("next", "%s", s.Explanation.Next)
+	line("otherwise", "%s", s.Explanation.Otherwise)
+	line("held", "%s", money(o.Held))
+	line("released", "%s, of which fee %s and tax %s", money(o.Released), money(o.Fee), money(o.Tax))
+	line("maturing", "%s", money(o.Maturing))
+	line("refunded", "%s", money(o.Refunded))
+
+	b.WriteString("\nTimeline\n")
+	t := newTable([]column{{name: "#", right: true}, {name: "event"}, {name: "by"}, {name: "took effect"}, {name: "booked"},
+		{name: "state after"}, {name: "held after", right: true}})
+	for _, e := range s.Timeline {
+		t.AppendRow(table.Row{e.Seq, e.Event, e.By, moment(e.EffectedAt), short(e.BookedAt), e.State, money(e.Held)})
+	}
+	b.WriteString(t.Render())
+
+	b.WriteString("\n\nEscrow account (2100) in the journal: debits take money out, credits bring it in\n")
+	if len(s.Escrow) == 0 {
+		b.WriteString("(no transfers)\n")
+	} else {
+		t = newTable([]column{{name: "took effect"}, {name: "booked"}, {name: "movement"}, {name: "against"},
+			{name: "debit", right: true}, {name: "credit", right: true}, {name: "frozen", right: true}, {name: "balance", right: true}})
+		blank := func(a reports.Amount) string {
+			if a.Sign() == 0 {
+				return ""
+			}
+			return money(a)
+		}
+		for _, l := range s.Escrow {
+			t.AppendRow(table.Row{moment(l.EffectedAt), short(l.BookedAt), l.Movement, printable(l.Against),
+				blank(l.Debit), blank(l.Credit), blank(l.Frozen), money(l.Balance)})
+		}
+		b.WriteString(t.Render())
+		b.WriteString("\n")
+	}
+	for _, p := range s.Problems {
+		fmt.Fprintf(&b, "DOES NOT ADD UP: %s.\n", printable(p))
+	}
+	return b.String()
+}
+
+// short is a time to the second: the ledger's nanoseconds are in the JSON.
+func short(t time.Time) string { return moment(t.Truncate(time.Second)) }
