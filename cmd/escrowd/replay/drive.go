@@ -34,6 +34,7 @@ type Options struct {
 type Progress struct {
 	Through     time.Time // the end of the window that is being played
 	Done, Total int       // events sent and answered, of those that will be
+	Replayed    int       // of Done: an earlier run had done them
 	Fired       int       // events that passing deadlines caused
 	WindowDone  bool      // its deadlines have fired
 }
@@ -80,7 +81,7 @@ func Drive(ctx context.Context, c *client.Client, stories []Story, opts Options)
 			return Summary{}, err
 		}
 	}
-	return d.check(ctx, stories)
+	return d.check(ctx, stories, last)
 }
 
 // windows are the ends of the months that begin with the one of first, the
@@ -104,7 +105,6 @@ type driver struct {
 
 	mu       sync.Mutex
 	progress Progress
-	replayed int
 }
 
 // cursor is how far a story has been sent.
@@ -115,7 +115,21 @@ type cursor struct {
 	basket []*cursor
 }
 
-func (c *cursor) key(e *Event) string { return c.story.Reference + "/" + string(e.Kind) }
+// key is the idempotency key of the next event: the same in every run.
+func (c *cursor) key() string {
+	events := c.story.Events
+	key := c.story.Reference + "/" + string(events[c.next].Kind)
+	nth := 1
+	for _, e := range events[:c.next] {
+		if e.Kind == events[c.next].Kind {
+			nth++
+		}
+	}
+	if nth > 1 {
+		key += fmt.Sprintf("-%d", nth)
+	}
+	return key
+}
 
 func newDriver(c *client.Client, stories []Story, opts Options) (*driver, error) {
 	if opts.Workers == 0 {
@@ -256,35 +270,35 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 		return sendBulk(ctx, d, batch, payItem)
 	case order.Extend:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ExtendItem {
-			return api.ExtendItem{Target: c.target(e), Extend: api.Extend{Until: e.Until, Act: e.act()}}
+			return api.ExtendItem{Target: c.target(), Extend: api.Extend{Until: e.Until, Act: e.act()}}
 		})
 	case order.Ship:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ShipItem {
-			return api.ShipItem{Target: c.target(e), Ship: api.Ship{Carrier: e.Carrier, Tracking: e.Tracking, Act: e.act()}}
+			return api.ShipItem{Target: c.target(), Ship: api.Ship{Carrier: e.Carrier, Tracking: e.Tracking, Act: e.act()}}
 		})
 	case order.Deliver:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DeliverItem {
-			return api.DeliverItem{Target: c.target(e), Deliver: api.Deliver{Act: e.act()}}
+			return api.DeliverItem{Target: c.target(), Deliver: api.Deliver{Act: e.act()}}
 		})
 	case order.Confirm:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ConfirmItem {
-			return api.ConfirmItem{Target: c.target(e), Confirm: api.Confirm{Act: e.act()}}
+			return api.ConfirmItem{Target: c.target(), Confirm: api.Confirm{Act: e.act()}}
 		})
 	case order.Cancel:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.CancelItem {
-			return api.CancelItem{Target: c.target(e), Cancel: api.Cancel{Reason: e.Reason, Act: e.act()}}
+			return api.CancelItem{Target: c.target(), Cancel: api.Cancel{Reason: e.Reason, Act: e.act()}}
 		})
 	case order.Refund:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefundItem {
-			return api.RefundItem{Target: c.target(e), Refund: api.Refund{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+			return api.RefundItem{Target: c.target(), Refund: api.Refund{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
 		})
 	case order.Dispute:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DisputeItem {
-			return api.DisputeItem{Target: c.target(e), Dispute: api.Dispute{Reason: e.Reason, Act: e.act()}}
+			return api.DisputeItem{Target: c.target(), Dispute: api.Dispute{Reason: e.Reason, Act: e.act()}}
 		})
 	case order.Rule:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RulingItem {
-			return api.RulingItem{Target: c.target(e), Ruling: api.Ruling{ToBuyer: e.ToBuyer, ToSeller: e.ToSeller, Reason: e.Reason, Act: e.act()}}
+			return api.RulingItem{Target: c.target(), Ruling: api.Ruling{ToBuyer: e.ToBuyer, ToSeller: e.ToSeller, Reason: e.Reason, Act: e.act()}}
 		})
 	}
 	return fmt.Errorf("%s is not an event that people cause", kind)
@@ -292,20 +306,20 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 
 func (e *Event) act() api.Act { return api.Act{By: string(e.By), At: e.At} }
 
-func (c *cursor) target(e *Event) api.Target {
-	return api.Target{Order: c.id, ItemKey: api.ItemKey{IdempotencyKey: c.key(e)}}
+func (c *cursor) target() api.Target {
+	return api.Target{Order: c.id, ItemKey: api.ItemKey{IdempotencyKey: c.key()}}
 }
 
 func agreeItem(c *cursor, e *Event) api.NewOrderItem {
 	s := c.story
-	return api.NewOrderItem{ItemKey: api.ItemKey{IdempotencyKey: c.key(e)}, NewOrder: api.NewOrder{
+	return api.NewOrderItem{ItemKey: api.ItemKey{IdempotencyKey: c.key()}, NewOrder: api.NewOrder{
 		Reference: s.Reference, Buyer: s.Buyer, Seller: s.Seller, Currency: s.Currency, Amount: s.Amount,
 		Policy: s.Policy, ShipBy: s.ShipBy, Goods: s.Goods, Act: e.act(),
 	}}
 }
 
 func payItem(c *cursor, e *Event) api.PaymentItem {
-	item := api.PaymentItem{ItemKey: api.ItemKey{IdempotencyKey: c.key(e)}, Payment: api.Payment{Method: e.Method, Act: e.act()}}
+	item := api.PaymentItem{ItemKey: api.ItemKey{IdempotencyKey: c.key()}, Payment: api.Payment{Method: e.Method, Act: e.act()}}
 	for _, covered := range c.covers() {
 		item.Orders = append(item.Orders, covered.id)
 		item.Amount += covered.story.Amount
@@ -331,8 +345,7 @@ func sendBulk[I client.Items](ctx context.Context, d *driver, batch []*cursor, i
 		}
 		// The items have keys of their own; the request's only says that it
 		// may be sent again, and is as fixed as they are.
-		c := batch[0]
-		key := fmt.Sprintf("%s/%d", c.key(&c.story.Events[c.next]), len(batch))
+		key := fmt.Sprintf("%s/%d", batch[0].key(), len(batch))
 		answers, err := client.Bulk(ctx, d.client, items, client.Key(key))
 		if err != nil {
 			return err
@@ -342,16 +355,22 @@ func sendBulk[I client.Items](ctx context.Context, d *driver, batch []*cursor, i
 		}
 		var again []*cursor
 		var problem *api.Problem
+		done, replayed := 0, 0
 		for i, a := range answers {
 			switch {
-			case a.Status < 300:
-				d.answered(batch[i], a)
+			case a.Status < 300 && (a.Order != nil) != (a.Orders != nil):
+				n := batch[i].answered(a)
+				done += n
+				if a.Replayed {
+					replayed += n
+				}
 			case a.Status == http.StatusServiceUnavailable && a.Problem != nil:
 				again, problem = append(again, batch[i]), a.Problem
 			default:
 				return itemError(batch[i], a)
 			}
 		}
+		d.report(func(p *Progress) { p.Done += done; p.Replayed += replayed })
 		if len(again) == 0 {
 			return nil
 		}
@@ -365,8 +384,9 @@ func sendBulk[I client.Items](ctx context.Context, d *driver, batch []*cursor, i
 	}
 }
 
-// answered moves the stories of an event that was booked on.
-func (d *driver) answered(c *cursor, a api.Answer) {
+// answered moves the stories of an event that was booked on, and says how
+// many they are.
+func (c *cursor) answered(a api.Answer) int {
 	moved := []*cursor{c}
 	switch c.story.Events[c.next].Kind {
 	case order.Agree:
@@ -377,19 +397,14 @@ func (d *driver) answered(c *cursor, a api.Answer) {
 	for _, m := range moved {
 		m.next++
 	}
-	d.report(func(p *Progress) {
-		p.Done += len(moved)
-		if a.Replayed {
-			d.replayed += len(moved)
-		}
-	})
+	return len(moved)
 }
 
 func itemError(c *cursor, a api.Answer) error {
 	e := c.story.Events[c.next]
 	what := fmt.Sprintf("order %s: %s at %s", c.story.Reference, e.Kind, e.At.Format(time.RFC3339))
 	if a.Problem == nil {
-		return fmt.Errorf("%s: answered with status %d and no problem", what, a.Status)
+		return fmt.Errorf("%s: answered with status %d and neither order nor problem", what, a.Status)
 	}
 	return fmt.Errorf("%s: %w", what, a.Problem)
 }
@@ -405,11 +420,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// check asks the server how every order ended and compares.
-func (d *driver) check(ctx context.Context, stories []Story) (Summary, error) {
+// check asks the server how every order ended and compares, as far as time
+// went in this run.
+func (d *driver) check(ctx context.Context, stories []Story, last time.Time) (Summary, error) {
 	clock, err := d.client.Clock(ctx)
 	if err != nil {
 		return Summary{}, err
+	}
+	if clock.Deadlines.Before(last) {
+		return Summary{}, fmt.Errorf("deadlines were fired up to %s, they should have been up to %s",
+			clock.Deadlines.Format(time.RFC3339), last.Format(time.RFC3339))
 	}
 	states := make(map[string]order.State, len(stories))
 	for cursor := ""; ; {
@@ -424,16 +444,16 @@ func (d *driver) check(ctx context.Context, stories []Story) (Summary, error) {
 			break
 		}
 	}
-	sum := Summary{Clock: clock, States: map[order.State]int{}, Events: d.progress.Done, Replayed: d.replayed, Fired: d.progress.Fired}
+	sum := Summary{Clock: clock, States: map[order.State]int{}, Events: d.progress.Done, Replayed: d.progress.Replayed, Fired: d.progress.Fired}
 	for _, s := range stories {
 		is, ok := states[s.Reference]
 		if !ok {
-			if !s.Events[0].At.After(clock.Deadlines) {
+			if !s.Events[0].At.After(last) {
 				return sum, fmt.Errorf("order %s was agreed and is not there", s.Reference)
 			}
 			continue // later than the run went
 		}
-		if !s.Ends.After(clock.Deadlines) && is != s.Final {
+		if !s.Ends.After(last) && is != s.Final {
 			return sum, fmt.Errorf("order %s is %s, its story ends %s", s.Reference, is, s.Final)
 		}
 		sum.States[is]++

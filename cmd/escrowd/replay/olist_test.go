@@ -253,7 +253,7 @@ func agree(t *testing.T, dir string, list []replay.Story) {
 
 // FuzzStories: no input makes the reader panic, and what it takes is sound.
 func FuzzStories(f *testing.F) {
-	orders, items := olisttest.Make(3, olisttest.Kinds)
+	orders, items := olisttest.Make(3, 4)
 	f.Add(orders, items)
 	f.Add([]byte(ordersHeader), []byte(itemsHeader))
 	f.Fuzz(func(t *testing.T, orders, items []byte) {
