@@ -2,6 +2,7 @@ package orderdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -134,4 +135,20 @@ func chainRanges(chains []ledger.ID) (first, last pq.StringArray) {
 		first, last = append(first, c.UUID()), append(last, ledger.ID{Hi: c.Hi, Lo: c.Lo | 0xffffffff}.UUID())
 	}
 	return first, last
+}
+
+// Blocker is the intent that holds a place in an order, or one without an id
+// where the place is free again.
+func (s *Store) Blocker(ctx context.Context, q sqlx.QueryerContext, id ledger.ID, seq int32, attempt int16) (r Recorded, err error) {
+	rows, err := q.QueryContext(ctx,
+		`SELECT id, chain, coalesce(outcome, ''), coalesce(reason, '') FROM intents WHERE order_id = $1 AND seq = $2 AND attempt = $3`,
+		id.UUID(), seq, attempt)
+	if err != nil {
+		return r, err
+	}
+	defer rows.Close()
+	if rows.Next() {
+		err = rows.Scan((*uid)(&r.Intent), (*uid)(&r.Chain), &r.Outcome, &r.Reason)
+	}
+	return r, errors.Join(err, rows.Err())
 }

@@ -461,7 +461,10 @@ const (
 // those that were applied. fresh are intents that InsertIntents has just
 // stored as applied, agree left out of moves because it made the order.
 // Setting an outcome twice changes nothing, whoever does it.
-func (w *Writer) Record(ctx context.Context, tx *sqlx.Tx, outcomes []Outcome, fresh []ledger.ID, freshMoves int) error {
+//
+// It answers the intents whose outcome it set; those of the others stood
+// before.
+func (w *Writer) Record(ctx context.Context, tx *sqlx.Tx, outcomes []Outcome, fresh []ledger.ID, freshMoves int) (set map[ledger.ID]bool, err error) {
 	applied := make([]ledger.ID, 0, len(outcomes)+len(fresh))
 	moves := freshMoves
 	if len(outcomes) > 0 {
@@ -469,16 +472,14 @@ func (w *Writer) Record(ctx context.Context, tx *sqlx.Tx, outcomes []Outcome, fr
 			ids            []ledger.ID
 			kinds, reasons pq.StringArray
 			stamps         pq.Int64Array
-			kind           = map[ledger.ID]OutcomeKind{}
 		)
 		for _, o := range outcomes {
 			ids, kinds, reasons = append(ids, o.Intent), append(kinds, string(o.Outcome)), append(reasons, o.Reason)
 			stamps = append(stamps, int64(o.LedgerTimestamp))
-			kind[o.Intent] = o.Outcome
 		}
-		set, err := returnedIDs(ctx, tx.StmtxContext(ctx, w.setOutcomes), uids(ids), kinds, reasons, stamps)
+		set, err = returnedIDs(ctx, tx.StmtxContext(ctx, w.setOutcomes), uids(ids), kinds, reasons, stamps)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		var refused []ledger.ID
 		for _, o := range outcomes {
@@ -493,24 +494,24 @@ func (w *Writer) Record(ctx context.Context, tx *sqlx.Tx, outcomes []Outcome, fr
 		}
 		if len(refused) > 0 {
 			if err := w.update(ctx, tx, w.refuse, refused, len(refused)); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	applied = append(applied, fresh...)
 	if len(applied) == 0 {
-		return nil
+		return set, nil
 	}
 	if moves > 0 {
 		if err := w.update(ctx, tx, w.move, applied, moves); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if _, err := tx.StmtxContext(ctx, w.lockOutbox).ExecContext(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := tx.StmtxContext(ctx, w.outbox).ExecContext(ctx, uids(applied))
-	return err
+	_, err = tx.StmtxContext(ctx, w.outbox).ExecContext(ctx, uids(applied))
+	return set, err
 }
 
 // update runs a statement over intents and insists on the number of orders

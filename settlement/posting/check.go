@@ -1,0 +1,95 @@
+package posting
+
+import (
+	"fmt"
+	"unicode/utf8"
+
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
+)
+
+// Limits of a request.
+const (
+	MaxReference = 200     // bytes of a reference or of a party's id
+	MaxData      = 16384   // bytes of Data
+	MaxKey       = 255 + 8 // bytes of a key; a bulk item's is its request's and a number
+	MaxCovered   = 1000    // orders that one payment covers
+)
+
+// check refuses what no order needs to be looked at for.
+func (r *Request) check() error {
+	if len(r.Key) > MaxKey {
+		return &Invalid{"idempotency_key", fmt.Sprintf("longer than %d bytes", MaxKey)}
+	}
+	if len(r.Data) > MaxData {
+		return &Invalid{"data", fmt.Sprintf("longer than %d bytes", MaxData)}
+	}
+	a := r.Agreement
+	if (a != nil) != (r.Command.Event == order.Agree) {
+		return &Invalid{"event", "an agreement is what agree needs, and nothing else"}
+	}
+	if a == nil {
+		return r.checkOrders()
+	}
+	if len(r.Orders) > 0 {
+		return &Invalid{"orders", "an agreement makes a new order"}
+	}
+	for _, f := range []struct{ name, value string }{
+		{"reference", a.Reference}, {"buyer", a.Buyer}, {"seller", a.Seller},
+	} {
+		if err := text(f.name, f.value, MaxReference); err != nil {
+			return err
+		}
+	}
+	if a.Buyer == a.Seller {
+		return &Invalid{"seller", "the same as the buyer"}
+	}
+	if _, ok := chart.ByCode(a.Currency); !ok {
+		return &Invalid{"currency", "not an ISO 4217 currency"}
+	}
+	if a.Amount < 1 || a.Amount > order.MaxAmount {
+		return &Invalid{"amount", "must be from 1 to 9007199254740991 minor units"}
+	}
+	return nil
+}
+
+func (r *Request) checkOrders() error {
+	if n := len(r.Orders); n == 0 || n > 1 && r.Command.Event != order.Pay || n > MaxCovered {
+		return &Invalid{"orders", fmt.Sprintf("one order; a payment covers 1 to %d", MaxCovered)}
+	}
+	seen := make(map[ledger.ID]bool, len(r.Orders))
+	for _, id := range r.Orders {
+		if seen[id] {
+			return &Invalid{"orders", "an order is named twice"}
+		}
+		seen[id] = true
+	}
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{{"amount", r.Command.Amount}, {"to_seller", r.Command.ToSeller}, {"to_buyer", r.Command.ToBuyer}} {
+		if f.value < 0 || f.value > order.MaxAmount {
+			return &Invalid{f.name, "must be from 0 to 9007199254740991 minor units"}
+		}
+	}
+	return nil
+}
+
+// text accepts what Postgres can keep: valid UTF-8 without NUL.
+func text(field, s string, most int) error {
+	switch {
+	case s == "":
+		return &Invalid{field, "is required"}
+	case len(s) > most:
+		return &Invalid{field, fmt.Sprintf("longer than %d bytes", most)}
+	case !utf8.ValidString(s):
+		return &Invalid{field, "not valid UTF-8"}
+	}
+	for _, c := range s {
+		if c == 0 {
+			return &Invalid{field, "contains a NUL character"}
+		}
+	}
+	return nil
+}

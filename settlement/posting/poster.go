@@ -1,0 +1,260 @@
+package posting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"escrowd/ledger"
+	"escrowd/settlement/orderdb"
+)
+
+// Options of a Poster; the zero value is usable.
+type Options struct {
+	Logger     *slog.Logger          // nil: nothing is logged
+	Registerer prometheus.Registerer // nil: no metrics
+	Clock      func() time.Time      // the machine's clock; nil: time.Now
+
+	// QueueMax is how many requests may wait; beyond it they are answered
+	// ErrUnavailable. 0 means 32768.
+	QueueMax int
+	// BatchMax is how many requests one transaction decides at most.
+	// 0 means 2000.
+	BatchMax int
+	// LedgerTimeout is how long one request to the ledger may take before it
+	// is sent again. 0 means 30 seconds.
+	LedgerTimeout time.Duration
+}
+
+// Poster is the write path. Make one per process; it is safe for concurrent
+// use.
+type Poster struct {
+	db     *sqlx.DB
+	store  *orderdb.Store
+	writer *orderdb.Writer
+	engine ledger.Engine
+	opts   Options
+	log    *slog.Logger
+	m      *metrics
+
+	mu     sync.Mutex
+	queue  []*task // came in, not yet seen by the deciding stage
+	closed bool
+	wake   chan struct{} // says that queue is no longer empty; holds one
+
+	submit  chan []*chain // decided, for the ledger stage
+	results chan []*chain // with their outcomes, for the deciding stage
+
+	// Of the deciding stage alone:
+	pending  []*task            // seen, wait for their order or for a better moment
+	inflight map[ledger.ID]int  // orders with a chain between decision and record
+	chains   map[ledger.ID]bool // those chains
+	accounts map[orderdb.AccountName]ledger.ID
+	redrive  atomic.Bool // a COMMIT's outcome is unknown: look for intents it may have left
+
+	// Of the ledger stage alone:
+	known map[ledger.ID]struct{} // accounts that the ledger has
+
+	ctx    context.Context // ends when Close gives up waiting
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	idle   chan struct{} // closed when the deciding stage has drained after Close
+}
+
+// New starts a Poster. The caller closes it before the engine and the
+// database.
+func New(db *sqlx.DB, engine ledger.Engine, opts Options) *Poster {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Clock == nil {
+		opts.Clock = time.Now
+	}
+	if opts.QueueMax <= 0 {
+		opts.QueueMax = 32768
+	}
+	if opts.BatchMax <= 0 {
+		opts.BatchMax = 2000
+	}
+	if opts.LedgerTimeout <= 0 {
+		opts.LedgerTimeout = 30 * time.Second
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &Poster{
+		db: db, store: orderdb.New(db), engine: engine, opts: opts,
+		log:      opts.Logger.With("component", "posting"),
+		wake:     make(chan struct{}, 1),
+		submit:   make(chan []*chain),
+		results:  make(chan []*chain, 1),
+		inflight: map[ledger.ID]int{},
+		chains:   map[ledger.ID]bool{},
+		accounts: map[orderdb.AccountName]ledger.ID{},
+		known:    map[ledger.ID]struct{}{},
+		ctx:      ctx, cancel: cancel, idle: make(chan struct{}),
+	}
+	p.m = newMetrics(opts.Registerer, p)
+	p.done.Add(2)
+	go p.decideStage()
+	go p.ledgerStage()
+	return p
+}
+
+// A task's life as its caller sees it.
+const (
+	waiting   int32 = iota // nothing is decided; the caller may still leave
+	decided                // the intent may be stored: its outcome will be known one day
+	abandoned              // the caller left before anything was decided
+)
+
+// task is one request on its way through the stages.
+type task struct {
+	req    Request
+	ctx    context.Context
+	state  atomic.Int32
+	answer chan Answer  // holds one
+	after  time.Time    // do not look at it again before; zero for at once
+	open   []*chain     // set instead of req: intents to be driven again
+	left   atomic.Int32 // of open, how many are not recorded yet
+	began  time.Time
+}
+
+func (t *task) reply(a Answer) {
+	select {
+	case t.answer <- a:
+	default:
+	}
+}
+
+// Do carries one request out and waits for its outcome.
+func (p *Poster) Do(ctx context.Context, req Request) (Result, error) {
+	a := p.DoAll(ctx, []Request{req})[0]
+	return a.Result, a.Err
+}
+
+// DoAll carries requests out, as many as share a batch at once, and answers
+// by index. Requests about one order keep their order; otherwise they are
+// independent of each other.
+func (p *Poster) DoAll(ctx context.Context, reqs []Request) []Answer {
+	answers := make([]Answer, len(reqs))
+	tasks := make([]*task, 0, len(reqs))
+	index := make([]int, 0, len(reqs))
+	for i := range reqs {
+		if err := reqs[i].check(); err != nil {
+			answers[i].Err = err
+			continue
+		}
+		tasks = append(tasks, &task{req: reqs[i], ctx: ctx, answer: make(chan Answer, 1), began: time.Now()})
+		index = append(index, i)
+	}
+	if err := p.enqueue(tasks); err != nil {
+		for _, i := range index {
+			answers[i].Err = err
+		}
+		return answers
+	}
+	for j, t := range tasks {
+		a := t.wait()
+		answers[index[j]] = a
+		p.m.observe(a.Err, time.Since(t.began))
+	}
+	return answers
+}
+
+// wait is the task's answer, or why the caller stopped waiting for it.
+func (t *task) wait() Answer {
+	select {
+	case a := <-t.answer:
+		return a
+	default:
+	}
+	select {
+	case a := <-t.answer:
+		return a
+	case <-t.ctx.Done():
+		if t.state.CompareAndSwap(waiting, abandoned) {
+			return Answer{Err: fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(t.ctx))}
+		}
+		select {
+		case a := <-t.answer:
+			return a
+		default:
+			return Answer{Err: fmt.Errorf("%w: %w", ErrUnknown, context.Cause(t.ctx))}
+		}
+	}
+}
+
+func (p *Poster) enqueue(tasks []*task) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return fmt.Errorf("%w: shutting down", ErrUnavailable)
+	}
+	if len(p.queue)+len(tasks) > p.opts.QueueMax {
+		return fmt.Errorf("%w: %d requests wait already", ErrUnavailable, len(p.queue))
+	}
+	p.queue = append(p.queue, tasks...)
+	p.poke()
+	return nil
+}
+
+func (p *Poster) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Redrive gives unfinished intents older than lease to the ledger again, with
+// the same ids, and returns when their outcomes are recorded: how many it
+// found. Whoever else may be driving them does no harm.
+func (p *Poster) Redrive(ctx context.Context, lease time.Duration, limit int) (found int, err error) {
+	intents, err := p.store.Open(ctx, lease, limit)
+	if err != nil {
+		return 0, fmt.Errorf("posting: unfinished intents: %w", err)
+	}
+	if len(intents) == 0 {
+		return 0, nil
+	}
+	t := &task{ctx: ctx, open: chainsOf(intents), answer: make(chan Answer, 1), began: time.Now()}
+	t.state.Store(decided)
+	if err := p.enqueue([]*task{t}); err != nil {
+		return 0, err
+	}
+	return len(intents), t.wait().Err
+}
+
+// Close takes no more requests and waits until every decided one is recorded,
+// or until ctx ends: then the rest is left for a redrive.
+func (p *Poster) Close(ctx context.Context) error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.poke()
+	var err error
+	select {
+	case <-p.idle:
+	case <-ctx.Done():
+		err = fmt.Errorf("posting: closed with requests in flight, a redrive will finish them: %w", ctx.Err())
+	}
+	p.cancel()
+	p.done.Wait()
+	p.m.unregister()
+	return errors.Join(err, p.closeWriter())
+}
+
+func (p *Poster) closeWriter() error {
+	if p.writer == nil {
+		return nil
+	}
+	return p.writer.Close()
+}
