@@ -137,7 +137,7 @@ func (row *HeldFundsRow) add(h heldOrder) {
 // longest held first.
 func (b *Books) HeldFundsByOrder(ctx context.Context, o Options) (*Of[HeldOrderRow], error) {
 	r := &Of[HeldOrderRow]{}
-	err := b.read(ctx, heldFunds, heldFundsTitle+" by order", o, func(s *snapshot) error {
+	err := b.read(ctx, heldFunds, "Held funds by order", o, func(s *snapshot) error {
 		held, err := s.held(ctx, o.Now.UTC())
 		if err != nil {
 			return err
