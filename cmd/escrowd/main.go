@@ -41,6 +41,8 @@ type cli struct {
 
 	Migrate    migrateCmd    `cmd:"" help:"Bring the database to this version's schema, or show where it stands."`
 	Ledger     ledgerCmd     `cmd:"" help:"Look into the books and check the engines that keep them."`
+	Report     reportCmd     `cmd:"" help:"What finance asks of the books, as of any moment."`
+	Order      orderCmd      `cmd:"" help:"Look at orders: where the money is and why."`
 	Completion completionCmd `cmd:"" help:"Print a script that makes the shell complete escrowd's commands and flags."`
 	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" passthrough:"" help:"Print the candidates for a half-typed command line."`
 	Version    versionCmd    `cmd:"" help:"Print the version of escrowd and of what it is built with."`
@@ -108,10 +110,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		g.Log = newLogger(stderr, c.LogLevel, c.LogFormat)
 		err = kctx.Run()
 	}
-	if err != nil {
+	code = exitCode(ctx, err)
+	switch {
+	case code == exitInterrupted:
+		fmt.Fprintln(stderr, "escrowd: interrupted:", oneLine(err))
+	case err != nil:
 		fmt.Fprintln(stderr, "escrowd: error:", oneLine(err))
 	}
-	return exitCode(ctx, err)
+	return code
 }
 
 func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
@@ -177,7 +183,9 @@ func exitCode(ctx context.Context, err error) int {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil {
+		// Not every layer says so itself: Postgres calls it "canceling
+		// statement due to user request".
 		return exitInterrupted
 	}
 	return exitEnvironment

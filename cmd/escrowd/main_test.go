@@ -68,6 +68,9 @@ func TestExitCodes(t *testing.T) {
 		{t.Context(), fmt.Errorf("while: %w", usageError("no")), 2},
 		{t.Context(), errors.New("whatever else"), 3}, // never 1
 		{cancelled, fmt.Errorf("while: %w", context.Canceled), 130},
+		{cancelled, errors.New("pq: canceling statement due to user request"), 130},
+		{cancelled, checkFailed("the books are off"), 1},
+		{cancelled, nil, 0},
 		{t.Context(), context.Canceled, 3}, // not by a signal
 	} {
 		if got := exitCode(c.ctx, c.err); got != c.code {
