@@ -212,7 +212,8 @@ type Engine interface {
 	Reader
 	CreateAccounts(ctx context.Context, accounts []Account) ([]AccountResult, error)
 	CreateTransfers(ctx context.Context, transfers []Transfer) ([]TransferResult, error)
-	// Close releases the engine's resources. Calls after it are ErrNotSent.
+	// Close releases the engine's resources. Calls after it are ErrNotSent;
+	// closing again does nothing.
 	Close() error
 }
 
