@@ -13,6 +13,10 @@ import (
 	"unicode/utf8"
 )
 
+// MaxRaw is how many bytes of free JSON a json.RawMessage takes. What is kept
+// of an event, the free JSON and its key, has to stay within 16 KiB.
+const MaxRaw = 16_000
+
 // maxErrors is how many wrong fields one answer lists.
 const maxErrors = 20
 
@@ -114,7 +118,7 @@ func makePlan(t reflect.Type) *plan {
 	case t == timeType:
 		return &plan{kind: asTime}
 	case t == rawType:
-		return &plan{kind: asRaw, maxLen: 16 << 10, hasMaxLen: true}
+		return &plan{kind: asRaw, maxLen: MaxRaw, hasMaxLen: true}
 	}
 	switch t.Kind() {
 	case reflect.Struct:

@@ -135,7 +135,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"ages ago", `{"at":"0001-01-01T00:00:00Z"}`, "/at", "from 1971 to 2199"},
 		{"number for time", `{"at":1}`, "/at", "must be a string"},
 		{"data no object", `{"data":[1]}`, "/data", "must be an object"},
-		{"data too long", `{"data":{"x":"` + strings.Repeat("x", 16<<10) + `"}}`, "/data", "at most 16384 bytes"},
+		{"data too long", `{"data":{"x":"` + strings.Repeat("x", 16<<10) + `"}}`, "/data", "at most 16000 bytes"},
 		{"empty list", `{"list":[]}`, "/list", "at least 1 item"},
 		{"long list", `{"list":["a","b","c"]}`, "/list", "at most 2 items"},
 		{"list's element", `{"list":["a","B"]}`, "/list/1", "must match"},

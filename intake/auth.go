@@ -1,0 +1,75 @@
+package intake
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"escrowd/intake/api"
+	"escrowd/settlement/orderdb"
+)
+
+// keyTTL is how long a key that was good is taken for good without asking the
+// database: a revocation takes effect within this time on every server.
+const keyTTL = 5 * time.Second
+
+// keyMax bounds the remembered keys; beyond it all are forgotten and asked
+// for again, which costs one read each.
+const keyMax = 10_000
+
+// auth finds the marketplace of a bearer key. Only good keys are remembered,
+// by their hash: a stream of guesses cannot fill the memory, and a dump of the
+// memory shows no key that was not just in use.
+type auth struct {
+	lookup func(ctx context.Context, key string) (uint32, error)
+	now    func() time.Time
+	mu     sync.Mutex
+	known  map[[32]byte]knownKey
+}
+
+type knownKey struct {
+	marketplace uint32
+	until       time.Time
+}
+
+func newAuth(lookup func(context.Context, string) (uint32, error), now func() time.Time) *auth {
+	return &auth{lookup: lookup, now: now, known: map[[32]byte]knownKey{}}
+}
+
+// marketplace is whose request it is, or a problem.
+func (a *auth) marketplace(r *http.Request) (uint32, error) {
+	values := r.Header.Values("Authorization")
+	if len(values) == 0 {
+		return 0, newProblem(api.ProblemUnauthorized, "no Authorization header")
+	}
+	scheme, key, _ := strings.Cut(values[0], " ")
+	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || key == "" {
+		return 0, newProblem(api.ProblemUnauthorized, "the Authorization header must be: Bearer KEY")
+	}
+	hash := sha256.Sum256([]byte(key))
+	now := a.now()
+	a.mu.Lock()
+	k, ok := a.known[hash]
+	a.mu.Unlock()
+	if ok && now.Before(k.until) {
+		return k.marketplace, nil
+	}
+	m, err := a.lookup(r.Context(), key)
+	if errors.Is(err, orderdb.ErrNotFound) {
+		return 0, newProblem(api.ProblemUnauthorized, "the key is unknown or revoked")
+	}
+	if err != nil {
+		return 0, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.known) >= keyMax {
+		clear(a.known)
+	}
+	a.known[hash] = knownKey{m, now.Add(keyTTL)}
+	return m, nil
+}

@@ -1,0 +1,163 @@
+package intake
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+
+	"escrowd/intake/api"
+	"escrowd/ledger"
+	"escrowd/settlement/order"
+	"escrowd/settlement/posting"
+)
+
+// eventRoutes are the two ways to send an event: for one order, and in bulk.
+type eventRoutes struct{ single, bulk route }
+
+// said is what the caller said of an event, for the timeline; empty words are
+// left out.
+type said map[string]string
+
+func (w said) json() json.RawMessage {
+	for k, v := range w {
+		if v == "" {
+			delete(w, k)
+		}
+	}
+	if len(w) == 0 {
+		return nil
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // six bytes for "<" could pass the limit that the sender kept
+	if err := e.Encode(w); err != nil {
+		panic(err) // strings always have a JSON form
+	}
+	return bytes.TrimSpace(b.Bytes())
+}
+
+// events are the routes of the events of one order.
+func (s *Server) events() []eventRoutes {
+	return []eventRoutes{
+		eventOf(s, "ship", order.Ship, "Book that the goods left", "The time to confirm starts.",
+			func(i *api.ShipItem) (*api.Ship, *api.Target) { return &i.Ship, &i.Target },
+			func(in *api.Ship) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Carrier: in.Carrier, Tracking: in.Tracking},
+					said{"carrier": in.Carrier, "tracking": in.Tracking}
+			}),
+		eventOf(s, "deliver", order.Deliver, "Book that the goods arrived", "The time to confirm starts anew.",
+			func(i *api.DeliverItem) (*api.Deliver, *api.Target) { return &i.Deliver, &i.Target },
+			func(in *api.Deliver) (api.Act, order.Command, said) { return in.Act, order.Command{}, nil }),
+		eventOf(s, "confirm", order.Confirm, "Book the buyer's confirmation", "All that is held is released to the seller, less the fee.",
+			func(i *api.ConfirmItem) (*api.Confirm, *api.Target) { return &i.Confirm, &i.Target },
+			func(in *api.Confirm) (api.Act, order.Command, said) { return in.Act, order.Command{}, nil }),
+		eventOf(s, "extend", order.Extend, "Move a ship_by or confirm_by deadline", "As often and as far as the policy lets buyer and seller.",
+			func(i *api.ExtendItem) (*api.Extend, *api.Target) { return &i.Extend, &i.Target },
+			func(in *api.Extend) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Until: in.Until}, nil
+			}),
+		eventOf(s, "cancel", order.Cancel, "End an order that was not shipped", "What is held goes back to the buyer.",
+			func(i *api.CancelItem) (*api.Cancel, *api.Target) { return &i.Cancel, &i.Target },
+			func(in *api.Cancel) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
+			}),
+		eventOf(s, "refund", order.Refund, "Give a part of what is held, or all, back to the buyer", "Where all is refunded the order ends.",
+			func(i *api.RefundItem) (*api.Refund, *api.Target) { return &i.Refund, &i.Target },
+			func(in *api.Refund) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason}
+			}),
+		eventOf(s, "dispute", order.Dispute, "Open the buyer's dispute", "All that is held is frozen in the ledger until the marketplace rules.",
+			func(i *api.DisputeItem) (*api.Dispute, *api.Target) { return &i.Dispute, &i.Target },
+			func(in *api.Dispute) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
+			}),
+		eventOf(s, "ruling", order.Rule, "End a dispute by a ruling", "The freeze ends and what was held is split: to_buyer and to_seller must sum to it.",
+			func(i *api.RulingItem) (*api.Ruling, *api.Target) { return &i.Ruling, &i.Target },
+			func(in *api.Ruling) (api.Act, order.Command, said) {
+				return in.Act, order.Command{ToBuyer: in.ToBuyer, ToSeller: in.ToSeller, Reason: in.Reason}, said{"reason": in.Reason}
+			}),
+	}
+}
+
+// eventOf makes the two routes of an event. parts takes a bulk item apart, say
+// puts a request's fields into a command and the timeline.
+func eventOf[In, Item any](s *Server, name string, event order.Event, summary, description string,
+	parts func(*Item) (*In, *api.Target), say func(*In) (api.Act, order.Command, said)) eventRoutes {
+	request := func(in *In, id ledger.ID) posting.Request {
+		act, cmd, words := say(in)
+		cmd.Event, cmd.By, cmd.At = event, order.Role(act.By), act.At
+		return posting.Request{Orders: []ledger.ID{id}, Command: cmd, Data: words.json()}
+	}
+	problems := []string{api.ProblemNotFound, api.ProblemLedger, api.ProblemFrozen}
+	return eventRoutes{
+		single: route{method: "POST", path: "/v1/orders/{id}/" + name, id: name, tag: tagEvents, keyed: true,
+			summary: summary, description: description,
+			in: reflect.TypeFor[In](), out: reflect.TypeFor[api.Order](), problems: problems,
+			handle: func(c *call) (answer, error) {
+				id, err := ledger.ParseUUID(c.id)
+				if err != nil {
+					return answer{}, posting.ErrNotFound
+				}
+				in, err := decode[In](c)
+				if err != nil {
+					return answer{}, err
+				}
+				return s.moveOne(c, request(&in, id))
+			}},
+		bulk: bulkOf(s, name, summary, func(item *Item) (posting.Request, string, error) {
+			in, target := parts(item)
+			id, err := ledger.ParseUUID(target.Order)
+			return request(in, id), target.IdempotencyKey, err
+		}, func(_ *Item, r posting.Result) api.Answer {
+			return api.Answer{Status: 200, Order: new(orderOf(&r.Orders[0]))}
+		}),
+	}
+}
+
+// moveOne books an event of one order.
+func (s *Server) moveOne(c *call, req posting.Request) (answer, error) {
+	res, err := s.do(c, req)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{body: orderOf(&res.Orders[0]), replayed: res.Replayed}, nil
+}
+
+// do gives a request to the write path, under the call's key.
+func (s *Server) do(c *call, req posting.Request) (posting.Result, error) {
+	req.Marketplace, req.Key = c.marketplace, c.key
+	req.Hash = hash(c.route, &c.body)
+	return s.opts.Poster.Do(c.ctx, req)
+}
+
+// payment is a payment as the write path wants it.
+func payment(in *api.Payment) (posting.Request, error) {
+	req := posting.Request{
+		Command: order.Command{Event: order.Pay, By: order.Role(in.By), At: in.At, Method: in.Method, Amount: in.Amount},
+		Data:    said{"method": in.Method, "reference": in.Reference}.json(),
+	}
+	for _, s := range in.Orders {
+		id, err := ledger.ParseUUID(s)
+		if err != nil {
+			return req, err
+		}
+		req.Orders = append(req.Orders, id)
+	}
+	return req, nil
+}
+
+func (s *Server) pay(c *call) (answer, error) {
+	in, err := decode[api.Payment](c)
+	if err != nil {
+		return answer{}, err
+	}
+	req, err := payment(&in)
+	if err != nil {
+		return answer{}, err
+	}
+	res, err := s.do(c, req)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{body: api.Paid{Intent: res.Intent.UUID(), Orders: ordersOf(res.Orders)}, replayed: res.Replayed}, nil
+}

@@ -1,0 +1,240 @@
+package intake
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"escrowd/intake/api"
+	"escrowd/ledger"
+)
+
+type orderID = ledger.ID
+
+// must stops a test at an error, in a line.
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// TestLife takes one order through its whole life, and looks at what the API
+// says of it on the way.
+func TestLife(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order, one := must[api.Order](t), must[api.OrderDetail](t)
+
+	o := order(c.CreateOrder(ctx, api.NewOrder{Reference: "web-1", Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_000,
+		Goods: json.RawMessage(`{"description":"a <table>","weight":12.5}`)}))
+	if o.State != "agreed" || o.Fee != 500 || o.Deadline != "pay_by" || !o.AgreedAt.Equal(start) || o.Currency != "USD" || o.Policy != "standard" {
+		t.Errorf("agreed: %+v", o)
+	}
+	paid := must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card", Amount: 10_000, Reference: "ch_1"}))
+	if len(paid.Orders) != 1 || paid.Orders[0].Held != 10_000 || paid.Orders[0].State != "held" {
+		t.Errorf("paid: %+v", paid)
+	}
+	must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(24*time.Hour), false))
+	o = order(c.Ship(ctx, o.ID, api.Ship{Carrier: "DHL", Tracking: "T1"}))
+	if o.State != "shipped" || !o.At.Equal(start.Add(24*time.Hour)) {
+		t.Errorf("shipped: %+v", o)
+	}
+	o = order(c.Extend(ctx, o.ID, api.Extend{Act: api.Act{By: "seller"}}))
+	must[api.Order](t)(c.Deliver(ctx, o.ID, api.Deliver{}))
+	d := one(c.Order(ctx, o.ID))
+	if d.Explanation.Why == "" || d.Explanation.Otherwise == "" || d.State != "delivered" {
+		t.Errorf("explained: %+v", d)
+	}
+	if want := (api.Allowed{Event: "confirm", By: []string{"buyer"}}); len(d.Allowed) == 0 || !reflect.DeepEqual(d.Allowed[0], want) {
+		t.Errorf("allowed: %+v, want first %+v", d.Allowed, want)
+	}
+	order(c.Refund(ctx, o.ID, api.Refund{Amount: 1_000, Reason: "a scratch"}))
+	o = order(c.Confirm(ctx, o.ID, api.Confirm{}))
+	if o.State != "released" || o.Held != 0 || o.Released != 9_000 || o.Refunded != 1_000 || o.FeeCharged != 450 || o.Maturing != 8_550 {
+		t.Errorf("released: %+v", o)
+	}
+	moved := must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(30*24*time.Hour), false))
+	if moved.Fired != 1 {
+		t.Errorf("maturing fired %d events, want 1", moved.Fired)
+	}
+	if d = one(c.Order(ctx, o.ID)); d.State != "closed" || d.Deadline != "" || len(d.Allowed) != 0 {
+		t.Errorf("closed: %+v", d)
+	}
+
+	timeline := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events
+	var events []string
+	for i, e := range timeline {
+		if events = append(events, e.Event+" by "+e.By); int(e.Seq) != i+1 || e.Order != o.ID {
+			t.Errorf("event %d: %+v", i, e)
+		}
+	}
+	want := []string{"agree by operator", "pay by buyer", "ship by seller", "extend by seller", "deliver by carrier",
+		"refund by seller", "confirm by buyer", "mature by system"}
+	if !reflect.DeepEqual(events, want) {
+		t.Errorf("timeline %q, want %q", events, want)
+	}
+	for i, data := range map[int]string{0: `{"goods":{"weight":12.5,"description":"a <table>"}}`, 1: `{"method":"card","reference":"ch_1"}`,
+		2: `{"carrier":"DHL","tracking":"T1"}`, 5: `{"reason":"a scratch"}`} {
+		if !sameJSON(t, timeline[i].Data, data) {
+			t.Errorf("%s: data %s, want %s", timeline[i].Event, timeline[i].Data, data)
+		}
+	}
+	if timeline[0].LedgerTimestamp != "" || timeline[1].LedgerTimestamp == "" {
+		t.Error("a ledger timestamp belongs to the events that move money, and to no others")
+	}
+	feed := must[api.Feed](t)(c.Feed(ctx, 0, 5))
+	rest := must[api.Feed](t)(c.Feed(ctx, feed.Next, 1000))
+	end := must[api.Feed](t)(c.Feed(ctx, rest.Next, 1000))
+	if len(feed.Events) != 5 || len(rest.Events) != 3 || len(end.Events) != 0 || end.Next != rest.Next {
+		t.Errorf("the feed has %d, then %d, then %d events", len(feed.Events), len(rest.Events), len(end.Events))
+	}
+}
+
+func sameJSON(t *testing.T, a json.RawMessage, b string) bool {
+	t.Helper()
+	var x, y any
+	if err := json.Unmarshal(a, &x); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(b), &y); err != nil {
+		t.Fatal(err)
+	}
+	return reflect.DeepEqual(x, y)
+}
+
+// TestEndings takes orders to the other ends that callers and deadlines bring.
+func TestEndings(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order := must[api.Order](t)
+	canceled := s.held("canceled", 100)
+	if o := order(c.Cancel(ctx, canceled.ID, api.Cancel{Reason: "changed my mind"})); o.State != "canceled" || o.Refunded != 100 {
+		t.Errorf("canceled: %+v", o)
+	}
+	split := s.held("split", 1_000)
+	order(c.Ship(ctx, split.ID, api.Ship{}))
+	if o := order(c.Dispute(ctx, split.ID, api.Dispute{Reason: "broken"})); o.State != "disputed" || o.Held != 1_000 {
+		t.Errorf("disputed: %+v", o)
+	}
+	if o := order(c.Rule(ctx, split.ID, api.Ruling{ToBuyer: 400, ToSeller: 600})); o.State != "ruled" || o.Released != 600 || o.Refunded != 400 {
+		t.Errorf("ruled: %+v", o)
+	}
+	unpaid, unshipped := s.agreed("unpaid", 5), s.held("unshipped", 7)
+	unconfirmed := s.held("unconfirmed", 900)
+	order(c.Ship(ctx, unconfirmed.ID, api.Ship{}))
+
+	held := must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(365*24*time.Hour), true))
+	if held.Fired != 0 || !held.Deadlines.Equal(start) || !held.Now.Equal(start.Add(365*24*time.Hour)) {
+		t.Errorf("deadlines held: %+v", held)
+	}
+	moved := must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(365*24*time.Hour), false))
+	// expire, cancel, release and its maturing, and the maturing of the ruling
+	if moved.Fired != 5 || !moved.Deadlines.Equal(moved.Now) {
+		t.Errorf("deadlines fired: %+v, want 5", moved)
+	}
+	for id, state := range map[string]string{unpaid.ID: "expired", unshipped.ID: "canceled", unconfirmed.ID: "closed", split.ID: "closed"} {
+		if o := must[api.OrderDetail](t)(c.Order(ctx, id)); o.State != state {
+			t.Errorf("%s is %s, want %s", o.Reference, o.State, state)
+		}
+	}
+	back := must[api.ClockMoved](t)(c.SetClock(ctx, start, false))
+	if !back.Now.Equal(moved.Now) || back.Fired != 0 {
+		t.Errorf("a clock moved back: %+v", back)
+	}
+}
+
+// TestOnePaymentOfSeveral: all or none, and the total has to fit.
+func TestOnePaymentOfSeveral(t *testing.T) {
+	s := newSetup(t)
+	a, b := s.agreed("a", 100), s.agreed("b", 250)
+	ids := []string{a.ID, b.ID}
+	body, _ := json.Marshal(api.Payment{Orders: ids, Method: "card", Amount: 349})
+	if p := s.problem("POST", "/v1/payments", string(body)); p.Rule != "amount" {
+		t.Errorf("a wrong total: %+v", p)
+	}
+	paid := must[api.Paid](t)(s.client.Pay(t.Context(), api.Payment{Orders: ids, Method: "card", Amount: 350}))
+	if len(paid.Orders) != 2 || paid.Orders[0].Held != 100 || paid.Orders[1].Held != 250 {
+		t.Errorf("paid: %+v", paid)
+	}
+	third := s.agreed("c", 1)
+	body, _ = json.Marshal(api.Payment{Orders: []string{third.ID, a.ID}, Method: "card"})
+	if p := s.problem("POST", "/v1/payments", string(body)); p.Rule != "state" || p.State != "held" {
+		t.Errorf("paid twice: %+v", p)
+	}
+	if o := must[api.OrderDetail](t)(s.client.Order(t.Context(), third.ID)); o.State != "agreed" {
+		t.Errorf("a part of a refused payment was booked: %+v", o)
+	}
+}
+
+// TestLists: pages in the order of age, filters, and an empty marketplace.
+func TestLists(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	status, _, text := s.send("GET", "/v1/orders", "")
+	if status != 200 || text != `{"orders":[]}`+"\n" {
+		t.Errorf("no orders: %d %s", status, text)
+	}
+	var want []string
+	for _, ref := range []string{"1", "2", "3", "4", "5"} {
+		want = append(want, s.agreed(ref, 10).ID)
+	}
+	must[api.Order](t)(c.Cancel(ctx, want[2], api.Cancel{}))
+	var got []string
+	for cursor := ""; ; {
+		page := must[api.Orders](t)(c.Orders(ctx, clientFilter("", "", cursor, 2)))
+		for _, o := range page.Orders {
+			got = append(got, o.ID)
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("pages gave %v, want %v", got, want)
+	}
+	if page := must[api.Orders](t)(c.Orders(ctx, clientFilter("canceled", "", "", 0))); len(page.Orders) != 1 || page.Orders[0].ID != want[2] {
+		t.Errorf("canceled ones: %+v", page)
+	}
+	if page := must[api.Orders](t)(c.Orders(ctx, clientFilter("", "4", "", 0))); len(page.Orders) != 1 || page.Orders[0].ID != want[3] {
+		t.Errorf("by reference: %+v", page)
+	}
+	for _, f := range [][2]string{{"", "none"}, {"held", "4"}} {
+		if page := must[api.Orders](t)(c.Orders(ctx, clientFilter(f[0], f[1], "", 0))); len(page.Orders) != 0 {
+			t.Errorf("%v: %+v, want none", f, page)
+		}
+	}
+}
+
+// TestPolicies: a new version counts for new orders, an unchanged one is none.
+func TestPolicies(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	before := s.agreed("before", 1_000)
+	policies := must[[]api.Policy](t)(c.Policies(ctx))
+	if len(policies) != 1 || policies[0].Name != "standard" || policies[0].Version != 1 {
+		t.Fatalf("policies: %+v", policies)
+	}
+	terms := policies[0].PolicyTerms
+	add := must[api.Policy](t)
+	if p := add(c.AddPolicy(ctx, terms)); p.Version != 1 {
+		t.Errorf("an unchanged policy became version %d", p.Version)
+	}
+	terms.Fees = map[string]api.Fee{"USD": {Bps: 1000, Fixed: 50, Cap: 10_000}}
+	if p := add(c.AddPolicy(ctx, terms)); p.Version != 2 || !reflect.DeepEqual(p.PolicyTerms, terms) {
+		t.Errorf("version 2: %+v", p)
+	}
+	after := s.agreed("after", 1_000)
+	old := must[api.OrderDetail](t)(c.Order(ctx, before.ID))
+	if after.Fee != 150 || after.PolicyVersion != 2 || old.Fee != 50 || old.PolicyVersion != 1 {
+		t.Errorf("fees %d (version %d) and %d (version %d)", old.Fee, old.PolicyVersion, after.Fee, after.PolicyVersion)
+	}
+	who := must[api.Whoami](t)(c.Whoami(ctx))
+	if who.Name != "acme" || who.Marketplace != s.market.ID || who.Clock != "test" {
+		t.Errorf("whoami: %+v", who)
+	}
+}

@@ -1,0 +1,169 @@
+package intake
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"escrowd/intake/api"
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
+	"escrowd/settlement/orderdb"
+	"escrowd/settlement/posting"
+)
+
+// agreement is a new order as the write path wants it.
+func agreement(in *api.NewOrder) posting.Request {
+	req := posting.Request{
+		Command: order.Command{Event: order.Agree, By: order.Role(in.By), At: in.At},
+		Agreement: &posting.Agreement{Reference: in.Reference, Buyer: in.Buyer, Seller: in.Seller,
+			Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, ShipByDate: in.ShipBy},
+	}
+	if len(in.Goods) > 0 {
+		req.Data = append(append([]byte(`{"goods":`), in.Goods...), '}')
+	}
+	return req
+}
+
+func (s *Server) createOrder(c *call) (answer, error) {
+	in, err := decode[api.NewOrder](c)
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := s.moveOne(c, agreement(&in))
+	if err == nil {
+		a.location = "/v1/orders/" + a.body.(api.Order).ID
+	}
+	return a, err
+}
+
+func (s *Server) getOrder(c *call) (answer, error) {
+	o, err := s.order(c)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{body: api.OrderDetail{Order: orderOf(&o), Explanation: api.Explanation(order.Explain(&o)),
+		Allowed: allowedOf(order.AllowedIn(o.State))}}, nil
+}
+
+// order is the order of the path, if it is the caller's.
+func (s *Server) order(c *call) (order.Order, error) {
+	id, err := ledger.ParseUUID(c.id)
+	if err != nil {
+		return order.Order{}, orderdb.ErrNotFound
+	}
+	return s.opts.Store.Order(c.ctx, c.marketplace, id)
+}
+
+func (s *Server) getTimeline(c *call) (answer, error) {
+	o, err := s.order(c)
+	if err != nil {
+		return answer{}, err
+	}
+	events, err := s.opts.Store.Timeline(c.ctx, o.ID)
+	return answer{body: api.Timeline{Events: eventsOf(events)}}, err
+}
+
+func (s *Server) listOrders(c *call) (answer, error) {
+	state := order.State(c.query.Get("state"))
+	if c.query.Has("reference") {
+		return s.findOrder(c, c.query.Get("reference"), state)
+	}
+	limit := int(c.intParam("limit", 100))
+	f := orderdb.OrderFilter{State: state, Limit: limit}
+	if c.query.Has("cursor") {
+		var err error
+		if f.After, err = ledger.ParseUUID(c.query.Get("cursor")); err != nil {
+			return answer{}, err
+		}
+	}
+	list, err := s.opts.Store.Orders(c.ctx, c.marketplace, f)
+	page := api.Orders{Orders: ordersOf(list)}
+	if len(list) == limit {
+		page.Next = list[limit-1].ID.UUID()
+	}
+	return answer{body: page}, err
+}
+
+func (s *Server) findOrder(c *call, reference string, state order.State) (answer, error) {
+	page := api.Orders{Orders: []api.Order{}}
+	o, err := s.opts.Store.OrderByReference(c.ctx, c.marketplace, reference)
+	if errors.Is(err, orderdb.ErrNotFound) {
+		return answer{body: page}, nil
+	}
+	if err == nil && (state == "" || o.State == state) {
+		page.Orders = append(page.Orders, orderOf(&o))
+	}
+	return answer{body: page}, err
+}
+
+func (s *Server) listEvents(c *call) (answer, error) {
+	after := c.intParam("after", 0)
+	list, err := s.opts.Store.Events(c.ctx, c.marketplace, after, int(c.intParam("limit", 100)))
+	feed := api.Feed{Events: eventsOf(list), Next: after}
+	if len(list) > 0 {
+		feed.Next = list[len(list)-1].Position
+	}
+	return answer{body: feed}, err
+}
+
+// orderOf is an order as the API shows it.
+func orderOf(o *order.Order) api.Order {
+	out := api.Order{
+		ID: o.ID.UUID(), Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Amount: o.Amount, Fee: o.Fee, Tax: o.Tax,
+		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
+		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
+		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Events: o.Seq,
+	}
+	if _, cur, ok := chart.SplitLedger(o.Ledger); ok {
+		out.Currency = cur.Code
+	}
+	if o.Policy != nil {
+		out.Policy, out.PolicyVersion = o.Policy.Name, o.Policy.Version
+	}
+	return out
+}
+
+func ordersOf(list []order.Order) []api.Order {
+	out := make([]api.Order, len(list))
+	for i := range list {
+		out[i] = orderOf(&list[i])
+	}
+	return out
+}
+
+func eventsOf(list []orderdb.Event) []api.Event {
+	out := make([]api.Event, len(list))
+	for i, e := range list {
+		out[i] = api.Event{
+			Position: e.Position, Order: e.Order.UUID(), Intent: e.Intent.UUID(), Seq: e.Seq, Event: string(e.Event), By: string(e.Actor),
+			At: e.After.At.UTC(), RecordedAt: e.RecordedAt.UTC(), Data: e.Data,
+			State: string(e.After.State), Held: e.After.Held, Released: e.After.Released, Refunded: e.After.Refunded,
+			FeeCharged: e.After.FeeCharged, TaxCharged: e.After.TaxCharged, Maturing: e.After.Maturing,
+			Deadline: string(e.After.Deadline), DeadlineAt: utc(e.After.DeadlineAt),
+		}
+		if e.LedgerTimestamp != 0 {
+			out[i].LedgerTimestamp = strconv.FormatUint(e.LedgerTimestamp, 10)
+		}
+	}
+	return out
+}
+
+// utc keeps a zero time zero, which is left out of the JSON.
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// storable checks a text that goes into a query as it is.
+func storable(v string) string {
+	if v == "" || len(v) > 800 || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+		return "must be 1 to 200 characters"
+	}
+	return ""
+}
