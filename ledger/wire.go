@@ -32,7 +32,7 @@ func AppendAccount(b []byte, a Account) []byte {
 	}
 	b = le.AppendUint64(b, a.UserData64)
 	b = le.AppendUint32(b, a.UserData32)
-	b = le.AppendUint32(b, 0) // reserved
+	b = le.AppendUint32(b, a.Reserved)
 	b = le.AppendUint32(b, a.Ledger)
 	b = le.AppendUint16(b, a.Code)
 	b = le.AppendUint16(b, uint16(a.Flags))
@@ -69,7 +69,7 @@ func DecodeAccounts(b []byte) ([]Account, error) {
 		list = append(list, Account{
 			ID: wide(b, 0), DebitsPending: wide(b, 16), DebitsPosted: wide(b, 32),
 			CreditsPending: wide(b, 48), CreditsPosted: wide(b, 64), UserData128: wide(b, 80),
-			UserData64: le.Uint64(b[96:]), UserData32: le.Uint32(b[104:]),
+			UserData64: le.Uint64(b[96:]), UserData32: le.Uint32(b[104:]), Reserved: le.Uint32(b[108:]),
 			Ledger: le.Uint32(b[112:]), Code: le.Uint16(b[116:]),
 			Flags: AccountFlags(le.Uint16(b[118:])), Timestamp: le.Uint64(b[120:]),
 		})
