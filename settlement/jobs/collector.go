@@ -1,0 +1,282 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
+)
+
+const (
+	// collectTimeout ends a scrape's questions to the database.
+	collectTimeout = 5 * time.Second
+	// collectFresh is how long answers are good for: scrapes within it ask the
+	// database nothing, however many they are.
+	collectFresh = 10 * time.Second
+	// dueSoon is how far ahead escrowd_orders_due looks.
+	dueSoon = 24 * time.Hour
+)
+
+var (
+	descHeld = prometheus.NewDesc("escrowd_held_funds",
+		"What is held in escrow, in minor units of the currency (cents, yen, fils), by the order's state. Past 2^53 a sample is rounded.",
+		[]string{"marketplace", "currency", "state"}, nil)
+	descHeldOrders = prometheus.NewDesc("escrowd_held_orders",
+		"Orders whose money is held in escrow, by state.", []string{"marketplace", "currency", "state"}, nil)
+	descOldest = prometheus.NewDesc("escrowd_oldest_hold_timestamp_seconds",
+		"When the payment that is held for longest was made, Unix seconds in the marketplace's own time.", []string{"marketplace", "currency"}, nil)
+	descDue = prometheus.NewDesc("escrowd_orders_due",
+		"Orders whose deadline comes within 24 hours of the marketplace's own time.", []string{"marketplace", "deadline"}, nil)
+	descOverdue = prometheus.NewDesc("escrowd_orders_overdue",
+		"Orders whose deadline has passed and that are still as they were. rule_by waits for a person; each other for a job.",
+		[]string{"marketplace", "deadline"}, nil)
+	descSuccess = prometheus.NewDesc("escrowd_job_last_success_timestamp_seconds",
+		"When the job last ran to its end without an error, Unix seconds; of any process as far as the database knows. Absent until it did.",
+		[]string{"job"}, nil)
+	descBalanced = prometheus.NewDesc("escrowd_books_balanced",
+		"1 if the latest complete check found the order store and the ledger in agreement and debits equal to credits, 0 if not. Absent until the first check.", nil, nil)
+	descChecked = prometheus.NewDesc("escrowd_books_checked_timestamp_seconds",
+		"When the latest complete check of the books ended, Unix seconds. Absent until the first check.", nil, nil)
+	descUp = prometheus.NewDesc("escrowd_order_metrics_up",
+		"1 if the database answered for the metrics of orders and jobs, 0 if it did not: then they are absent.", nil, nil)
+)
+
+// collector reads the order store and job_runs when it is scraped. Any process
+// on the database, leader or not, tells the same.
+type collector struct {
+	j *Jobs
+
+	mu      sync.Mutex // one scrape asks, the others wait for its answer
+	samples []prometheus.Metric
+	read    time.Time // when samples were read; by the real clock
+	failing bool
+}
+
+func newCollector(j *Jobs) *collector { return &collector{j: j} }
+
+// Describe is part of prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descHeld, descHeldOrders, descOldest, descDue, descOverdue, descSuccess, descBalanced, descChecked, descUp} {
+		ch <- d
+	}
+}
+
+// Collect is part of prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.fresh() {
+		ch <- s
+	}
+}
+
+func (c *collector) fresh() []prometheus.Metric {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.read.IsZero() && time.Since(c.read) < collectFresh {
+		return c.samples
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+	defer cancel()
+	samples, err := c.collect(ctx)
+	up := 1.0
+	if err != nil {
+		// Old numbers would look like new ones, so there are none; and the
+		// failure is kept as long as an answer would be, or a database in
+		// trouble got all scrapes on top of it.
+		samples, up = nil, 0
+		if !c.failing {
+			c.j.log.Error("the database did not answer for the metrics", "error", err)
+		}
+	}
+	c.failing = err != nil
+	c.samples = append(samples, prometheus.MustNewConstMetric(descUp, prometheus.GaugeValue, up))
+	c.read = time.Now()
+	return c.samples
+}
+
+func (c *collector) collect(ctx context.Context) ([]prometheus.Metric, error) {
+	var all []prometheus.Metric
+	for _, f := range []func(context.Context) ([]prometheus.Metric, error){c.held, c.deadlines, c.successes, c.books} {
+		samples, err := f(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, samples...)
+	}
+	return all, nil
+}
+
+func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
+
+func (c *collector) held(ctx context.Context) ([]prometheus.Metric, error) {
+	rows, err := c.j.db.QueryContext(ctx, `SELECT m.name, h.ledger, h.state, h.held, h.orders, h.oldest FROM
+		(SELECT marketplace, ledger, state, sum(held)::float8 AS held, count(*) AS orders, min(paid_at) AS oldest
+		 FROM orders WHERE deadline IS NOT NULL AND held > 0 GROUP BY marketplace, ledger, state) h
+		JOIN marketplaces m ON m.id = h.marketplace`)
+	if err != nil {
+		return nil, fmt.Errorf("held funds: %w", err)
+	}
+	defer rows.Close()
+	type key struct{ marketplace, currency string }
+	oldest := map[key]time.Time{}
+	var out []prometheus.Metric
+	for rows.Next() {
+		var name, state string
+		var l uint32
+		var held, orders float64
+		var since time.Time
+		if err := rows.Scan(&name, &l, &state, &held, &orders, &since); err != nil {
+			return nil, fmt.Errorf("held funds: %w", err)
+		}
+		currency := currencyOf(l)
+		out = append(out, gauge(descHeld, held, name, currency, state), gauge(descHeldOrders, orders, name, currency, state))
+		k := key{name, currency}
+		if t, ok := oldest[k]; !ok || since.Before(t) {
+			oldest[k] = since
+		}
+	}
+	for k, t := range oldest {
+		out = append(out, gauge(descOldest, unixSeconds(t), k.marketplace, k.currency))
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("held funds: %w", err)
+	}
+	return out, nil
+}
+
+func currencyOf(l uint32) string {
+	if _, c, ok := chart.SplitLedger(l); ok {
+		return c.Code
+	}
+	return fmt.Sprint(l)
+}
+
+// deadlines counts what is due and overdue, zeros too, so that an alert sees
+// the number fall and not the series vanish.
+func (c *collector) deadlines(ctx context.Context) ([]prometheus.Metric, error) {
+	list, err := c.j.store.Marketplaces(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("orders due: %w", err)
+	}
+	var ids pq.Int64Array
+	var nows, untils pq.StringArray
+	machine := c.j.now()
+	for _, m := range list {
+		now, until := m.At(machine)
+		ids = append(ids, int64(m.ID))
+		nows, untils = append(nows, now.Add(dueSoon).Format(time.RFC3339Nano)), append(untils, until.Format(time.RFC3339Nano))
+	}
+	rows, err := c.j.db.QueryContext(ctx, `SELECT o.marketplace, o.deadline,
+			count(*) FILTER (WHERE o.deadline_at > m.until), count(*) FILTER (WHERE o.deadline_at <= m.until)
+		FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) AS m (id, soon, until)
+		JOIN orders o ON o.marketplace = m.id AND o.deadline IS NOT NULL AND o.deadline = ANY($4::text[]) AND o.deadline_at <= m.soon
+		GROUP BY o.marketplace, o.deadline`, ids, nows, untils, deadlineNames())
+	if err != nil {
+		return nil, fmt.Errorf("orders due: %w", err)
+	}
+	defer rows.Close()
+	type key struct {
+		marketplace uint32
+		deadline    order.Deadline
+	}
+	type counts struct{ due, overdue float64 }
+	found := map[key]counts{}
+	for rows.Next() {
+		var k key
+		var n counts
+		if err := rows.Scan(&k.marketplace, &k.deadline, &n.due, &n.overdue); err != nil {
+			return nil, fmt.Errorf("orders due: %w", err)
+		}
+		found[k] = n
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("orders due: %w", err)
+	}
+	var out []prometheus.Metric
+	for _, m := range list {
+		for _, d := range order.Deadlines {
+			n := found[key{m.ID, d}]
+			out = append(out, gauge(descDue, n.due, m.Name, string(d)), gauge(descOverdue, n.overdue, m.Name, string(d)))
+		}
+	}
+	return out, nil
+}
+
+func deadlineNames() pq.StringArray {
+	names := make(pq.StringArray, len(order.Deadlines))
+	for i, d := range order.Deadlines {
+		names[i] = string(d)
+	}
+	return names
+}
+
+// successes tells of the latest success, by this process's memory (idle runs
+// leave no row) or by the rows of all processes.
+func (c *collector) successes(ctx context.Context) ([]prometheus.Metric, error) {
+	rows, err := c.j.db.QueryContext(ctx, `SELECT n.job, r.finished_at
+		FROM unnest($1::text[]) AS n(job) CROSS JOIN LATERAL
+			(SELECT finished_at FROM job_runs WHERE job = n.job AND NOT dry_run AND error IS NULL AND finished_at IS NOT NULL
+				AND detail->>'marketplace' IS NULL
+			 ORDER BY id DESC LIMIT 1) r`, pq.StringArray(c.j.names()))
+	if err != nil {
+		return nil, fmt.Errorf("job runs: %w", err)
+	}
+	defer rows.Close()
+	known := map[string]time.Time{}
+	for rows.Next() {
+		var job string
+		var at time.Time
+		if err := rows.Scan(&job, &at); err != nil {
+			return nil, fmt.Errorf("job runs: %w", err)
+		}
+		known[job] = at
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("job runs: %w", err)
+	}
+	var out []prometheus.Metric
+	for _, name := range c.j.names() {
+		at := known[name]
+		if own := c.j.m.lastSuccess(name); own.After(at) {
+			at = own
+		}
+		if !at.IsZero() {
+			out = append(out, gauge(descSuccess, unixSeconds(at), name))
+		}
+	}
+	return out, nil
+}
+
+// books tells the latest verdict: of a check that found differences, or came
+// to its end without one.
+func (c *collector) books(ctx context.Context) ([]prometheus.Metric, error) {
+	var at time.Time
+	var balanced bool
+	err := c.j.db.QueryRowContext(ctx, `SELECT finished_at, failed = 0 FROM job_runs
+		WHERE job = $1 AND finished_at IS NOT NULL AND (error IS NULL OR failed > 0) ORDER BY id DESC LIMIT 1`, CheckBooks).
+		Scan(&at, &balanced)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("books: %w", err)
+	}
+	verdict := 0.0
+	if balanced {
+		verdict = 1
+	}
+	return []prometheus.Metric{gauge(descBalanced, verdict), gauge(descChecked, unixSeconds(at))}, nil
+}
+
+var _ prometheus.Collector = (*collector)(nil)
