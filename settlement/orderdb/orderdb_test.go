@@ -1,0 +1,216 @@
+package orderdb_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"escrowd/ledger"
+	"escrowd/ledger/ledgertest/pgtest"
+	"escrowd/ledger/rules"
+	"escrowd/settlement/order"
+	"escrowd/settlement/orderdb"
+	"escrowd/settlement/posting"
+)
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
+
+func TestMarketplacesAndClocks(t *testing.T) {
+	s, ctx := orderdb.New(pgtest.Open(t)), t.Context()
+	live, err := s.CreateMarketplace(ctx, "live", orderdb.LiveClock, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	test, err := s.CreateMarketplace(ctx, "test", orderdb.TestClock, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, due := live.At(start); !now.Equal(start) || !due.Equal(start) {
+		t.Errorf("live: %s, %s", now, due)
+	}
+	if _, err := s.CreateMarketplace(ctx, "live", orderdb.TestClock, start); !errors.Is(err, orderdb.ErrExists) {
+		t.Errorf("name taken: %v", err)
+	}
+	if _, err := s.AdvanceClock(ctx, live.ID, start, start); !errors.Is(err, orderdb.ErrLiveClock) {
+		t.Errorf("a live clock was set: %v", err)
+	}
+	if _, err := s.AdvanceClock(ctx, 999, start, start); !errors.Is(err, orderdb.ErrNotFound) {
+		t.Errorf("no marketplace: %v", err)
+	}
+	if _, err := s.AdvanceClock(ctx, test.ID, start, start.Add(time.Hour)); err == nil {
+		t.Error("deadlines ahead of the clock")
+	}
+	m, err := s.AdvanceClock(ctx, test.ID, start.Add(time.Hour), start)
+	if err != nil || !m.Now.Equal(start.Add(time.Hour)) || !m.Deadlines.Equal(start) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if m, err = s.AdvanceClock(ctx, test.ID, start.Add(-time.Hour), start.Add(-time.Hour)); err != nil || !m.Now.Equal(start.Add(time.Hour)) || !m.Deadlines.Equal(start) {
+		t.Errorf("time went backwards: %+v, %v", m, err)
+	}
+	if got, err := s.MarketplaceByName(ctx, "test"); err != nil || got.ID != test.ID {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	db := pgtest.Open(t)
+	s, ctx := orderdb.New(db), t.Context()
+	m, err := s.CreateMarketplace(ctx, "shop", orderdb.LiveClock, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, k, err := s.CreateKey(ctx, m.ID, "backend")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(plain, k.Prefix) || len(plain) < 46 {
+		t.Errorf("key of %d bytes, prefix %s", len(plain), k.Prefix)
+	}
+	var stored string
+	if err := db.Get(&stored, `SELECT row_to_json(k)::text FROM api_keys k`); err != nil || strings.Contains(stored, plain[len(k.Prefix):]) {
+		t.Errorf("the secret is in the database: %v", err)
+	}
+	if got, err := s.Authenticate(ctx, plain); err != nil || got != m.ID {
+		t.Errorf("%d, %v", got, err)
+	}
+	for _, bad := range []string{"", "esk_", plain + "x", plain[:len(plain)-1], strings.ToUpper(plain), strings.Repeat("esk_", 1000)} {
+		if _, err := s.Authenticate(ctx, bad); !errors.Is(err, orderdb.ErrNotFound) {
+			t.Errorf("%.10q: %v", bad, err)
+		}
+	}
+	if err := s.RevokeKey(ctx, m.ID+1, k.ID); !errors.Is(err, orderdb.ErrNotFound) {
+		t.Errorf("another tenant revoked it: %v", err)
+	}
+	for range 2 {
+		if err := s.RevokeKey(ctx, m.ID, k.ID); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.Authenticate(ctx, plain); !errors.Is(err, orderdb.ErrNotFound) {
+		t.Errorf("revoked: %v", err)
+	}
+	if list, err := s.Keys(ctx, m.ID); err != nil || len(list) != 1 || list[0].RevokedAt == nil {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func TestPolicies(t *testing.T) {
+	s, ctx := orderdb.New(pgtest.Open(t)), t.Context()
+	m, err := s.CreateMarketplace(ctx, "shop", orderdb.LiveClock, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := order.Standard()
+	same, err := s.AddPolicy(ctx, m.ID, p)
+	if err != nil || same.Version != 1 {
+		t.Errorf("the same document: version %d, %v", same.Version, err)
+	}
+	p.PayWithin++
+	next, err := s.AddPolicy(ctx, m.ID, p)
+	if err != nil || next.Version != 2 || next.ID == same.ID {
+		t.Errorf("another document: version %d, %v", next.Version, err)
+	}
+	p.Methods = nil
+	if _, err := s.AddPolicy(ctx, m.ID, p); err == nil {
+		t.Error("a policy with a mistake was stored")
+	}
+	list, err := s.Policies(ctx, m.ID)
+	if err != nil || len(list) != 1 || list[0].Version != 2 || list[0].PayWithin != next.PayWithin {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// An order keeps the version under which it was agreed; the feed and the list
+// of what is due page without missing or repeating anything.
+func TestOrdersFeedAndDue(t *testing.T) {
+	db := pgtest.Open(t)
+	s, ctx := orderdb.New(db), t.Context()
+	m, err := s.CreateMarketplace(ctx, "shop", orderdb.TestClock, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := s.CreateMarketplace(ctx, "other", orderdb.TestClock, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := posting.New(db, rules.NewEngine(func() uint64 { return uint64(time.Now().UnixNano()) }), posting.Options{})
+	defer p.Close(ctx)
+	var reqs []posting.Request
+	for i := range 25 {
+		reqs = append(reqs, posting.Request{Marketplace: m.ID, Command: order.Command{Event: order.Agree},
+			Data:      []byte(fmt.Sprintf(`{"n":%d}`, i)),
+			Agreement: &posting.Agreement{Reference: fmt.Sprint("o-", i), Buyer: "ann", Seller: "bob", Currency: "JPY", Amount: int64(100 + i)}})
+	}
+	for _, a := range p.DoAll(ctx, reqs) {
+		if a.Err != nil {
+			t.Fatal(a.Err)
+		}
+	}
+	changed := order.Standard()
+	changed.PayWithin = 1
+	if _, err := s.AddPolicy(ctx, m.ID, changed); err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.OrderByReference(ctx, m.ID, "o-3")
+	if err != nil || o.Policy.Version != 1 || o.Amount != 103 || !o.DeadlineAt.Equal(start.Add(5*24*time.Hour)) {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if _, err := s.Order(ctx, other.ID, o.ID); !errors.Is(err, orderdb.ErrNotFound) {
+		t.Errorf("another tenant's order: %v", err)
+	}
+	var ids []ledger.ID
+	for after := (ledger.ID{}); ; {
+		page, err := s.Orders(ctx, m.ID, orderdb.OrderFilter{State: order.Agreed, After: after, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, o := range page {
+			ids = append(ids, o.ID)
+		}
+		after = ids[len(ids)-1]
+	}
+	if len(ids) != 25 {
+		t.Errorf("%d orders in pages", len(ids))
+	}
+	seen := map[ledger.ID]bool{}
+	for after := int64(0); ; {
+		page, err := s.Events(ctx, m.ID, after, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, e := range page {
+			if e.Position <= after || seen[e.Intent] || e.Event != order.Agree || e.Actor != order.Operator || len(e.Data) == 0 {
+				t.Errorf("%+v", e)
+			}
+			seen[e.Intent], after = true, e.Position
+		}
+	}
+	if len(seen) != 25 {
+		t.Errorf("%d events in the feed", len(seen))
+	}
+	due := 0
+	for after := (orderdb.Due{}); ; {
+		page, err := s.Due(ctx, m.ID, order.PayBy, o.DeadlineAt, after, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		due, after = due+len(page), page[len(page)-1]
+	}
+	if due != 25 {
+		t.Errorf("%d orders due", due)
+	}
+	if list, err := s.Due(ctx, m.ID, order.PayBy, o.DeadlineAt.Add(-time.Microsecond), orderdb.Due{}, 10); err != nil || len(list) != 0 {
+		t.Errorf("due before the deadline: %d, %v", len(list), err)
+	}
+}
