@@ -275,3 +275,36 @@ func TestBrokenChainOfImportedAccounts(t *testing.T) {
 		t.Fatalf("%v, newest %+v", got, m.Newest())
 	}
 }
+
+// TestImportAtTheBatchsOwnTime: an imported event is in the past.
+func TestImportAtTheBatchsOwnTime(t *testing.T) {
+	m := NewMemory()
+	imported := func(id, timestamp uint64) ledger.Account {
+		return ledger.Account{ID: ledger.U64(id), Ledger: 1, Code: 1, Flags: ledger.AccountImported, Timestamp: timestamp}
+	}
+	got := CreateAccounts(m, start, []ledger.Account{imported(1, start), imported(2, start-1)})
+	want := []ledger.AccountResult{
+		{Status: ledger.AccountImportedEventTimestampMustNotAdvance, Timestamp: start - 1},
+		{Status: ledger.AccountCreated, Timestamp: start - 1},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestTimeoutPastTheLastTimestamp: a transfer must expire at a time there is.
+func TestTimeoutPastTheLastTimestamp(t *testing.T) {
+	m := books(t, 0, 0)
+	p := transfer(10, 1, 2, 1, ledger.TransferPending)
+	p.Timeout = 3
+	late := p
+	late.ID = ledger.U64(11)
+	at := ledger.TimestampMax - 3*second // the first event's; it expires with the last nanosecond
+	got := CreateTransfers(m, at+1, []ledger.Transfer{p, late})
+	if got[0].Status != ledger.TransferCreated || got[1].Status != ledger.TransferOverflowsTimeout {
+		t.Errorf("got %v", got)
+	}
+	if m.Burned(late.ID) {
+		t.Error("an overflow burned the id")
+	}
+}
