@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
@@ -21,7 +22,7 @@ import (
 // StoreFlags is the flag group of every command that needs the database.
 type StoreFlags struct {
 	Data        string `placeholder:"DATADIR" env:"ESCROWD_DATA" help:"Directory of escrowd's own Postgres, made when a server first needs it. Default: ${data_dir}"`
-	DatabaseURL string `placeholder:"URL" env:"ESCROWD_DATABASE_URL" help:"A Postgres of your own, in place of --data (and stronger than it): a URL or key=value string. Keep a password in the environment or in ~/.pgpass, where other users cannot read it."`
+	DatabaseURL string `placeholder:"URL" env:"ESCROWD_DATABASE_URL" help:"A Postgres of your own, in place of a data directory; a --data on the command line is stronger than the environment. A URL or key=value string. Keep a password in the environment or in ~/.pgpass, where other users cannot read it."`
 }
 
 // Access is what a command wants the store for.
@@ -62,6 +63,24 @@ func (s *Store) Close() error {
 		err = errors.Join(err, s.cluster.Close())
 	}
 	return err
+}
+
+// AfterApply lets a --data that was typed win over a database that only the
+// environment or a file names: what is nearest to the user is meant.
+func (f *StoreFlags) AfterApply(ctx *kong.Context) error {
+	typed := map[string]bool{}
+	for _, p := range ctx.Path {
+		if p.Flag != nil && !p.Resolved {
+			typed[p.Flag.Name] = true
+		}
+	}
+	if typed["data"] && typed["database-url"] {
+		return usageError("--data and --database-url name two stores: give one")
+	}
+	if typed["data"] {
+		f.DatabaseURL = ""
+	}
+	return nil
 }
 
 // Given reports whether the user named a store, rather than the default.
