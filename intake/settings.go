@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"escrowd/intake/api"
+	"escrowd/intake/strict"
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 )
@@ -65,13 +66,9 @@ func (s *Server) listPolicies(c *call) (answer, error) {
 }
 
 func (s *Server) addPolicy(c *call) (answer, error) {
-	in, err := decode[api.PolicyTerms](c)
+	p, err := parsePolicy(&c.body)
 	if err != nil {
 		return answer{}, err
-	}
-	p := policyFrom(&in)
-	if err := p.Validate(); err != nil {
-		return answer{}, policyProblem(err)
 	}
 	if p, err = s.opts.Store.AddPolicy(c.ctx, c.marketplace, p); err != nil {
 		return answer{}, err
@@ -79,17 +76,41 @@ func (s *Server) addPolicy(c *call) (answer, error) {
 	return answer{body: policyOf(&p)}, nil
 }
 
-// policyProblem lists what Validate found; the fields are in its words.
-func policyProblem(err error) *api.Problem {
-	p := newProblem(api.ProblemInvalid, "")
+// ParsePolicy reads a policy as POST /v1/policies does, but passes over a
+// version in it, so that a policy that was listed can be edited and added. The
+// error lists all that is wrong with it.
+func ParsePolicy(data []byte) (order.Policy, error) {
+	v, err := strict.Parse(data)
+	if err != nil {
+		return order.Policy{}, err
+	}
+	v = v.Without("version")
+	return parsePolicy(&v)
+}
+
+func parsePolicy(v *strict.Value) (order.Policy, error) {
+	var in api.PolicyTerms
+	if err := strict.Decode(v, "", &in); err != nil {
+		return order.Policy{}, err
+	}
+	p := policyFrom(&in)
+	if err := p.Validate(); err != nil {
+		return order.Policy{}, unfit(err)
+	}
+	return p, nil
+}
+
+// unfit lists what Validate found; the fields are in its words.
+func unfit(err error) *strict.Error {
 	list := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		list = joined.Unwrap()
 	}
-	for _, e := range list {
-		p.Errors = append(p.Errors, api.FieldError{In: "body", Detail: e.Error()})
+	e := &strict.Error{}
+	for _, each := range list {
+		e.Fields = append(e.Fields, strict.Field{Detail: each.Error()})
 	}
-	return p
+	return e
 }
 
 func policyFrom(in *api.PolicyTerms) order.Policy {

@@ -39,13 +39,18 @@ type cli struct {
 	LogLevel  string          `enum:"debug,info,warn,error" default:"info" env:"ESCROWD_LOG_LEVEL" help:"Least level to log: ${enum}."`
 	LogFormat string          `enum:"text,json" default:"text" env:"ESCROWD_LOG_FORMAT" help:"Form of the log on stderr: ${enum}."`
 
-	Migrate    migrateCmd    `cmd:"" help:"Bring the database to this version's schema, or show where it stands."`
-	Ledger     ledgerCmd     `cmd:"" help:"Look into the books and check the engines that keep them."`
-	Report     reportCmd     `cmd:"" help:"What finance asks of the books, as of any moment."`
-	Order      orderCmd      `cmd:"" help:"Look at orders: where the money is and why."`
-	Completion completionCmd `cmd:"" help:"Print a script that makes the shell complete escrowd's commands and flags."`
-	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" passthrough:"" help:"Print the candidates for a half-typed command line."`
-	Version    versionCmd    `cmd:"" help:"Print the version of escrowd and of what it is built with."`
+	Serve       serveCmd       `cmd:"" help:"Serve the HTTP API, settle what is due, export metrics."`
+	Marketplace marketplaceCmd `cmd:"" help:"Make and list marketplaces."`
+	Key         keyCmd         `cmd:"" help:"Make, list and revoke a marketplace's API keys."`
+	Policy      policyCmd      `cmd:"" help:"Add to and list a marketplace's policies: deadlines, fees, payment methods."`
+	Clock       clockCmd       `cmd:"" help:"Show a marketplace's clock; move a test clock."`
+	Migrate     migrateCmd     `cmd:"" help:"Bring the database to this version's schema, or show where it stands."`
+	Ledger      ledgerCmd      `cmd:"" help:"Look into the books and check the engines that keep them."`
+	Report      reportCmd      `cmd:"" help:"What finance asks of the books, as of any moment."`
+	Order       orderCmd       `cmd:"" help:"Look at orders: where the money is and why."`
+	Completion  completionCmd  `cmd:"" help:"Print a script that makes the shell complete escrowd's commands and flags."`
+	Complete    completeCmd    `cmd:"" name:"__complete" hidden:"" passthrough:"" help:"Print the candidates for a half-typed command line."`
+	Version     versionCmd     `cmd:"" help:"Print the version of escrowd and of what it is built with."`
 }
 
 const description = `Escrow ledger for marketplaces: holds each buyer's payment until the goods are confirmed, in books that prove themselves.
