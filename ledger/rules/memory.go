@@ -16,10 +16,10 @@ type Memory struct {
 	accounts  []*memoryAccount
 	accountOf map[ledger.ID]*memoryAccount
 
-	transfers  chunks
-	transferAt map[ledger.ID]int // position in transfers
-	greatest   ledger.ID         // no transfer has a greater id
-	indexed    int               // transfers already in their accounts' lists
+	transfers chunks
+	rising    []int             // positions of those whose id was the greatest yet
+	others    map[ledger.ID]int // positions of the rest
+	indexed   int               // transfers already in their accounts' lists
 
 	pending map[ledger.ID]*memoryPending
 	timers  timers
@@ -36,10 +36,10 @@ type memoryAccount struct {
 // NewMemory is empty books.
 func NewMemory() *Memory {
 	return &Memory{
-		accountOf:  make(map[ledger.ID]*memoryAccount),
-		transferAt: make(map[ledger.ID]int),
-		pending:    make(map[ledger.ID]*memoryPending),
-		burned:     make(map[ledger.ID]struct{}),
+		accountOf: make(map[ledger.ID]*memoryAccount),
+		others:    make(map[ledger.ID]int),
+		pending:   make(map[ledger.ID]*memoryPending),
+		burned:    make(map[ledger.ID]struct{}),
 	}
 }
 
@@ -73,13 +73,29 @@ func (m *Memory) DeleteAccount(id ledger.ID) {
 	delete(m.accountOf, id)
 }
 
-// Transfer is part of Store. Ids that rise with time are new without a look
-// into the map, which at millions of transfers is mostly a cache miss.
-func (m *Memory) Transfer(id ledger.ID) (ledger.Transfer, bool) {
-	if id.Cmp(m.greatest) > 0 {
-		return ledger.Transfer{}, false
+// find is the position of a transfer. Ids are meant to rise with time, and
+// those that do need no map: at millions of transfers, every look into one is
+// a cache miss, and a new id is looked up before it is stored.
+func (m *Memory) find(id ledger.ID) (at int, ok bool) {
+	if len(m.rising) == 0 || id.Cmp(m.greatest()) > 0 {
+		return 0, false
 	}
-	at, ok := m.transferAt[id]
+	if at, ok = m.others[id]; ok {
+		return at, true
+	}
+	i, ok := slices.BinarySearchFunc(m.rising, id, func(at int, id ledger.ID) int { return m.transfers.at(at).ID.Cmp(id) })
+	if !ok {
+		return 0, false
+	}
+	return m.rising[i], true
+}
+
+// greatest is the greatest id of a transfer, of which there must be one.
+func (m *Memory) greatest() ledger.ID { return m.transfers.at(m.rising[len(m.rising)-1]).ID }
+
+// Transfer is part of Store.
+func (m *Memory) Transfer(id ledger.ID) (ledger.Transfer, bool) {
+	at, ok := m.find(id)
 	if !ok {
 		return ledger.Transfer{}, false
 	}
@@ -88,9 +104,10 @@ func (m *Memory) Transfer(id ledger.ID) (ledger.Transfer, bool) {
 
 // PutTransfer is part of Store.
 func (m *Memory) PutTransfer(t ledger.Transfer) {
-	m.transferAt[t.ID] = m.transfers.len
-	if t.ID.Cmp(m.greatest) > 0 {
-		m.greatest = t.ID
+	if len(m.rising) == 0 || t.ID.Cmp(m.greatest()) > 0 {
+		m.rising = append(m.rising, m.transfers.len)
+	} else {
+		m.others[t.ID] = m.transfers.len
 	}
 	m.transfers.push(&t)
 }
@@ -101,8 +118,11 @@ func (m *Memory) DeleteTransfer(id ledger.ID) {
 	if last < 0 || m.transfers.at(last).ID != id || last < m.indexed {
 		panic("ledger/rules: only the newest transfer of a batch can be taken back")
 	}
+	if n := len(m.rising) - 1; m.rising[n] == last {
+		m.rising = m.rising[:n]
+	}
+	delete(m.others, id)
 	m.transfers.len = last
-	delete(m.transferAt, id)
 }
 
 // Pending is part of Store.

@@ -189,7 +189,8 @@ func state(m *Memory) any {
 		}
 	}
 	transfers := make(map[ledger.ID]ledger.Transfer)
-	for id := range m.transferAt {
+	for i := range m.transfers.len {
+		id := m.transfers.at(i).ID
 		transfers[id], _ = m.Transfer(id)
 	}
 	pending := make(map[ledger.ID]PendingState)
@@ -199,7 +200,7 @@ func state(m *Memory) any {
 	due := m.Expiring(ledger.TimestampMax)
 	newest := m.Newest()
 	newest.Any = 0
-	return []any{accounts, histories, transfers, pending, due, newest, len(m.accounts), m.transfers.len}
+	return []any{accounts, histories, transfers, pending, due, newest, len(m.accounts), m.transfers.len, len(m.rising), len(m.others)}
 }
 
 // TestBrokenChainLeavesNothing: whatever a chain does before it breaks, the
@@ -307,4 +308,29 @@ func TestTimeoutPastTheLastTimestamp(t *testing.T) {
 	if m.Burned(late.ID) {
 		t.Error("an overflow burned the id")
 	}
+}
+
+// TestMemoryFindsEveryID: whatever the order in which ids come and go, each is
+// found where it is, and nothing else.
+func TestMemoryFindsEveryID(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := NewMemory()
+		var stack []uint64
+		for range rapid.IntRange(0, 60).Draw(t, "steps") {
+			id := rapid.Uint64Range(1, 40).Draw(t, "id")
+			if slices.Contains(stack, id) { // take the newest back instead
+				m.DeleteTransfer(ledger.U64(stack[len(stack)-1]))
+				stack = stack[:len(stack)-1]
+			} else {
+				m.PutTransfer(transfer(id, 1, 2, id*3, 0))
+				stack = append(stack, id)
+			}
+			for id := uint64(1); id <= 40; id++ {
+				got, ok := m.Transfer(ledger.U64(id))
+				if ok != slices.Contains(stack, id) || ok && got.Amount != ledger.U64(id*3) {
+					t.Fatalf("%d of %v: %v, %v", id, stack, got.Amount, ok)
+				}
+			}
+		}
+	})
 }
