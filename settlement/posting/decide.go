@@ -183,6 +183,7 @@ func (p *Poster) load(ctx context.Context, tx *sqlx.Tx, d *decision, tasks []*ta
 		return nil, err
 	}
 	machine := p.opts.Clock()
+	policies := map[policyName]*order.Policy{}
 	var drafts []*draft
 next:
 	for _, t := range tasks {
@@ -197,7 +198,7 @@ next:
 		}
 		now, deadlines := market.At(machine)
 		if t.req.Agreement != nil {
-			o, err := p.newOrder(ctx, tx, market, t.req.Agreement)
+			o, err := p.newOrder(ctx, tx, market, t.req.Agreement, policies)
 			if refused := new(Invalid); errors.As(err, &refused) {
 				d.refuse(t, err)
 				continue
@@ -257,8 +258,14 @@ func command(o *order.Order, c order.Command, now, deadlines time.Time) (order.C
 	return c, nil
 }
 
-// newOrder is an order as agreed, before its first event.
-func (p *Poster) newOrder(ctx context.Context, tx *sqlx.Tx, m orderdb.Marketplace, a *Agreement) (order.Order, error) {
+type policyName struct {
+	marketplace uint32
+	name        string
+}
+
+// newOrder is an order as agreed, before its first event. policies are those
+// that the transaction has looked up already.
+func (p *Poster) newOrder(ctx context.Context, tx *sqlx.Tx, m orderdb.Marketplace, a *Agreement, policies map[policyName]*order.Policy) (order.Order, error) {
 	cur, ok := chart.ByCode(a.Currency)
 	if !ok {
 		return order.Order{}, &Invalid{"currency", "not an ISO 4217 currency"}
@@ -271,12 +278,16 @@ func (p *Poster) newOrder(ctx context.Context, tx *sqlx.Tx, m orderdb.Marketplac
 	if name == "" {
 		name = order.Standard().Name
 	}
-	policy, err := p.writer.NewestPolicy(ctx, tx, m.ID, name)
-	if errors.Is(err, orderdb.ErrNotFound) {
-		return order.Order{}, &Invalid{"policy", "the marketplace has no such policy"}
+	policy, ok := policies[policyName{m.ID, name}]
+	if !ok {
+		policy, err = p.writer.NewestPolicy(ctx, tx, m.ID, name)
+		if err != nil && !errors.Is(err, orderdb.ErrNotFound) {
+			return order.Order{}, err
+		}
+		policies[policyName{m.ID, name}] = policy // nil: there is none
 	}
-	if err != nil {
-		return order.Order{}, err
+	if policy == nil {
+		return order.Order{}, &Invalid{"policy", "the marketplace has no such policy"}
 	}
 	fees, ok := policy.FeeFor(cur.Code)
 	if !ok {
