@@ -101,6 +101,7 @@ func New(opts Options) (*Server, error) {
 	for _, r := range s.routes() {
 		s.register(api, r)
 	}
+	openAnswers(api.OpenAPI())
 	var err error
 	if s.document, err = api.OpenAPI().MarshalJSON(); err != nil {
 		return nil, fmt.Errorf("intake: rendering the OpenAPI document: %w", err)

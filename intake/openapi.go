@@ -149,3 +149,37 @@ func schemaOf(schemas huma.Registry, t reflect.Type) *huma.Schema {
 	}
 	return s
 }
+
+// openAnswers lets answers grow: a schema that no request uses allows further
+// fields, so that a client that checks answers by this document still reads
+// those of a newer server. Requests stay closed, as the decoder is.
+func openAnswers(doc *huma.OpenAPI) {
+	closed := map[string]bool{}
+	var visit func(s *huma.Schema)
+	visit = func(s *huma.Schema) {
+		if s == nil {
+			return
+		}
+		if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok && !closed[name] {
+			closed[name] = true
+			visit(doc.Components.Schemas.Map()[name])
+		}
+		visit(s.Items)
+		if values, ok := s.AdditionalProperties.(*huma.Schema); ok {
+			visit(values)
+		}
+		for _, p := range s.Properties {
+			visit(p)
+		}
+	}
+	for _, item := range doc.Paths {
+		if item.Post != nil && item.Post.RequestBody != nil {
+			visit(item.Post.RequestBody.Content["application/json"].Schema)
+		}
+	}
+	for name, s := range doc.Components.Schemas.Map() {
+		if s.AdditionalProperties == false && !closed[name] {
+			s.AdditionalProperties = nil
+		}
+	}
+}

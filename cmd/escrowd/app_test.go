@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -243,4 +246,70 @@ func TestMarketplaceCommands(t *testing.T) {
 func runWithStdin(t *testing.T, stdin string, out io.Writer, args ...string) int {
 	t.Helper()
 	return run(t.Context(), args, strings.NewReader(stdin), out, io.Discard)
+}
+
+// TestCloseUnderLoad closes an app with requests in flight: whatever was
+// acknowledged is there afterwards, nothing is half done, and the callers who
+// send again to the next app get what they asked for, once.
+func TestCloseUnderLoad(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	a := testApp(t, dsn)
+	m, err := a.Orders.CreateMarketplace(t.Context(), "acme", orderdb.LiveClock, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := a.Orders.CreateKey(t.Context(), m.ID, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const callers, each = 8, 500
+	var acknowledged sync.Map // reference -> id
+	enough, count := make(chan struct{}), atomic.Int32{}
+	var wg sync.WaitGroup
+	send := func(c *client.Client, ref string) bool {
+		o, err := c.CreateOrder(t.Context(), api.NewOrder{Reference: ref, Buyer: "b", Seller: "s", Currency: "EUR", Amount: 1}, client.Key(ref))
+		if err == nil {
+			if id, there := acknowledged.LoadOrStore(ref, o.ID); there && id != o.ID {
+				t.Errorf("%s is %s and %s", ref, id, o.ID)
+			}
+			if count.Add(1) == 100 {
+				close(enough)
+			}
+		}
+		return err == nil
+	}
+	for i := range callers {
+		c := client.New(a.URL, key, client.Options{Retries: -1})
+		wg.Go(func() {
+			for j := range each {
+				if !send(c, fmt.Sprint(i, "-", j)) {
+					return // the app is closing
+				}
+			}
+		})
+	}
+	<-enough
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	b := testApp(t, dsn)
+	var open int
+	if err := b.Store.DB.Get(&open, `SELECT count(*) FROM intents WHERE outcome IS NULL`); err != nil || open != 0 {
+		t.Errorf("%d intents are open after an orderly stop (%v)", open, err)
+	}
+	c := client.New(b.URL, key, client.Options{Retries: -1})
+	for i := range callers {
+		for j := range 50 {
+			if ref := fmt.Sprint(i, "-", j); !send(c, ref) {
+				t.Errorf("%s was not taken again", ref)
+			}
+		}
+	}
+	acknowledged.Range(func(ref, id any) bool {
+		if o, err := b.Orders.OrderByReference(t.Context(), m.ID, ref.(string)); err != nil || o.ID.UUID() != id {
+			t.Errorf("%s: %v %v, want %s", ref, o.ID.UUID(), err, id)
+		}
+		return true
+	})
 }
