@@ -40,7 +40,7 @@ var (
 		[]string{"marketplace", "deadline"}, nil)
 	descSuccess = prometheus.NewDesc("escrowd_job_last_success_timestamp_seconds",
 		"When the job last ran to its end without an error, Unix seconds; of any process as far as the database knows. Absent until it did.",
-		[]string{"job"}, nil)
+		[]string{"job_name"}, nil)
 	descBalanced = prometheus.NewDesc("escrowd_books_balanced",
 		"1 if the latest complete check found the order store and the ledger in agreement and debits equal to credits, 0 if not. Absent until the first check.", nil, nil)
 	descChecked = prometheus.NewDesc("escrowd_books_checked_timestamp_seconds",

@@ -106,7 +106,7 @@ func (j *Jobs) wouldPass(ctx context.Context, r *running, m orderdb.Marketplace,
 			return fmt.Errorf("reading order %s: %w", due.Order.UUID(), err)
 		}
 		r.res.Detail.First = append(r.res.Detail.First, Item{Order: due.Order.UUID(), Reference: o.Reference, Marketplace: m.ID,
-			State: o.State, Held: o.Held, Event: order.Due[d], Due: due.At})
+			State: o.State, Held: o.Held, Currency: currencyOf(o.Ledger), Event: order.Due[d], Due: due.At})
 	}
 	return nil
 }

@@ -60,10 +60,10 @@ type Job struct {
 	Schedule string // a cron expression in UTC; the first of six fields is seconds
 	What     string // what it does, in words
 
-	schedule  cron.Schedule
-	everyRow  bool // keeps a row of every run
-	body      func(ctx context.Context, r *running) error
-	collected *Jobs
+	schedule cron.Schedule
+	everyRow bool // keeps a row of every run
+	body     func(ctx context.Context, r *running) error
+	of       *Jobs
 }
 
 // Jobs are all jobs of one database. Make one per process; it is safe for
@@ -90,11 +90,12 @@ type Jobs struct {
 	hook     func(event, job string)
 }
 
-// errStopped ends a run early because the process is stopping.
-var errStopped = errors.New("stopped before its end; the next run does the rest")
-
-// ErrNoJob: there is no job of that name.
-var ErrNoJob = errors.New("no such job")
+var (
+	// ErrStopped ends a run early, between two batches, because of Stop.
+	ErrStopped = errors.New("stopped before its end; the next run does the rest")
+	// ErrNoJob: there is no job of that name.
+	ErrNoJob = errors.New("no such job")
+)
 
 // New prepares the jobs on a migrated database. The error says which schedule
 // cannot be read. The scheduler keeps one connection of the pool for itself
@@ -132,7 +133,7 @@ func New(db *sqlx.DB, reader ledger.Reader, poster Poster, opts Options) (*Jobs,
 			What: "compares the order store with the ledger, and debits with credits"},
 	}
 	for _, job := range j.jobs {
-		job.collected = j
+		job.of = j
 		if s, ok := opts.Schedules[job.Name]; ok {
 			job.Schedule = s
 		}
@@ -174,7 +175,7 @@ func (job *Job) Next(t time.Time) time.Time { return job.schedule.Next(t.UTC()) 
 // not balance; the result says what was done until then. Orders that failed
 // are in the result and make no error.
 func (job *Job) RunOnce(ctx context.Context, r Run) (Result, error) {
-	return job.collected.run(ctx, job, r, byHand)
+	return job.of.run(ctx, job, r, byHand)
 }
 
 // Fire does what is due in one marketplace up to the moment that its clock

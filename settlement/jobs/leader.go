@@ -65,7 +65,9 @@ func (j *Jobs) watch(ctx context.Context, conn *sql.Conn) error {
 			return nil
 		case <-tick.C:
 		}
-		ask, cancel := context.WithTimeout(ctx, j.patience())
+		// Not the end of ctx: it would cut the session off in the middle of the
+		// question, and the lock would be free only when Postgres notices.
+		ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.patience())
 		var has bool
 		err := conn.QueryRowContext(ask, sqlHasLock, lockClass).Scan(&has)
 		cancel()

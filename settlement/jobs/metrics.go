@@ -10,7 +10,8 @@ import (
 )
 
 // metrics are what the jobs of this process did. What the database knows,
-// whichever process did it, is the collector's.
+// whichever process did it, is the collector's. The label is job_name, because
+// Prometheus itself puts "job" on all that it scrapes and would rename ours.
 type metrics struct {
 	runs     *prometheus.CounterVec
 	items    *prometheus.CounterVec
@@ -33,13 +34,13 @@ func newMetrics(reg prometheus.Registerer, j *Jobs) *metrics {
 	m := &metrics{
 		runs: f.NewCounterVec(prometheus.CounterOpts{Name: "escrowd_job_runs_total",
 			Help: "Runs of a job in this process, dry ones left out, by outcome: success, failure (it ended early, or the books do not balance), stopped (the process was)."},
-			[]string{"job", "outcome"}),
+			[]string{"job_name", "outcome"}),
 		items: f.NewCounterVec(prometheus.CounterOpts{Name: "escrowd_job_items_total",
 			Help: "What the runs of a job moved (done) and could not move (failed): orders or intents; for check-books, what was compared and what differs."},
-			[]string{"job", "outcome"}),
+			[]string{"job_name", "outcome"}),
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{Name: "escrowd_job_duration_seconds",
 			Help:    "How long runs of a job took, in seconds, dry ones left out.",
-			Buckets: []float64{0.005, 0.025, 0.1, 0.5, 2.5, 10, 60, 300, 1800}}, []string{"job"}),
+			Buckets: []float64{0.005, 0.025, 0.1, 0.5, 2.5, 10, 60, 300, 1800}}, []string{"job_name"}),
 		leader: f.NewGauge(prometheus.GaugeOpts{Name: "escrowd_leader",
 			Help: "1 while this process leads and runs the schedule, else 0."}),
 		success: map[string]time.Time{},
@@ -72,7 +73,7 @@ func (m *metrics) ran(r *running, err error, took time.Duration) {
 	}
 	outcome := runSuccess
 	switch {
-	case errors.Is(err, errStopped):
+	case errors.Is(err, ErrStopped):
 		outcome = runStopped
 	case err != nil:
 		outcome = runFailure

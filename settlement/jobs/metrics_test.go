@@ -97,7 +97,7 @@ escrowd_order_metrics_up 1
 	if err := testutil.CollectAndCompare(j.m.items.WithLabelValues(ExpireUnpaid, "done"), strings.NewReader(`
 # HELP escrowd_job_items_total What the runs of a job moved (done) and could not move (failed): orders or intents; for check-books, what was compared and what differs.
 # TYPE escrowd_job_items_total counter
-escrowd_job_items_total{job="expire-unpaid",outcome="done"} 1
+escrowd_job_items_total{job_name="expire-unpaid",outcome="done"} 1
 `)); err != nil {
 		t.Error(err)
 	}
@@ -116,8 +116,8 @@ escrowd_books_balanced %d
 escrowd_books_checked_timestamp_seconds %d
 # HELP escrowd_job_last_success_timestamp_seconds When the job last ran to its end without an error, Unix seconds; of any process as far as the database knows. Absent until it did.
 # TYPE escrowd_job_last_success_timestamp_seconds gauge
-escrowd_job_last_success_timestamp_seconds{job="check-books"} %d
-escrowd_job_last_success_timestamp_seconds{job="expire-unpaid"} %d
+escrowd_job_last_success_timestamp_seconds{job_name="check-books"} %d
+escrowd_job_last_success_timestamp_seconds{job_name="expire-unpaid"} %d
 `, balanced, now.Unix(), late.Unix(), late.Unix())
 	}
 	names := []string{"escrowd_books_balanced", "escrowd_books_checked_timestamp_seconds", "escrowd_job_last_success_timestamp_seconds"}

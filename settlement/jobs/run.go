@@ -47,13 +47,14 @@ type Detail struct {
 	Books    *books.Report `json:"books,omitempty"`    // of check-books
 }
 
-// Item is an order that a dry run would move. Amounts are minor units.
+// Item is an order that a dry run would move. Held is in minor units.
 type Item struct {
 	Order       string      `json:"order"`
 	Reference   string      `json:"reference"`
 	Marketplace uint32      `json:"marketplace"`
 	State       order.State `json:"state"`
 	Held        int64       `json:"held"`
+	Currency    string      `json:"currency"`
 	Event       order.Event `json:"event"`
 	Due         time.Time   `json:"due"`
 }
@@ -117,7 +118,7 @@ func (j *Jobs) run(ctx context.Context, job *Job, want Run, src source) (res Res
 	log := j.log.With("job", job.Name, "items", r.res.Items, "failed", r.res.Failed, "moved_on", r.res.Detail.MovedOn,
 		"dry_run", r.DryRun, "seconds", took.Seconds())
 	switch {
-	case errors.Is(err, errStopped):
+	case errors.Is(err, ErrStopped):
 		log.Info("run stopped")
 	case err != nil && src != byHand:
 		log.Error("run failed", "error", err)
@@ -151,7 +152,7 @@ func (r *running) goOn(ctx context.Context) error {
 	}
 	select {
 	case <-r.j.stopping:
-		return errStopped
+		return ErrStopped
 	default:
 		return nil
 	}

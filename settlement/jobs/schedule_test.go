@@ -88,8 +88,8 @@ func TestOneLeads(t *testing.T) {
 	w.stop(a)
 	fromB.wait(t, "leads", "")
 	fromA.wait(t, "ends", "")
-	if _, err := w.run(a, ExpireUnpaid, Run{}); !errors.Is(err, errStopped) {
-		t.Errorf("a run after Stop: %v, want %v", err, errStopped)
+	if _, err := w.run(a, ExpireUnpaid, Run{}); !errors.Is(err, ErrStopped) {
+		t.Errorf("a run after Stop: %v, want %v", err, ErrStopped)
 	}
 }
 
