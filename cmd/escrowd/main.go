@@ -48,6 +48,7 @@ type cli struct {
 	Ledger      ledgerCmd      `cmd:"" help:"Look into the books and check the engines that keep them."`
 	Report      reportCmd      `cmd:"" help:"What finance asks of the books, as of any moment."`
 	Order       orderCmd       `cmd:"" help:"Look at orders: where the money is and why."`
+	Job         jobCmd         `cmd:"" help:"List what time causes, and run it by hand."`
 	Completion  completionCmd  `cmd:"" help:"Print a script that makes the shell complete escrowd's commands and flags."`
 	Complete    completeCmd    `cmd:"" name:"__complete" hidden:"" passthrough:"" help:"Print the candidates for a half-typed command line."`
 	Version     versionCmd     `cmd:"" help:"Print the version of escrowd and of what it is built with."`
