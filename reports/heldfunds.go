@@ -316,11 +316,11 @@ func (s *snapshot) underWay(ctx context.Context) (moved map[uint32]Amount, count
 	}
 	err = s.SelectContext(ctx, &rows,
 		`SELECT t.ledger, count(*) AS count, sum(t.sign * `+posted+`) AS amount
-		 FROM intents i CROSS JOIN LATERAL (
+		 FROM open_intents i CROSS JOIN LATERAL (
 		     SELECT *, 1 AS sign FROM ledger_transfers WHERE credit_account_id = i.order_id
 		     UNION ALL
 		     SELECT *, -1 FROM ledger_transfers WHERE debit_account_id = i.order_id) t
-		 WHERE i.outcome IS NULL AND left(t.id::text, 32) = left(i.id::text, 32)
+		 WHERE left(t.id::text, 32) = left(i.id::text, 32)
 		   AND `+before+` AND ($2 OR t.ledger = ANY ($3))
 		 GROUP BY t.ledger`, bound, all, ledgers)
 	moved = map[uint32]Amount{}

@@ -273,8 +273,8 @@ func redrive(ctx context.Context, log *slog.Logger, p *posting.Poster) error {
 // accept, everything.
 func sameBooks(ctx context.Context, s *Store, reader ledger.Reader) error {
 	var legs []byte
-	err := s.DB.GetContext(ctx, &legs, `SELECT legs FROM intents
-		WHERE outcome = 'applied' AND ledger_timestamp IS NOT NULL ORDER BY id DESC LIMIT 1`)
+	err := s.DB.GetContext(ctx, &legs, `SELECT i.legs FROM outcomes o JOIN intents i ON i.id = o.intent
+		WHERE o.outcome = 'applied' AND o.ledger_timestamp IS NOT NULL ORDER BY o.position DESC LIMIT 1`)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}

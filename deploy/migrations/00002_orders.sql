@@ -84,7 +84,6 @@ CREATE TABLE orders (
     buyer_extended  smallint    NOT NULL DEFAULT 0,
     seller_extended smallint    NOT NULL DEFAULT 0,
 
-    UNIQUE (marketplace, reference),
     CHECK (fee + tax <= amount),
     CHECK (held + released + refunded = CASE WHEN paid_at IS NULL THEN 0 ELSE amount END),
     CHECK ((freeze_id IS NOT NULL) = (state = 'disputed')),
@@ -111,8 +110,17 @@ COMMENT ON COLUMN orders.attempt IS 'how often the ledger refused the next event
 
 CREATE INDEX orders_due ON orders (marketplace, deadline, deadline_at) WHERE deadline IS NOT NULL;
 
--- What was decided, before the ledger is asked, and what came of it. Rows
--- with outcome 'applied' are the order's timeline.
+-- A marketplace's own names for its orders. Beside the orders, because an
+-- index of names there would be written again at every event of an order.
+CREATE TABLE order_references (
+    marketplace integer NOT NULL,
+    reference   text    NOT NULL,
+    order_id    uuid    NOT NULL,
+    PRIMARY KEY (marketplace, reference)
+);
+
+-- What was decided, before the ledger is asked. Rows never change; what came
+-- of them stands in outcomes.
 CREATE TABLE intents (
     id               uuid        PRIMARY KEY,
     chain            uuid        NOT NULL,
@@ -143,22 +151,46 @@ CREATE TABLE intents (
     seller_extended  smallint    NOT NULL,
 
     created_at       timestamptz NOT NULL DEFAULT now(),
-    outcome          text        CHECK (outcome IN ('applied', 'rejected', 'frozen')),
-    reason           text,
-    ledger_timestamp bigint,
-    CHECK (CASE WHEN outcome IS NULL OR outcome = 'applied' THEN reason IS NULL ELSE reason IS NOT NULL END),
     -- This is what keeps two events of one order apart, whoever decides them:
     -- the second finds the place taken.
     UNIQUE (order_id, seq, attempt)
 );
-COMMENT ON TABLE intents IS 'every event of every order: decided (outcome null), then applied, rejected by the ledger, or frozen because the ledger holds something else under its ids';
+COMMENT ON TABLE intents IS 'every event of every order as it was decided, applied or not; rows never change';
 COMMENT ON COLUMN intents.chain IS 'intents with one chain stand or fall together; the id of the first';
 COMMENT ON COLUMN intents.legs IS 'the transfers, each in TigerBeetle''s 128-byte form, in order';
 COMMENT ON COLUMN intents.accounts IS 'accounts to create first, in TigerBeetle''s 128-byte form';
 COMMENT ON COLUMN intents.at IS 'when it takes effect in the marketplace''s time; the ledger''s user_data_64';
-COMMENT ON COLUMN intents.ledger_timestamp IS 'the ledger''s timestamp of the first leg, nanoseconds UTC; null where no money moved';
 
-CREATE INDEX intents_open ON intents (created_at) WHERE outcome IS NULL;
+-- What came of an intent: written once, by whoever finds out first. Writers
+-- take a lock that they hold through COMMIT, so positions become visible in
+-- their order and a reader that goes on from the last one it saw misses
+-- nothing: this is the outbox.
+CREATE TABLE outcomes (
+    position         bigint  PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    intent           uuid    NOT NULL UNIQUE,
+    marketplace      integer NOT NULL,
+    outcome          text    NOT NULL CHECK (outcome IN ('applied', 'rejected', 'frozen')),
+    reason           text,
+    ledger_timestamp bigint,
+    CHECK ((outcome = 'applied') = (reason IS NULL))
+);
+COMMENT ON TABLE outcomes IS 'applied, rejected by the ledger, or frozen because the ledger holds something else under the intent''s ids';
+COMMENT ON COLUMN outcomes.ledger_timestamp IS 'the ledger''s timestamp of the intent''s first leg, nanoseconds UTC; null where no money moved';
+
+-- Batches of intents that are with the ledger: a row each from the decision
+-- until the last outcome. What a crash leaves is found by these few rows.
+CREATE TABLE open_batches (
+    first      uuid        PRIMARY KEY,
+    last       uuid        NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE open_batches IS 'the smallest and the largest id of intents decided together; others may lie between';
+
+CREATE VIEW open_intents AS
+    SELECT DISTINCT i.* FROM open_batches b
+    JOIN intents i ON i.id BETWEEN b.first AND b.last
+    LEFT JOIN outcomes o ON o.intent = i.id
+    WHERE o.intent IS NULL;
 
 CREATE TABLE idempotency_keys (
     marketplace integer     NOT NULL,
@@ -170,21 +202,13 @@ CREATE TABLE idempotency_keys (
 );
 COMMENT ON COLUMN idempotency_keys.hash IS 'SHA-256 of route and body';
 
--- Applied events in the order in which they were recorded. Writers take a lock
--- on it that they hold through COMMIT, so positions become visible in their
--- order and a reader that goes on from the last one it saw misses nothing.
-CREATE TABLE outbox (
-    position    bigint  PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
-    intent      uuid    NOT NULL,
-    marketplace integer NOT NULL
-);
-
 -- The timeline, for people and reports.
 CREATE VIEW order_events AS
-    SELECT order_id, seq, marketplace, event, actor, at, data, state, held, released, refunded,
-           fee_charged, tax_charged, maturing, deadline, deadline_at, paid_at,
-           id AS intent, chain, ledger_timestamp, created_at
-    FROM intents WHERE outcome = 'applied';
+    SELECT i.order_id, i.seq, i.marketplace, i.event, i.actor, i.at, i.data, i.state, i.held, i.released, i.refunded,
+           i.fee_charged, i.tax_charged, i.maturing, i.deadline, i.deadline_at, i.paid_at, i.freeze_id,
+           i.buyer_extended, i.seller_extended, i.id AS intent, i.chain, o.position, o.ledger_timestamp, i.created_at
+    FROM intents i JOIN outcomes o ON o.intent = i.id
+    WHERE o.outcome = 'applied';
 
 -- Who and what every ledger account is.
 CREATE VIEW account_directory AS
@@ -210,5 +234,5 @@ CREATE INDEX job_runs_latest ON job_runs (job, id DESC);
 
 -- +goose Down
 DROP TABLE job_runs;
-DROP VIEW account_directory, order_events;
-DROP TABLE outbox, idempotency_keys, intents, orders, accounts, policies, api_keys, marketplaces;
+DROP VIEW account_directory, order_events, open_intents;
+DROP TABLE open_batches, outcomes, idempotency_keys, intents, order_references, orders, accounts, policies, api_keys, marketplaces;

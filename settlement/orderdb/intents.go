@@ -24,9 +24,10 @@ type Recorded struct {
 	Order           order.Order
 }
 
-const chainsSQL = `SELECT ` + orderAfterColumns + `, i.id, i.chain, i.event, coalesce(i.outcome, ''), coalesce(i.reason, ''), coalesce(i.ledger_timestamp, 0)
+const chainsSQL = `SELECT ` + orderAfterColumns + `, i.id, i.chain, i.event, coalesce(c.outcome, ''), coalesce(c.reason, ''), coalesce(c.ledger_timestamp, 0)
 	FROM unnest($1::uuid[], $2::uuid[]) AS q (first, last)
 	JOIN intents i ON i.id BETWEEN q.first AND q.last JOIN orders o ON o.id = i.order_id
+	LEFT JOIN outcomes c ON c.intent = i.id
 	ORDER BY i.id`
 
 // Chains reads the intents of chains with their orders, by chain and position.
@@ -62,27 +63,25 @@ func (w *Writer) Chains(ctx context.Context, tx *sqlx.Tx, chains []ledger.ID) ([
 // OpenIntent is an intent without an outcome, as it goes to the ledger.
 type OpenIntent struct {
 	ID, Chain, Order ledger.ID
+	Marketplace      uint32
 	Accounts         []ledger.Account
 	Legs             []ledger.Transfer
 }
 
-// Open lists the intents without an outcome that are older than lease, oldest
-// first, whole chains, at most limit chains.
+// Open lists intents without an outcome of batches that are older than lease,
+// oldest first, whole chains, about limit of them and at least one.
 func (s *Store) Open(ctx context.Context, lease time.Duration, limit int) ([]OpenIntent, error) {
 	rows, err := s.db.QueryContext(ctx,
-		`SELECT chain FROM intents WHERE outcome IS NULL AND created_at <= now() - $1 * interval '1 microsecond'
-		 GROUP BY chain ORDER BY min(created_at), chain LIMIT $2`, lease.Microseconds(), limit)
-	if err != nil {
-		return nil, err
-	}
-	chains, err := readIDs(rows)
-	if err != nil || len(chains) == 0 {
-		return nil, err
-	}
-	first, last := chainRanges(chains)
-	rows, err = s.db.QueryContext(ctx,
-		`SELECT i.id, i.chain, i.order_id, i.accounts, i.legs FROM unnest($1::uuid[], $2::uuid[]) AS q (first, last)
-		 JOIN intents i ON i.id BETWEEN q.first AND q.last WHERE i.outcome IS NULL ORDER BY i.id`, first, last)
+		`WITH late AS (
+		    SELECT i.id, i.chain FROM open_batches b JOIN intents i ON i.id BETWEEN b.first AND b.last
+		    LEFT JOIN outcomes c ON c.intent = i.id
+		    WHERE b.created_at <= now() - $1 * interval '1 microsecond' AND c.intent IS NULL AND i.legs IS NOT NULL
+		    ORDER BY b.created_at, i.id LIMIT $2)
+		 SELECT i.id, i.chain, i.order_id, i.marketplace, i.accounts, i.legs
+		 FROM (SELECT DISTINCT chain FROM late) q
+		 -- the members of a chain differ in the last 32 bits only, see ChainMember
+		 JOIN intents i ON i.id BETWEEN q.chain AND (left(q.chain::text, 28) || 'ffffffff')::uuid
+		 ORDER BY i.id`, lease.Microseconds(), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +90,7 @@ func (s *Store) Open(ctx context.Context, lease time.Duration, limit int) ([]Ope
 	for rows.Next() {
 		var n OpenIntent
 		var accounts, legs []byte
-		if err := rows.Scan((*uid)(&n.ID), (*uid)(&n.Chain), (*uid)(&n.Order), &accounts, &legs); err != nil {
+		if err := rows.Scan((*uid)(&n.ID), (*uid)(&n.Chain), (*uid)(&n.Order), &n.Marketplace, &accounts, &legs); err != nil {
 			return nil, err
 		}
 		if n.Accounts, err = ledger.DecodeAccounts(accounts); err != nil {
@@ -105,14 +104,24 @@ func (s *Store) Open(ctx context.Context, lease time.Duration, limit int) ([]Ope
 	return list, rows.Err()
 }
 
-// OpenStats is how many intents have no outcome yet, how old the oldest is,
-// and how many are frozen.
-func (s *Store) OpenStats(ctx context.Context) (open int, oldest time.Duration, err error) {
+// OpenBatches is how many batches of intents wait for outcomes, and how old
+// the oldest is.
+func (s *Store) OpenBatches(ctx context.Context) (open int, oldest time.Duration, err error) {
 	var micros int64
 	err = s.db.QueryRowContext(ctx,
-		`SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)) * 1000000, 0)::bigint FROM intents WHERE outcome IS NULL`).
+		`SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)) * 1000000, 0)::bigint FROM open_batches`).
 		Scan(&open, &micros)
 	return open, time.Duration(micros) * time.Microsecond, err
+}
+
+// CloseBatches forgets batches older than lease whose intents all have an
+// outcome. Their intents were stored with them, so none can be added.
+func (s *Store) CloseBatches(ctx context.Context, lease time.Duration) error {
+	_, err := s.db.ExecContext(ctx,
+		`DELETE FROM open_batches b WHERE created_at <= now() - $1 * interval '1 microsecond' AND NOT EXISTS (
+		    SELECT FROM intents i LEFT JOIN outcomes c ON c.intent = i.id
+		    WHERE i.id BETWEEN b.first AND b.last AND c.intent IS NULL)`, lease.Microseconds())
+	return err
 }
 
 // NewChain is the id of a chain's first intent, and ChainMember that of its
@@ -141,7 +150,8 @@ func chainRanges(chains []ledger.ID) (first, last pq.StringArray) {
 // where the place is free again.
 func (s *Store) Blocker(ctx context.Context, q sqlx.QueryerContext, id ledger.ID, seq int32, attempt int16) (r Recorded, err error) {
 	rows, err := q.QueryContext(ctx,
-		`SELECT id, chain, coalesce(outcome, ''), coalesce(reason, '') FROM intents WHERE order_id = $1 AND seq = $2 AND attempt = $3`,
+		`SELECT i.id, i.chain, coalesce(c.outcome, ''), coalesce(c.reason, '') FROM intents i LEFT JOIN outcomes c ON c.intent = i.id
+		 WHERE i.order_id = $1 AND i.seq = $2 AND i.attempt = $3`,
 		id.UUID(), seq, attempt)
 	if err != nil {
 		return r, err

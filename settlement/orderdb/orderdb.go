@@ -80,7 +80,7 @@ type Key struct {
 
 // Event is an applied event of an order's timeline.
 type Event struct {
-	Position        int64 // in the outbox; 0 where a timeline was asked for
+	Position        int64 // of its outcome, for Events; 0 where a timeline was asked for
 	Order           ledger.ID
 	Intent          ledger.ID
 	Seq             int32

@@ -17,7 +17,8 @@ func (s *Store) Order(ctx context.Context, marketplace uint32, id ledger.ID) (or
 // OrderByReference is the order with the marketplace's own name for it, or
 // ErrNotFound.
 func (s *Store) OrderByReference(ctx context.Context, marketplace uint32, reference string) (order.Order, error) {
-	return s.one(ctx, `SELECT `+orderColumns+` FROM orders o WHERE o.marketplace = $1 AND o.reference = $2`, marketplace, reference)
+	return s.one(ctx, `SELECT `+orderColumns+` FROM order_references r JOIN orders o ON o.id = r.order_id
+		WHERE r.marketplace = $1 AND r.reference = $2`, marketplace, reference)
 }
 
 func (s *Store) one(ctx context.Context, query string, args ...any) (order.Order, error) {
@@ -81,7 +82,7 @@ func readOrders(rows *sql.Rows) (list []order.Order, policies []int64, err error
 	return list, policies, rows.Err()
 }
 
-const eventColumns = `e.order_id, e.id, e.seq, e.event, e.actor, e.data, e.state, e.held, e.released, e.refunded,
+const eventColumns = `e.order_id, e.intent, e.seq, e.event, e.actor, e.data, e.state, e.held, e.released, e.refunded,
 	e.fee_charged, e.tax_charged, e.maturing, coalesce(e.deadline, ''), e.deadline_at, e.at, e.paid_at, e.freeze_id,
 	e.buyer_extended, e.seller_extended, coalesce(e.ledger_timestamp, 0), e.created_at`
 
@@ -108,15 +109,15 @@ func (s *Store) events(ctx context.Context, query string, args ...any) ([]Event,
 
 // Timeline is all that happened to an order, in order.
 func (s *Store) Timeline(ctx context.Context, id ledger.ID) ([]Event, error) {
-	return s.events(ctx, `SELECT 0, `+eventColumns+` FROM intents e WHERE e.order_id = $1 AND e.outcome = 'applied' ORDER BY e.seq`, id.UUID())
+	return s.events(ctx, `SELECT 0, `+eventColumns+` FROM order_events e WHERE e.order_id = $1 ORDER BY e.seq`, id.UUID())
 }
 
 // Events lists what happened to the marketplace's orders, in the order in
 // which it was recorded, after a position. A reader that goes on from the
 // last position it saw misses nothing.
 func (s *Store) Events(ctx context.Context, marketplace uint32, after int64, limit int) ([]Event, error) {
-	return s.events(ctx, `SELECT b.position, `+eventColumns+` FROM outbox b JOIN intents e ON e.id = b.intent
-		WHERE b.position > $1 AND b.marketplace = $2 ORDER BY b.position LIMIT $3`, after, marketplace, limit)
+	return s.events(ctx, `SELECT e.position, `+eventColumns+` FROM order_events e
+		WHERE e.position > $1 AND e.marketplace = $2 ORDER BY e.position LIMIT $3`, after, marketplace, limit)
 }
 
 // Due lists orders whose deadline d is at or before until, by deadline and

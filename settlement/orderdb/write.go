@@ -24,7 +24,7 @@ type Writer struct {
 	store *Store
 
 	findKeys, loadOrders, loadClocks, insertOrders, insertIntents, insertKeys,
-	setOutcomes, move, refuse, lockOutbox, outbox, chains, findAccounts, insertAccounts *sqlx.Stmt
+	setOutcomes, move, refuse, lockOutcomes, openBatch, closeBatch, chains, findAccounts, insertAccounts *sqlx.Stmt
 }
 
 // NewWriter prepares the statements.
@@ -37,7 +37,7 @@ func NewWriter(ctx context.Context, s *Store) (*Writer, error) {
 		{&w.findKeys, findKeysSQL}, {&w.loadOrders, loadOrdersSQL}, {&w.loadClocks, loadClocksSQL},
 		{&w.insertOrders, insertOrdersSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL},
 		{&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
-		{&w.lockOutbox, lockOutboxSQL}, {&w.outbox, outboxSQL}, {&w.chains, chainsSQL},
+		{&w.lockOutcomes, lockOutcomesSQL}, {&w.openBatch, openBatchSQL}, {&w.closeBatch, closeBatchSQL}, {&w.chains, chainsSQL},
 		{&w.findAccounts, findAccountsSQL}, {&w.insertAccounts, insertAccountsSQL},
 	} {
 		stmt, err := s.db.PreparexContext(ctx, p.sql)
@@ -53,7 +53,7 @@ func NewWriter(ctx context.Context, s *Store) (*Writer, error) {
 func (w *Writer) Close() error {
 	var errs []error
 	for _, stmt := range []*sqlx.Stmt{w.findKeys, w.loadOrders, w.loadClocks, w.insertOrders, w.insertIntents, w.insertKeys,
-		w.setOutcomes, w.move, w.refuse, w.lockOutbox, w.outbox, w.chains, w.findAccounts, w.insertAccounts} {
+		w.setOutcomes, w.move, w.refuse, w.lockOutcomes, w.openBatch, w.closeBatch, w.chains, w.findAccounts, w.insertAccounts} {
 		errs = append(errs, stmt.Close())
 	}
 	return errors.Join(errs...)
@@ -274,7 +274,11 @@ func NewID() (ledger.ID, error) {
 	return ledger.FromBytes(u), err
 }
 
-const insertOrdersSQL = `INSERT INTO orders (id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
+const insertOrdersSQL = `WITH named AS (
+		INSERT INTO order_references (marketplace, reference, order_id)
+		SELECT * FROM unnest($2::int[], $3::text[], $1::uuid[])
+		ON CONFLICT DO NOTHING RETURNING order_id)
+	INSERT INTO orders (id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
 		policy, amount, fee, tax, ship_by_date, agreed_at, seq, state, deadline, deadline_at, at)
 	SELECT id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
 		policy, amount, fee, tax, CASE ship_by WHEN 0 THEN NULL ELSE 'epoch'::timestamptz + ship_by * interval '1 microsecond' END,
@@ -284,7 +288,7 @@ const insertOrdersSQL = `INSERT INTO orders (id, marketplace, reference, ledger,
 		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
 	  AS n (id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
 		policy, amount, fee, tax, ship_by, at, deadline)
-	ON CONFLICT (marketplace, reference) DO NOTHING
+	JOIN named ON order_id = id
 	RETURNING id`
 
 // InsertOrders writes orders just agreed and answers the ids of those whose
@@ -349,13 +353,11 @@ type Intent struct {
 	Data     []byte // JSON, nil for none
 	Accounts []ledger.Account
 	Legs     []ledger.Transfer
-	// Applied: no money moves, so it is applied as soon as it is stored.
-	Applied bool
 }
 
 const insertIntentsSQL = `INSERT INTO intents (id, chain, position, order_id, seq, attempt, marketplace, event, actor, data, accounts, legs,
 		state, held, released, refunded, fee_charged, tax_charged, maturing, deadline, deadline_at, at, paid_at, freeze_id,
-		buyer_extended, seller_extended, outcome)
+		buyer_extended, seller_extended)
 	SELECT id, chain, position, order_id, seq, attempt, marketplace, event, actor,
 		nullif(data, '')::jsonb, nullif(accounts, ''), nullif(legs, ''),
 		state, held, released, refunded, fee_charged, tax_charged, maturing, nullif(deadline, ''),
@@ -363,14 +365,14 @@ const insertIntentsSQL = `INSERT INTO intents (id, chain, position, order_id, se
 		'epoch'::timestamptz + at * interval '1 microsecond',
 		CASE paid_at WHEN 0 THEN NULL ELSE 'epoch'::timestamptz + paid_at * interval '1 microsecond' END,
 		nullif(freeze_id, '00000000-0000-0000-0000-000000000000'),
-		buyer_extended, seller_extended, CASE WHEN applied THEN 'applied' END
+		buyer_extended, seller_extended
 	FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::int[], $6::smallint[], $7::int[], $8::text[], $9::text[],
 		$10::text[], $11::bytea[], $12::bytea[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[],
 		$18::bigint[], $19::bigint[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::uuid[],
-		$25::smallint[], $26::smallint[], $27::boolean[])
+		$25::smallint[], $26::smallint[])
 	  AS n (id, chain, position, order_id, seq, attempt, marketplace, event, actor, data, accounts, legs,
 		state, held, released, refunded, fee_charged, tax_charged, maturing, deadline, deadline_at, at, paid_at, freeze_id,
-		buyer_extended, seller_extended, applied)
+		buyer_extended, seller_extended)
 	ON CONFLICT (order_id, seq, attempt) DO NOTHING
 	RETURNING id`
 
@@ -384,7 +386,6 @@ func (w *Writer) InsertIntents(ctx context.Context, tx *sqlx.Tx, intents []Inten
 		fees, taxes, maturing, deadlines, at, paid, extB, extS       pq.Int64Array
 		events, actors, data, states, names                          pq.StringArray
 		accounts, legs                                               pq.ByteaArray
-		applied                                                      pq.BoolArray
 	)
 	for i := range intents {
 		n := &intents[i]
@@ -408,16 +409,16 @@ func (w *Writer) InsertIntents(ctx context.Context, tx *sqlx.Tx, intents []Inten
 		deadlines, at, paid = append(deadlines, micros(p.DeadlineAt)), append(at, micros(p.At)), append(paid, micros(p.PaidAt))
 		freezes = append(freezes, p.Freeze)
 		extB, extS = append(extB, int64(p.BuyerExtended)), append(extS, int64(p.SellerExtended))
-		applied = append(applied, n.Applied)
 	}
 	return returnedIDs(ctx, tx.StmtxContext(ctx, w.insertIntents), uids(ids), uids(chains), positions, uids(orders), seqs, attempts,
 		markets, events, actors, data, accounts, legs, states, held, released, refunded, fees, taxes, maturing, names,
-		deadlines, at, paid, uids(freezes), extB, extS, applied)
+		deadlines, at, paid, uids(freezes), extB, extS)
 }
 
 // Outcome is what came of an intent.
 type Outcome struct {
 	Intent          ledger.ID
+	Marketplace     uint32
 	Outcome         OutcomeKind
 	Reason          string // the ledger's status; "" when applied
 	LedgerTimestamp uint64 // of the intent's first leg; 0 unless applied
@@ -433,11 +434,13 @@ const (
 	Frozen   OutcomeKind = "frozen"
 )
 
-const setOutcomesSQL = `UPDATE intents i
-	SET outcome = r.outcome, reason = nullif(r.reason, ''), ledger_timestamp = nullif(r.ts, 0)
-	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[]) AS r (id, outcome, reason, ts)
-	WHERE i.id = r.id AND i.outcome IS NULL
-	RETURNING i.id`
+const setOutcomesSQL = `INSERT INTO outcomes (intent, marketplace, outcome, reason, ledger_timestamp)
+	SELECT intent, marketplace, outcome, nullif(reason, ''), nullif(ts, 0)
+	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::bigint[])
+	  WITH ORDINALITY AS r (intent, marketplace, outcome, reason, ts, n)
+	ORDER BY n
+	ON CONFLICT (intent) DO NOTHING
+	RETURNING intent`
 
 const moveSQL = `UPDATE orders o SET seq = i.seq, attempt = 0, state = i.state, held = i.held, released = i.released,
 		refunded = i.refunded, fee_charged = i.fee_charged, tax_charged = i.tax_charged, maturing = i.maturing,
@@ -450,80 +453,79 @@ const refuseSQL = `UPDATE orders o SET attempt = i.attempt + 1
 	FROM intents i
 	WHERE i.id = ANY($1::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1 AND o.attempt = i.attempt`
 
-const (
-	lockOutboxSQL = `SELECT pg_advisory_xact_lock(1702060914, 'outbox'::regclass::oid::int)` // "escr"
+// The lock makes positions visible in their order; see the schema.
+const lockOutcomesSQL = `SELECT pg_advisory_xact_lock(1702060914, 'outcomes'::regclass::oid::int)` // "escr"
 
-	outboxSQL = `INSERT INTO outbox (intent, marketplace)
-	SELECT i.id, i.marketplace FROM unnest($1::uuid[]) WITH ORDINALITY AS q (id, n) JOIN intents i ON i.id = q.id ORDER BY q.n`
+const (
+	openBatchSQL  = `INSERT INTO open_batches (first, last) VALUES ($1, $2)`
+	closeBatchSQL = `DELETE FROM open_batches WHERE first = ANY($1::uuid[])`
 )
 
-// Record sets outcomes where there is none yet and moves on the orders of
-// those that were applied. fresh are intents that InsertIntents has just
-// stored as applied, agree left out of moves because it made the order.
-// Setting an outcome twice changes nothing, whoever does it.
-//
-// It answers the intents whose outcome it set; those of the others stood
-// before.
-func (w *Writer) Record(ctx context.Context, tx *sqlx.Tx, outcomes []Outcome, fresh []ledger.ID, freshMoves int) (set map[ledger.ID]bool, err error) {
-	applied := make([]ledger.ID, 0, len(outcomes)+len(fresh))
-	moves := freshMoves
-	if len(outcomes) > 0 {
-		var (
-			ids            []ledger.ID
-			kinds, reasons pq.StringArray
-			stamps         pq.Int64Array
-		)
-		for _, o := range outcomes {
-			ids, kinds, reasons = append(ids, o.Intent), append(kinds, string(o.Outcome)), append(reasons, o.Reason)
-			stamps = append(stamps, int64(o.LedgerTimestamp))
-		}
-		set, err = returnedIDs(ctx, tx.StmtxContext(ctx, w.setOutcomes), uids(ids), kinds, reasons, stamps)
-		if err != nil {
-			return nil, err
-		}
-		var refused []ledger.ID
-		for _, o := range outcomes {
-			switch {
-			case !set[o.Intent]: // somebody else recorded it
-			case o.Outcome == Applied:
-				applied = append(applied, o.Intent)
-				moves++
-			case o.Outcome == Rejected:
-				refused = append(refused, o.Intent)
-			}
-		}
-		if len(refused) > 0 {
-			if err := w.update(ctx, tx, w.refuse, refused, len(refused)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	applied = append(applied, fresh...)
-	if len(applied) == 0 {
-		return set, nil
-	}
-	if moves > 0 {
-		if err := w.update(ctx, tx, w.move, applied, moves); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := tx.StmtxContext(ctx, w.lockOutbox).ExecContext(ctx); err != nil {
-		return nil, err
-	}
-	_, err = tx.StmtxContext(ctx, w.outbox).ExecContext(ctx, uids(applied))
-	return set, err
+// OpenBatch notes that intents from first to last go to the ledger.
+func (w *Writer) OpenBatch(ctx context.Context, tx *sqlx.Tx, first, last ledger.ID) error {
+	_, err := tx.StmtxContext(ctx, w.openBatch).ExecContext(ctx, first.UUID(), last.UUID())
+	return err
 }
 
-// update runs a statement over intents and insists on the number of orders
-// that it changes: the outcome of an intent was unset a moment ago, so its
-// order must still stand just before it.
-func (w *Writer) update(ctx context.Context, tx *sqlx.Tx, stmt *sqlx.Stmt, intents []ledger.ID, want int) error {
+// CloseBatches forgets batches whose intents all have outcomes.
+func (w *Writer) CloseBatches(ctx context.Context, tx *sqlx.Tx, first []ledger.ID) error {
+	_, err := tx.StmtxContext(ctx, w.closeBatch).ExecContext(ctx, uids(first))
+	return err
+}
+
+// Record writes outcomes where there is none yet, moves on the orders of
+// those that were applied, and answers whose outcome it wrote. Of made, the
+// orders are new and stand where they should already.
+func (w *Writer) Record(ctx context.Context, tx *sqlx.Tx, outcomes []Outcome, made map[ledger.ID]bool) (set map[ledger.ID]bool, err error) {
+	if len(outcomes) == 0 {
+		return nil, nil
+	}
+	var (
+		ids             []ledger.ID
+		markets, stamps pq.Int64Array
+		kinds, reasons  pq.StringArray
+	)
+	for _, o := range outcomes {
+		ids, markets = append(ids, o.Intent), append(markets, int64(o.Marketplace))
+		kinds, reasons = append(kinds, string(o.Outcome)), append(reasons, o.Reason)
+		stamps = append(stamps, int64(o.LedgerTimestamp))
+	}
+	if _, err := tx.StmtxContext(ctx, w.lockOutcomes).ExecContext(ctx); err != nil {
+		return nil, err
+	}
+	set, err = returnedIDs(ctx, tx.StmtxContext(ctx, w.setOutcomes), uids(ids), markets, kinds, reasons, stamps)
+	if err != nil {
+		return nil, err
+	}
+	var applied, refused []ledger.ID
+	for _, o := range outcomes {
+		switch {
+		case !set[o.Intent], made[o.Intent]:
+		case o.Outcome == Applied:
+			applied = append(applied, o.Intent)
+		case o.Outcome == Rejected:
+			refused = append(refused, o.Intent)
+		}
+	}
+	if err := w.update(ctx, tx, w.move, applied); err != nil {
+		return nil, err
+	}
+	return set, w.update(ctx, tx, w.refuse, refused)
+}
+
+// update runs a statement that changes the order of each intent, and insists
+// that it does: the intent had no outcome a moment ago, so its order must
+// still stand just before it.
+func (w *Writer) update(ctx context.Context, tx *sqlx.Tx, stmt *sqlx.Stmt, intents []ledger.ID) error {
+	if len(intents) == 0 {
+		return nil
+	}
 	res, err := tx.StmtxContext(ctx, stmt).ExecContext(ctx, uids(intents))
 	if err != nil {
 		return err
 	}
-	if n, err := res.RowsAffected(); err != nil || int(n) != want {
-		return errors.Join(err, fmt.Errorf("orderdb: %d intents moved %d orders: the order store contradicts itself", want, n))
+	if n, err := res.RowsAffected(); err != nil || int(n) != len(intents) {
+		return errors.Join(err, fmt.Errorf("orderdb: %d intents moved %d orders: the order store contradicts itself", len(intents), n))
 	}
 	return nil
 }

@@ -18,9 +18,9 @@ import (
 // exactly one of replies, parked and (as its chain's) chains. None of it
 // holds before the transaction is committed.
 type decision struct {
-	chains   []*chain    // for the ledger
-	fresh    []ledger.ID // applied without the ledger
-	moves    int         // of fresh, those that move an order that was there
+	chains   []*chain           // for the ledger
+	fresh    []orderdb.Outcome  // applied without the ledger: no money moves
+	made     map[ledger.ID]bool // of fresh, those that made their order
 	replies  []reply
 	parked   []*task
 	accounts map[orderdb.AccountName]ledger.ID
@@ -55,7 +55,7 @@ type draft struct {
 // decide looks at every task of a batch in the transaction and stores the
 // intents. Which orders a batch touches is disjoint, see pick.
 func (p *Poster) decide(ctx context.Context, tx *sqlx.Tx, batch []*task) (*decision, error) {
-	d := &decision{accounts: map[orderdb.AccountName]ledger.ID{}}
+	d := &decision{accounts: map[orderdb.AccountName]ledger.ID{}, made: map[ledger.ID]bool{}}
 	rest, err := p.answerReplays(ctx, tx, d, batch)
 	if err != nil {
 		return nil, err
@@ -430,7 +430,7 @@ func (p *Poster) storeIntents(ctx context.Context, tx *sqlx.Tx, d *decision, dra
 			intents = append(intents, orderdb.Intent{
 				ID: f.cmds[i].Intent, Chain: f.intent, Position: int16(i), Order: ch.After, Attempt: f.orders[i].Attempt,
 				Event: ch.Event, Actor: f.cmds[i].By, Data: f.task.req.Data,
-				Accounts: ch.Accounts, Legs: ch.Legs, Applied: len(ch.Legs) == 0,
+				Accounts: ch.Accounts, Legs: ch.Legs,
 			})
 		}
 	}
@@ -466,6 +466,9 @@ func (p *Poster) storeIntents(ctx context.Context, tx *sqlx.Tx, d *decision, dra
 		}
 		f.finish(d)
 	}
+	if err := p.openBatch(ctx, tx, d.chains); err != nil {
+		return err
+	}
 	if len(keys) == 0 {
 		return nil
 	}
@@ -487,15 +490,15 @@ func (f *draft) finish(d *decision) {
 	}
 	if legs == 0 {
 		for i := range f.changes {
-			d.fresh = append(d.fresh, f.cmds[i].Intent)
+			d.fresh = append(d.fresh, orderdb.Outcome{Intent: f.cmds[i].Intent, Marketplace: f.market.ID, Outcome: orderdb.Applied})
 		}
-		if f.task.req.Agreement == nil {
-			d.moves += len(f.changes)
+		if f.task.req.Agreement != nil {
+			d.made[f.intent] = true
 		}
 		d.replies = append(d.replies, reply{f.task, Answer{Result: r}})
 		return
 	}
-	c := &chain{id: f.intent, task: f.task, result: r}
+	c := &chain{id: f.intent, market: f.market.ID, task: f.task, result: r}
 	for i, ch := range f.changes {
 		c.add(f.cmds[i].Intent, ch.After.ID, ch.Accounts, ch.Legs)
 	}
@@ -516,4 +519,51 @@ func (p *Poster) parkBusy(ctx context.Context, tx *sqlx.Tx, d *decision, f *draf
 	}
 	d.parked = append(d.parked, f.task)
 	return nil
+}
+
+// batch is what open_batches knows of chains decided together.
+type batch struct {
+	first ledger.ID
+	left  int // chains without a recorded outcome
+}
+
+// openBatch notes chains that go to the ledger where a redrive finds them.
+func (p *Poster) openBatch(ctx context.Context, tx *sqlx.Tx, chains []*chain) error {
+	if len(chains) == 0 {
+		return nil
+	}
+	b := &batch{left: len(chains)}
+	var last ledger.ID
+	for _, c := range chains {
+		c.batch = b
+		for _, n := range c.intents {
+			if b.first.IsZero() || n.id.Cmp(b.first) < 0 {
+				b.first = n.id
+			}
+			if n.id.Cmp(last) > 0 {
+				last = n.id
+			}
+		}
+	}
+	return p.writer.OpenBatch(ctx, tx, b.first, last)
+}
+
+// closeBatches forgets the batches that outcomes complete.
+func (p *Poster) closeBatches(ctx context.Context, tx *sqlx.Tx, outcomes []*chain) error {
+	done := map[*batch]int{}
+	for _, c := range outcomes {
+		if c.batch != nil {
+			done[c.batch]++
+		}
+	}
+	var first []ledger.ID
+	for b, n := range done {
+		if n == b.left {
+			first = append(first, b.first)
+		}
+	}
+	if len(first) == 0 {
+		return nil
+	}
+	return p.writer.CloseBatches(ctx, tx, first)
 }

@@ -102,8 +102,8 @@ func TestRedrive(t *testing.T) {
 			left := make(chan error, 1)
 			go func() { _, err := dying.Do(ctx, req); left <- err }()
 			w.eventually(func() bool { // it is decided and the ledger does not answer
-				n, _, err := w.store.OpenStats(w.ctx)
-				return err == nil && n == 2
+				n, _, err := w.store.OpenBatches(w.ctx)
+				return err == nil && n == 1
 			})
 			cancel()
 			if err := <-left; !errors.Is(err, posting.ErrUnknown) {
@@ -237,7 +237,7 @@ func TestDatabaseGone(t *testing.T) {
 	wg.Wait()
 	close(tickets)
 	killer.Wait()
-	w.eventually(func() bool { n, _, err := w.store.OpenStats(w.ctx); return err == nil && n == 0 })
+	w.eventually(func() bool { n, _, err := w.store.OpenBatches(w.ctx); return err == nil && n == 0 })
 	for ref := range acknowledged {
 		if o, err := w.store.OrderByReference(w.ctx, w.market.ID, ref); err != nil || o.State != order.Held {
 			t.Errorf("%s: %v %s", ref, err, o.State)

@@ -25,8 +25,8 @@ const (
 )
 
 var (
-	openDesc   = prometheus.NewDesc("escrowd_intents_open", "Intents of all processes that have no outcome yet.", nil, nil)
-	oldestDesc = prometheus.NewDesc("escrowd_intents_oldest_open_seconds", "Age of the oldest intent that has no outcome yet; 0 without one.", nil, nil)
+	openDesc   = prometheus.NewDesc("escrowd_intents_open_batches", "Batches of intents, of all processes, that wait for outcomes.", nil, nil)
+	oldestDesc = prometheus.NewDesc("escrowd_intents_oldest_open_seconds", "Age of the oldest batch of intents that waits for outcomes; 0 without one.", nil, nil)
 )
 
 func (c *openIntents) Describe(ch chan<- *prometheus.Desc) {
@@ -39,7 +39,7 @@ func (c *openIntents) Collect(ch chan<- prometheus.Metric) {
 	defer c.mu.Unlock()
 	if time.Since(c.asked) > openFresh {
 		ctx, cancel := context.WithTimeout(c.p.ctx, openTimeout)
-		open, oldest, err := c.p.store.OpenStats(ctx)
+		open, oldest, err := c.p.store.OpenBatches(ctx)
 		cancel()
 		c.asked, c.open, c.oldest, c.ok = time.Now(), open, oldest, err == nil
 	}

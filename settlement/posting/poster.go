@@ -223,14 +223,17 @@ func (p *Poster) Redrive(ctx context.Context, lease time.Duration, limit int) (f
 		return 0, fmt.Errorf("posting: unfinished intents: %w", err)
 	}
 	if len(intents) == 0 {
-		return 0, nil
+		return 0, p.store.CloseBatches(ctx, lease)
 	}
 	t := &task{ctx: ctx, open: chainsOf(intents), answer: make(chan Answer, 1), began: time.Now()}
 	t.state.Store(decided)
 	if err := p.enqueue([]*task{t}); err != nil {
 		return 0, err
 	}
-	return len(intents), t.wait().Err
+	if err := t.wait().Err; err != nil {
+		return len(intents), err
+	}
+	return len(intents), p.store.CloseBatches(ctx, lease)
 }
 
 // Close takes no more requests and waits until every decided one is recorded,

@@ -7,8 +7,8 @@
 //	          batch, a chain never split.
 //	classify  what the ledger answered: applied, rejected, frozen, or unknown;
 //	          an unknown one is sent again, same ids, until it is known.
-//	record    the outcome is set where there was none, the order moves on,
-//	          the outbox gets a row: one transaction. Then the caller hears.
+//	record    the outcome is written where there was none, the order moves on:
+//	          one transaction. Then the caller hears.
 //	redrive   intents that nobody finished (a crash) go back to submit.
 //
 // TigerBeetle cannot join a Postgres transaction, and the embedded engine

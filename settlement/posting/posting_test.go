@@ -148,15 +148,18 @@ func (w *world) balanced() {
 		}
 	}
 	var open int
-	w.must(w.db.Get(&open, `SELECT count(*) FROM intents WHERE outcome IS NULL`))
+	w.must(w.db.Get(&open, `SELECT count(*) FROM intents WHERE id NOT IN (SELECT intent FROM outcomes)`))
 	if open != 0 {
 		w.t.Errorf("%d intents without an outcome", open)
 	}
-	var outbox, applied int
-	w.must(w.db.Get(&outbox, `SELECT count(DISTINCT intent) FROM outbox`))
-	w.must(w.db.Get(&applied, `SELECT count(*) FROM intents WHERE outcome = 'applied'`))
-	if outbox != applied {
-		w.t.Errorf("%d events applied, %d in the outbox", applied, outbox)
+	var moved, applied int
+	w.must(w.db.Get(&moved, `SELECT coalesce(sum(seq), 0) FROM orders`))
+	w.must(w.db.Get(&applied, `SELECT count(*) FROM outcomes WHERE outcome = 'applied'`))
+	if moved != applied {
+		w.t.Errorf("%d events applied, the orders moved %d times", applied, moved)
+	}
+	if n, _, err := w.store.OpenBatches(w.ctx); n != 0 || err != nil {
+		w.t.Errorf("%d batches left open, %v", n, err)
 	}
 }
 

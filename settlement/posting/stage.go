@@ -213,6 +213,9 @@ func (p *Poster) enter(chains []*chain) {
 
 func (p *Poster) leave(chains []*chain) {
 	for _, c := range chains {
+		if c.batch != nil {
+			c.batch.left--
+		}
 		delete(p.chains, c.id)
 		for _, n := range c.intents {
 			if p.inflight[n.order]--; p.inflight[n.order] <= 0 {
@@ -358,8 +361,11 @@ func (p *Poster) record(ctx context.Context, tx *sqlx.Tx, outcomes []*chain, d *
 	for _, c := range outcomes {
 		list = append(list, c.outcomes()...)
 	}
-	set, err := p.writer.Record(ctx, tx, list, d.fresh, d.moves)
+	set, err := p.writer.Record(ctx, tx, append(list, d.fresh...), d.made)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.closeBatches(ctx, tx, outcomes); err != nil {
 		return nil, err
 	}
 	var others []ledger.ID

@@ -15,8 +15,10 @@ import (
 // chain is one linked chain of transfers: all legs of its intents, or none.
 type chain struct {
 	id      ledger.ID
+	market  uint32
 	intents []part
 	legs    int
+	batch   *batch // nil for a redrive, which looks for batches itself
 	task    *task  // who waits for it, nil for a redrive
 	result  Result // what task hears when it is applied
 	redrive *task  // the redrive that drives it, nil for none
@@ -43,7 +45,7 @@ func chainsOf(intents []orderdb.OpenIntent) []*chain {
 	var list []*chain
 	for _, n := range intents {
 		if len(list) == 0 || list[len(list)-1].id != n.Chain {
-			list = append(list, &chain{id: n.Chain})
+			list = append(list, &chain{id: n.Chain, market: n.Marketplace})
 		}
 		list[len(list)-1].add(n.ID, n.Order, n.Accounts, n.Legs)
 	}
@@ -53,7 +55,7 @@ func chainsOf(intents []orderdb.OpenIntent) []*chain {
 func (c *chain) outcomes() []orderdb.Outcome {
 	list := make([]orderdb.Outcome, len(c.intents))
 	for i, n := range c.intents {
-		list[i] = orderdb.Outcome{Intent: n.id, Outcome: c.kind, Reason: c.reason, LedgerTimestamp: n.timestamp}
+		list[i] = orderdb.Outcome{Intent: n.id, Marketplace: c.market, Outcome: c.kind, Reason: c.reason, LedgerTimestamp: n.timestamp}
 	}
 	return list
 }

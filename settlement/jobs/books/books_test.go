@@ -248,10 +248,10 @@ func TestMovingOrders(t *testing.T) {
 	w := newWorld(t)
 	o := w.orders[1]
 	w.transfer(o.ID, o.BuyerAccount, 1000, 0) // as a refund would, not yet recorded
-	w.exec(`INSERT INTO intents (id, chain, position, order_id, seq, attempt, marketplace, event, actor, state, held, released,
+	w.exec(`WITH made AS (INSERT INTO intents (id, chain, position, order_id, seq, attempt, marketplace, event, actor, state, held, released,
 			refunded, fee_charged, tax_charged, maturing, at, buyer_extended, seller_extended)
 		SELECT gen_random_uuid(), gen_random_uuid(), 0, id, seq + 1, 0, marketplace, 'cancel', 'buyer', 'canceled', 0, 0, 1000, 0, 0, 0, at, 0, 0
-		FROM orders WHERE id = $1`, o.ID.UUID())
+		FROM orders WHERE id = $1 RETURNING id) INSERT INTO open_batches (first, last) SELECT id, id FROM made`, o.ID.UUID())
 	r, err := w.check()
 	var unsettled *Unsettled
 	if !errors.As(err, &unsettled) || unsettled.Orders != 1 || r.Balanced || r.Differences != 0 || r.Ledgers[0].Compared {
@@ -263,7 +263,8 @@ func TestMovingOrders(t *testing.T) {
 	w.opts.Progress = func(r Report) error {
 		if len(r.Ledgers) == 1 && !recorded {
 			recorded = true
-			w.exec(`WITH i AS (UPDATE intents SET outcome = 'applied' WHERE outcome IS NULL RETURNING order_id, seq)
+			w.exec(`WITH i AS (SELECT id AS intent, order_id, seq, marketplace FROM open_intents),
+				applied AS (INSERT INTO outcomes (intent, marketplace, outcome) SELECT intent, marketplace, 'applied' FROM i)
 				UPDATE orders SET state = 'canceled', held = 0, refunded = 1000, deadline = NULL, deadline_at = NULL, seq = i.seq
 				FROM i WHERE id = i.order_id`)
 		}

@@ -222,7 +222,7 @@ func (c *checker) lookAgain(ctx context.Context, ids []ledger.ID) error {
 
 func (c *checker) still(ctx context.Context, ids []ledger.ID) (map[ledger.ID]orderRow, error) {
 	list, err := c.orders(ctx, `SELECT `+orderColumns+`,
-			EXISTS (SELECT 1 FROM intents i WHERE i.order_id = o.id AND i.outcome IS NULL)
+			o.id IN (SELECT order_id FROM open_intents)
 		FROM orders o WHERE o.id = ANY($1::uuid[])`, true, uuids(ids))
 	if err != nil {
 		return nil, err

@@ -234,7 +234,7 @@ func (c *checker) held(ctx context.Context, l uint32) (held ledger.Amount, quiet
 	var sum string
 	err = c.db.QueryRowContext(ctx, `SELECT
 			(SELECT coalesce(sum(held), 0)::text FROM orders WHERE ledger = $1 AND deadline IS NOT NULL AND held > 0),
-			NOT EXISTS (SELECT 1 FROM intents i JOIN orders o ON o.id = i.order_id WHERE i.outcome IS NULL AND o.ledger = $1)`, l).
+			NOT EXISTS (SELECT 1 FROM open_intents i JOIN orders o ON o.id = i.order_id WHERE o.ledger = $1)`, l).
 		Scan(&sum, &quiet)
 	if err == nil {
 		held, err = ledger.ParseUint128(sum)
