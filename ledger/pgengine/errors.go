@@ -23,7 +23,8 @@ func passing(err error) bool {
 			return true
 		}
 		switch pg.Code {
-		case "57P01", // admin_shutdown: this connection was terminated
+		case "25P03", // idle_in_transaction_session_timeout: we were suspended
+			"57P01", // admin_shutdown: this connection was terminated
 			"57P02", // crash_shutdown
 			"57P03", // cannot_connect_now: the server is starting
 			"57P05": // idle_session_timeout

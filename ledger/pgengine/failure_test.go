@@ -238,3 +238,49 @@ func TestBooksChangedByAnotherHand(t *testing.T) {
 	}
 	createTransfers(t, e, ledger.TransferDebitAccountNotFound, x)
 }
+
+// A batch runs under settings of its own, whatever the connection's are: the
+// disk is waited for, and a vanished client does not hold the books for hours.
+func TestTransactionSettings(t *testing.T) {
+	_, db, x := failing(t)
+	for _, sql := range []string{
+		"CREATE TABLE seen (name text, setting text)",
+		`CREATE FUNCTION note_settings() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			INSERT INTO seen SELECT name, current_setting(name) FROM unnest(ARRAY['synchronous_commit',
+				'idle_in_transaction_session_timeout', 'transaction_isolation', 'plan_cache_mode', 'jit']) name;
+			RETURN NULL; END $$`,
+		"CREATE TRIGGER note_settings AFTER INSERT ON ledger_transfers EXECUTE FUNCTION note_settings()",
+	} {
+		if _, err := db.Exec(sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	careless := pgtest.Open(t)
+	careless.SetMaxOpenConns(1) // so that what is set here is set where the engine runs
+	e := newEngine(t, careless)
+	if _, err := careless.Exec("SET synchronous_commit = off; SET default_transaction_isolation = serializable"); err != nil {
+		t.Fatal(err)
+	}
+	createTransfers(t, e, ledger.TransferCreated, x)
+
+	var seen []struct{ Name, Setting string }
+	if err := db.Select(&seen, "SELECT name, setting FROM seen"); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"synchronous_commit": "on", "idle_in_transaction_session_timeout": "30s",
+		"transaction_isolation": "read committed", "plan_cache_mode": "force_generic_plan", "jit": "off",
+	}
+	if len(seen) != len(want) {
+		t.Fatalf("saw %v", seen)
+	}
+	for _, s := range seen {
+		if s.Setting != want[s.Name] {
+			t.Errorf("%s is %s, want %s", s.Name, s.Setting, want[s.Name])
+		}
+	}
+	var after string
+	if err := careless.Get(&after, "SHOW plan_cache_mode"); err != nil || after != "auto" {
+		t.Errorf("the settings outlive the batch: %s, %v", after, err)
+	}
+}

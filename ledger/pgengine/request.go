@@ -215,14 +215,16 @@ type state struct {
 // indexes whatever the tables' statistics say, made once for a statement and
 // not for its values (a table that was just made would be scanned in whole for
 // every id, and a batch's arrays are large); no compiling of such plans, which
-// takes longer than running them; and that COMMIT waits for the disk, if
-// somebody switched that off for the sake of other data.
+// takes longer than running them; that COMMIT waits for the disk, if somebody
+// switched that off for the sake of other data; and that Postgres takes the
+// lock back from a machine that vanished, long before TCP would notice.
 const lockSQL = `SELECT sequence, writer, newest, newest_account, newest_transfer,
 	set_config('plan_cache_mode', 'force_generic_plan', true),
 	set_config('enable_seqscan', 'off', true),
 	set_config('enable_hashjoin', 'off', true),
 	set_config('enable_mergejoin', 'off', true),
 	set_config('jit', 'off', true),
+	set_config('idle_in_transaction_session_timeout', '30s', true),
 	CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END
 FROM ledger_state WHERE one FOR UPDATE`
 
@@ -233,7 +235,7 @@ func (e *Engine) lock(ctx context.Context, tx *sqlx.Tx) (s state, err error) {
 		found = true
 		return rows.Scan(into(&s.sequence), (*scanUUID)(&s.writer),
 			into(&s.newest.Any), into(&s.newest.Account), into(&s.newest.Transfer),
-			&ignored, &ignored, &ignored, &ignored, &ignored, &ignored)
+			&ignored, &ignored, &ignored, &ignored, &ignored, &ignored, &ignored)
 	})
 	if err != nil {
 		return s, fmt.Errorf("locking the books: %w", err)
