@@ -33,9 +33,9 @@ type Act struct {
 
 // NewOrder is what buyer and seller agreed.
 type NewOrder struct {
-	Reference string          `json:"reference" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The marketplace's own name for the order, unique within the marketplace." example:"web-10027"`
-	Buyer     string          `json:"buyer" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the buyer." example:"buyer-7"`
-	Seller    string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller." example:"seller-3"`
+	Reference string          `json:"reference" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The marketplace's own name for the order, unique within the marketplace; at most 200 bytes of UTF-8." example:"web-10027"`
+	Buyer     string          `json:"buyer" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the buyer, at most 200 bytes of UTF-8." example:"buyer-7"`
+	Seller    string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
 	Currency  string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
 	Amount    int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the buyer pays, in minor units." example:"12990"`
 	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy whose newest version the order is agreed under. Left out: standard." example:"standard"`
