@@ -33,19 +33,19 @@ type Options struct {
 // Progress is how far a run is.
 type Progress struct {
 	Through     time.Time // the end of the window that is being played
-	Done, Total int       // events sent and answered, of those that will be
-	Replayed    int       // of Done: an earlier run had done them
+	Done, Total int       // events that are booked, of those that will be
+	Found       int       // of Done: an earlier run had booked them
 	Fired       int       // events that passing deadlines caused
 	WindowDone  bool      // its deadlines have fired
 }
 
-// Summary is what a run did, as the server tells it afterwards.
+// Summary is what a run did, and how the orders stand afterwards.
 type Summary struct {
-	Clock    api.Clock
-	States   map[order.State]int // the stories' orders by state
-	Events   int                 // sent, and answered as done
-	Replayed int                 // of Events: had been done by an earlier run
-	Fired    int                 // caused by deadlines in this run
+	Clock  api.Clock
+	States map[order.State]int // the stories' orders by state
+	Sent   int                 // events booked by this run
+	Found  int                 // events that an earlier run had booked
+	Fired  int                 // events that deadlines caused in this run
 }
 
 // Drive plays stories through the API of a marketplace with a test clock.
@@ -57,9 +57,14 @@ type Summary struct {
 // deadline, so how wide the windows are changes nothing in the books, as long
 // as nobody acts on an order after a deadline ended it; stories don't.
 //
+// A run goes on where an earlier one ended, or died: it asks the server which
+// orders there are and how far they are, and sends what is missing. What was
+// under way when a run died is known by its idempotency key.
+//
 // An event that is refused ends the run with an error: a story is true, so
-// either it or the server is wrong. At the end every order of a story that
-// has ended must be in the story's final state.
+// either it or the server is wrong. So does an order that is there already
+// and not as its story says. At the end every order of a story that has ended
+// must be in the story's final state.
 func Drive(ctx context.Context, c *client.Client, stories []Story, opts Options) (Summary, error) {
 	d, err := newDriver(c, stories, opts)
 	if err != nil {
@@ -69,12 +74,8 @@ func Drive(ctx context.Context, c *client.Client, stories []Story, opts Options)
 	if !opts.Until.IsZero() {
 		last = opts.Until
 	}
-	for _, s := range stories {
-		for _, e := range s.Events {
-			if !e.At.After(last) {
-				d.progress.Total++
-			}
-		}
+	if err := d.resume(ctx, last); err != nil {
+		return Summary{}, err
 	}
 	for _, end := range windows(first, last) {
 		if err := d.window(ctx, end); err != nil {
@@ -100,6 +101,7 @@ func windows(first, last time.Time) []time.Time {
 
 type driver struct {
 	client *client.Client
+	fired  time.Time // deadlines up to here had fired before
 	opts   Options
 	shards [][]*cursor
 
@@ -174,9 +176,81 @@ func newDriver(c *client.Client, stories []Story, opts Options) (*driver, error)
 	return d, nil
 }
 
+// resume sets the cursors to where the server's orders are.
+func (d *driver) resume(ctx context.Context, last time.Time) error {
+	clock, err := d.client.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	d.fired = clock.Deadlines
+	orders, err := d.orders(ctx)
+	if err != nil {
+		return err
+	}
+	for _, shard := range d.shards {
+		for _, c := range shard {
+			if o, ok := orders[c.story.Reference]; ok {
+				if err := c.resume(&o); err != nil {
+					return err
+				}
+			}
+			for i, e := range c.story.Events {
+				if e.At.After(last) {
+					break
+				}
+				d.progress.Total++
+				if i < c.next {
+					d.progress.Done++
+					d.progress.Found++
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// resume sets a cursor to where the server's order is.
+func (c *cursor) resume(o *api.Order) error {
+	s := c.story
+	if o.Buyer != s.Buyer || o.Seller != s.Seller || o.Currency != s.Currency || o.Amount != s.Amount ||
+		o.Policy != s.Policy || !o.AgreedAt.Equal(s.Events[0].At) || !o.ShipBy.Equal(s.ShipBy) {
+		return fmt.Errorf("order %s is there already, with other terms: something else was played before", s.Reference)
+	}
+	// What deadlines cause comes after all that people do.
+	c.id, c.next = o.ID, min(int(o.Events), len(s.Events))
+	if int(o.Events) <= len(s.Events) && !o.At.Equal(s.Events[c.next-1].At) {
+		return fmt.Errorf("order %s is there already, and somebody moved it on otherwise at %s", s.Reference, o.At.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// orders asks for all orders of the marketplace, by reference.
+func (d *driver) orders(ctx context.Context) (map[string]api.Order, error) {
+	all := map[string]api.Order{}
+	for cursor := ""; ; {
+		page, err := d.client.Orders(ctx, client.OrderFilter{Cursor: cursor, Limit: pageSize})
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range page.Orders {
+			all[o.Reference] = o
+		}
+		if cursor = page.Next; cursor == "" {
+			return all, nil
+		}
+	}
+}
+
+// pageSize is the most orders that the API lists at once.
+const pageSize = 1000
+
 // window plays everything up to end.
 func (d *driver) window(ctx context.Context, end time.Time) error {
 	d.report(func(p *Progress) { p.Through, p.WindowDone = end, false })
+	if !end.After(d.fired) && !d.anyDue(end) {
+		d.report(func(p *Progress) { p.WindowDone = true })
+		return nil // played and fired before
+	}
 	if _, err := d.client.SetClock(ctx, end, true); err != nil {
 		return fmt.Errorf("clock to %s: %w", end.Format(time.RFC3339), err)
 	}
@@ -200,6 +274,15 @@ func (d *driver) window(ctx context.Context, end time.Time) error {
 	}
 	d.report(func(p *Progress) { p.Fired += moved.Fired; p.WindowDone = true })
 	return nil
+}
+
+// anyDue reports whether there is anything left to send up to end.
+func (d *driver) anyDue(end time.Time) bool {
+	return slices.ContainsFunc(d.shards, func(shard []*cursor) bool {
+		return slices.ContainsFunc(shard, func(c *cursor) bool {
+			return c.next < len(c.story.Events) && !c.story.Events[c.next].At.After(end)
+		})
+	})
 }
 
 func (d *driver) report(change func(*Progress)) {
@@ -355,22 +438,18 @@ func sendBulk[I client.Items](ctx context.Context, d *driver, batch []*cursor, i
 		}
 		var again []*cursor
 		var problem *api.Problem
-		done, replayed := 0, 0
+		done := 0
 		for i, a := range answers {
 			switch {
 			case a.Status < 300 && (a.Order != nil) != (a.Orders != nil):
-				n := batch[i].answered(a)
-				done += n
-				if a.Replayed {
-					replayed += n
-				}
+				done += batch[i].answered(a)
 			case a.Status == http.StatusServiceUnavailable && a.Problem != nil:
 				again, problem = append(again, batch[i]), a.Problem
 			default:
 				return itemError(batch[i], a)
 			}
 		}
-		d.report(func(p *Progress) { p.Done += done; p.Replayed += replayed })
+		d.report(func(p *Progress) { p.Done += done })
 		if len(again) == 0 {
 			return nil
 		}
@@ -431,22 +510,15 @@ func (d *driver) check(ctx context.Context, stories []Story, last time.Time) (Su
 		return Summary{}, fmt.Errorf("deadlines were fired up to %s, they should have been up to %s",
 			clock.Deadlines.Format(time.RFC3339), last.Format(time.RFC3339))
 	}
-	states := make(map[string]order.State, len(stories))
-	for cursor := ""; ; {
-		page, err := d.client.Orders(ctx, client.OrderFilter{Cursor: cursor, Limit: pageSize})
-		if err != nil {
-			return Summary{}, err
-		}
-		for _, o := range page.Orders {
-			states[o.Reference] = order.State(o.State)
-		}
-		if cursor = page.Next; cursor == "" {
-			break
-		}
+	orders, err := d.orders(ctx)
+	if err != nil {
+		return Summary{}, err
 	}
-	sum := Summary{Clock: clock, States: map[order.State]int{}, Events: d.progress.Done, Replayed: d.progress.Replayed, Fired: d.progress.Fired}
+	sum := Summary{Clock: clock, States: map[order.State]int{}, Fired: d.progress.Fired,
+		Sent: d.progress.Done - d.progress.Found, Found: d.progress.Found}
 	for _, s := range stories {
-		is, ok := states[s.Reference]
+		o, ok := orders[s.Reference]
+		is := order.State(o.State)
 		if !ok {
 			if !s.Events[0].At.After(last) {
 				return sum, fmt.Errorf("order %s was agreed and is not there", s.Reference)
@@ -460,6 +532,3 @@ func (d *driver) check(ctx context.Context, stories []Story, last time.Time) (Su
 	}
 	return sum, nil
 }
-
-// pageSize is the most orders that the API lists at once.
-const pageSize = 1000

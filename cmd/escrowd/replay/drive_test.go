@@ -16,7 +16,7 @@ import (
 
 	"escrowd/cmd/escrowd/demo"
 	"escrowd/cmd/escrowd/replay"
-	"escrowd/cmd/escrowd/replay/olisttest"
+	"escrowd/cmd/escrowd/replay/replaytest"
 	"escrowd/intake/api"
 	"escrowd/intake/client"
 	"escrowd/settlement/order"
@@ -30,6 +30,8 @@ type server struct {
 
 	mu       sync.Mutex
 	now      time.Time
+	sets     int // how often the clock was set
+	running  sync.WaitGroup
 	held     bool // deadlines are held
 	fired    time.Time
 	events   map[string][]string // by reference: "pay 2017-05-01T10:00:00Z"
@@ -38,6 +40,7 @@ type server struct {
 	refuse   func(reference string, kind string) *api.Problem
 	payments [][]string
 	final    func(s *replay.Story) order.State
+	alter    func(o *api.Order)
 }
 
 func newServer(t *testing.T, stories []replay.Story) (*server, *client.Client) {
@@ -61,14 +64,19 @@ type item struct {
 	IdempotencyKey string    `json:"idempotency_key"`
 }
 
+// rest waits until no request is under way: a client that dies leaves some.
+func (s *server) rest() { s.running.Wait() }
+
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.running.Add(1)
+	defer s.running.Done()
 	var out any
 	kind, bulk := strings.CutPrefix(r.URL.Path, "/v1/bulk/")
 	switch {
 	case bulk:
 		var in api.Bulk[item]
 		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-			s.t.Error(err)
+			return // the client died while it sent this
 		}
 		if len(in.Items) > api.BulkMax || r.Header.Get("Idempotency-Key") == "" {
 			s.t.Errorf("%d items with key %q", len(in.Items), r.Header.Get("Idempotency-Key"))
@@ -80,9 +88,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.t.Error(err)
 		}
 		s.mu.Lock()
-		s.now, s.held = in.To, in.HoldDeadlines
+		s.sets++
+		s.now, s.held = later(s.now, in.To), in.HoldDeadlines
 		if !in.HoldDeadlines {
-			s.fired = in.To
+			s.fired = later(s.fired, in.To)
 		}
 		out = api.ClockMoved{Clock: api.Clock{Mode: "test", Now: s.now, Deadlines: s.fired}, Fired: 1}
 		s.mu.Unlock()
@@ -93,9 +102,14 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.t.Errorf("%s %s", r.Method, r.URL.Path)
 	}
-	if err := json.NewEncoder(w).Encode(out); err != nil {
-		s.t.Error(err)
+	_ = json.NewEncoder(w).Encode(out) // fails where the client is gone
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
+	return b
 }
 
 // list answers pages of 7.
@@ -110,9 +124,25 @@ func (s *server) list(cursor string) api.Orders {
 			page.Next = ref
 			break
 		}
-		page.Orders = append(page.Orders, api.Order{Reference: ref, State: string(s.final(s.stories[ref]))})
+		page.Orders = append(page.Orders, s.order(ref))
 	}
 	return page
+}
+
+// order is an order after what the server was told of it, and after the
+// deadlines, if its story has ended.
+func (s *server) order(ref string) api.Order {
+	st := s.stories[ref]
+	n := len(s.events[ref])
+	o := api.Order{ID: ref, Reference: ref, Buyer: st.Buyer, Seller: st.Seller, Currency: st.Currency, Amount: st.Amount, Policy: st.Policy,
+		AgreedAt: st.Events[0].At, ShipBy: st.ShipBy, At: st.Events[n-1].At, Events: int32(n), State: string(s.final(st))}
+	if s.fired.After(st.Ends) {
+		o.Events, o.At = o.Events+1, st.Ends
+	}
+	if s.alter != nil {
+		s.alter(&o)
+	}
+	return o
 }
 
 func (s *server) bulk(path string, items []item) []api.Answer {
@@ -211,7 +241,7 @@ func (s *server) compare(until time.Time) {
 func madeUp(t *testing.T, orders int) []replay.Story {
 	t.Helper()
 	dir := t.TempDir()
-	olisttest.Write(t, dir, 11, orders)
+	replaytest.Write(t, dir, 11, orders)
 	list, err := replay.OlistDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +254,7 @@ var quick = replay.Options{Pause: time.Microsecond}
 // TestDrive: every event is sent once, in order, within its window, also when
 // the server cannot always decide.
 func TestDrive(t *testing.T) {
-	stories := append(madeUp(t, 10*olisttest.Kinds), demo.Stories(300)...)
+	stories := append(madeUp(t, 10*replaytest.Kinds), demo.Stories(300)...)
 	s, c := newServer(t, stories)
 	tried := map[string]int{}
 	s.refuse = func(ref, kind string) *api.Problem {
@@ -246,7 +276,7 @@ func TestDrive(t *testing.T) {
 	for _, st := range stories {
 		events += len(st.Events)
 	}
-	if sum.Events != events || sum.Replayed != 0 || sum.Fired == 0 {
+	if sum.Sent != events || sum.Found != 0 || sum.Fired == 0 {
 		t.Errorf("summary %+v, there are %d events", sum, events)
 	}
 	end := seen[len(seen)-1]
@@ -267,8 +297,73 @@ func TestDrive(t *testing.T) {
 	}
 }
 
+// TestDriveGoesOn: a run that died is finished by the next one, which sends
+// what is missing and nothing else; one more sends nothing at all.
+func TestDriveGoesOn(t *testing.T) {
+	stories := append(madeUp(t, 5*replaytest.Kinds), demo.Stories(100)...)
+	s, c := newServer(t, stories)
+	ctx, die := context.WithCancel(t.Context())
+	told := 0
+	s.refuse = func(string, string) *api.Problem {
+		if told++; told == 250 {
+			die()
+		}
+		return nil
+	}
+	if _, err := replay.Drive(ctx, c, stories, quick); !errors.Is(err, context.Canceled) {
+		t.Fatalf("the first run ended with %v", err)
+	}
+	s.rest()
+	found := 0
+	for _, e := range s.events {
+		found += len(e)
+	}
+	sum, err := replay.Drive(t.Context(), c, stories, quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, last := replay.Span(stories)
+	s.compare(last)
+	if sum.Found != found || sum.Sent == 0 {
+		t.Errorf("%d events were there, the second run says %+v", found, sum)
+	}
+	s.refuse = func(ref, kind string) *api.Problem {
+		t.Errorf("the third run sends %s of %s", kind, ref)
+		return nil
+	}
+	sets := s.sets
+	if sum, err = replay.Drive(t.Context(), c, stories, quick); err != nil || sum.Sent != 0 || s.sets != sets {
+		t.Errorf("the third run did something: %+v, %v, %d times set the clock", sum, err, s.sets-sets)
+	}
+}
+
+// TestDriveOnOtherOrders: what is there already has to be what the stories
+// say.
+func TestDriveOnOtherOrders(t *testing.T) {
+	stories := madeUp(t, 5*replaytest.Kinds)
+	s, c := newServer(t, stories)
+	opts := quick
+	opts.Until = time.Date(2017, 6, 15, 12, 0, 0, 0, time.UTC)
+	if _, err := replay.Drive(t.Context(), c, stories, opts); err != nil {
+		t.Fatal(err)
+	}
+	for name, alter := range map[string]func(*api.Order){
+		"with other terms":               func(o *api.Order) { o.Amount++ },
+		"somebody moved it on otherwise": func(o *api.Order) { o.At = o.At.Add(time.Second) },
+	} {
+		s.alter = func(o *api.Order) {
+			if int(o.Events) <= len(s.stories[o.Reference].Events) {
+				alter(o)
+			}
+		}
+		if _, err := replay.Drive(t.Context(), c, stories, quick); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v, want %q", err, name)
+		}
+	}
+}
+
 func TestDriveUntil(t *testing.T) {
-	stories := madeUp(t, 5*olisttest.Kinds)
+	stories := madeUp(t, 5*replaytest.Kinds)
 	s, c := newServer(t, stories)
 	s.final = func(st *replay.Story) order.State {
 		if st.Ends.After(s.fired) {
@@ -290,7 +385,7 @@ func TestDriveUntil(t *testing.T) {
 
 // TestDriveFails: a story that the server does not agree with ends the run.
 func TestDriveFails(t *testing.T) {
-	stories := madeUp(t, 2*olisttest.Kinds)
+	stories := madeUp(t, 2*replaytest.Kinds)
 	var victim *replay.Story
 	for i := range stories {
 		if stories[i].Final == order.Closed {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"escrowd/cmd/escrowd/replay"
-	"escrowd/cmd/escrowd/replay/olisttest"
+	"escrowd/cmd/escrowd/replay/replaytest"
 	"escrowd/settlement/order"
 )
 
@@ -203,7 +203,7 @@ func TestStoriesRefuse(t *testing.T) {
 // read them, the stories and the accountant, see the same money go in.
 func TestStoriesOfEveryKind(t *testing.T) {
 	dir := t.TempDir()
-	olisttest.Write(t, dir, 7, 20*olisttest.Kinds)
+	replaytest.Write(t, dir, 7, 20*replaytest.Kinds)
 	list, err := replay.OlistDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func TestStoriesOfEveryKind(t *testing.T) {
 }
 
 func TestStoriesOfRealOrders(t *testing.T) {
-	dir := olisttest.Dir(t)
+	dir := replaytest.Dir(t)
 	list, err := replay.OlistDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +242,7 @@ func agree(t *testing.T, dir string, list []replay.Story) {
 		}
 	}
 	_, last := replay.Span(list)
-	books := olisttest.Read(t, dir).At(last)
+	books := replaytest.Read(t, dir).At(last)
 	if in := books[1100].Debits; in != paid {
 		t.Errorf("the stories pay %d, the books take in %d", paid, in)
 	}
@@ -253,7 +253,7 @@ func agree(t *testing.T, dir string, list []replay.Story) {
 
 // FuzzStories: no input makes the reader panic, and what it takes is sound.
 func FuzzStories(f *testing.F) {
-	orders, items := olisttest.Make(3, 4)
+	orders, items := replaytest.Make(3, 4)
 	f.Add(orders, items)
 	f.Add([]byte(ordersHeader), []byte(itemsHeader))
 	f.Fuzz(func(t *testing.T, orders, items []byte) {

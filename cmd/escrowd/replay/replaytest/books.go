@@ -1,4 +1,4 @@
-package olisttest
+package replaytest
 
 import (
 	"encoding/csv"

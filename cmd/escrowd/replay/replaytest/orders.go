@@ -1,7 +1,8 @@
-// Package olisttest is for tests of the replay: where the real orders are,
-// made up ones with every story, and what the books must show at any moment,
-// worked out straight from the files by an accountant of its own.
-package olisttest
+// Package replaytest is for tests of the replay: where the real orders are,
+// made up ones with every story, what the books must show at any moment,
+// worked out straight from the files by an accountant of its own, and a server
+// to play them on.
+package replaytest
 
 import (
 	"bytes"
