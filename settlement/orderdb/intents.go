@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"escrowd/ledger"
@@ -31,9 +30,9 @@ const chainsSQL = `SELECT ` + orderAfterColumns + `, i.id, i.chain, i.event, coa
 	ORDER BY i.id`
 
 // Chains reads the intents of chains with their orders, by chain and position.
-func (w *Writer) Chains(ctx context.Context, tx *sqlx.Tx, chains []ledger.ID) ([]Recorded, error) {
+func (w *Writer) Chains(ctx context.Context, chains []ledger.ID) ([]Recorded, error) {
 	first, last := chainRanges(chains)
-	rows, err := tx.StmtxContext(ctx, w.chains).QueryContext(ctx, first, last)
+	rows, err := w.chains.QueryContext(ctx, first, last)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +52,7 @@ func (w *Writer) Chains(ctx context.Context, tx *sqlx.Tx, chains []ledger.ID) ([
 		return nil, err
 	}
 	for i := range list {
-		if list[i].Order.Policy, err = w.store.policy(ctx, tx, policies[i]); err != nil {
+		if list[i].Order.Policy, err = w.store.policy(ctx, w.conn, policies[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -148,8 +147,8 @@ func chainRanges(chains []ledger.ID) (first, last pq.StringArray) {
 
 // Blocker is the intent that holds a place in an order, or one without an id
 // where the place is free again.
-func (s *Store) Blocker(ctx context.Context, q sqlx.QueryerContext, id ledger.ID, seq int32, attempt int16) (r Recorded, err error) {
-	rows, err := q.QueryContext(ctx,
+func (w *Writer) Blocker(ctx context.Context, id ledger.ID, seq int32, attempt int16) (r Recorded, err error) {
+	rows, err := w.conn.QueryContext(ctx,
 		`SELECT i.id, i.chain, coalesce(c.outcome, ''), coalesce(c.reason, '') FROM intents i LEFT JOIN outcomes c ON c.intent = i.id
 		 WHERE i.order_id = $1 AND i.seq = $2 AND i.attempt = $3`,
 		id.UUID(), seq, attempt)

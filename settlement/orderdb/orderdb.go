@@ -24,6 +24,9 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrExists: the name is taken.
 	ErrExists = errors.New("exists already")
+	// ErrContradiction: rows that cannot stand beside each other do. Nothing
+	// was written; a person has to look.
+	ErrContradiction = errors.New("the order store contradicts itself")
 )
 
 // Store reads and writes the order store.

@@ -3,6 +3,7 @@ package orderdb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 
@@ -15,21 +16,39 @@ import (
 	"escrowd/settlement/order"
 )
 
-// The functions of this file are the set-based statements of the write path:
-// each is one round trip for a whole batch, inside the caller's transaction.
+// The methods of Writer are the set-based statements of the write path: each
+// is one round trip for a whole batch, in the transaction that Begin began.
 
-// Writer holds the prepared statements of the write path. lib/pq without
-// preparing is three times slower.
+// Writer is the write path's own connection with its prepared statements
+// (lib/pq without preparing is three times slower). It is used by one
+// goroutine; after an error of the connection, close it and make another.
 type Writer struct {
 	store *Store
+	conn  *sqlx.Conn
 
 	findKeys, loadOrders, loadClocks, insertOrders, insertIntents, insertKeys,
 	setOutcomes, move, refuse, lockOutcomes, openBatch, closeBatch, chains, findAccounts, insertAccounts *sqlx.Stmt
 }
 
-// NewWriter prepares the statements.
-func NewWriter(ctx context.Context, s *Store) (*Writer, error) {
-	w := &Writer{store: s}
+// sessionSQL fixes how the statements are planned. Each looks a batch of rows
+// up by key, so an index is right whatever the tables' sizes; but a plan that
+// is made and kept while a table is small would read all of it for ever.
+const sessionSQL = `SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan`
+
+// NewWriter takes a connection and prepares the statements.
+func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
+	w = &Writer{store: s}
+	if w.conn, err = s.db.Connx(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = w.Close()
+		}
+	}()
+	if _, err = w.conn.ExecContext(ctx, sessionSQL); err != nil {
+		return nil, err
+	}
 	for _, p := range []struct {
 		stmt **sqlx.Stmt
 		sql  string
@@ -37,26 +56,26 @@ func NewWriter(ctx context.Context, s *Store) (*Writer, error) {
 		{&w.findKeys, findKeysSQL}, {&w.loadOrders, loadOrdersSQL}, {&w.loadClocks, loadClocksSQL},
 		{&w.insertOrders, insertOrdersSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL},
 		{&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
-		{&w.lockOutcomes, lockOutcomesSQL}, {&w.openBatch, openBatchSQL}, {&w.closeBatch, closeBatchSQL}, {&w.chains, chainsSQL},
-		{&w.findAccounts, findAccountsSQL}, {&w.insertAccounts, insertAccountsSQL},
+		{&w.lockOutcomes, lockOutcomesSQL}, {&w.openBatch, openBatchSQL}, {&w.closeBatch, closeBatchSQL},
+		{&w.chains, chainsSQL}, {&w.findAccounts, findAccountsSQL}, {&w.insertAccounts, insertAccountsSQL},
 	} {
-		stmt, err := s.db.PreparexContext(ctx, p.sql)
-		if err != nil {
+		if *p.stmt, err = w.conn.PreparexContext(ctx, p.sql); err != nil {
 			return nil, fmt.Errorf("orderdb: prepare: %w", err)
 		}
-		*p.stmt = stmt
 	}
 	return w, nil
 }
 
-// Close gives the statements back.
+// Begin begins a transaction; the caller ends it before the next one.
+func (w *Writer) Begin(ctx context.Context) (*sqlx.Tx, error) { return w.conn.BeginTxx(ctx, nil) }
+
+// Close ends the connection: it is not fit for other uses.
 func (w *Writer) Close() error {
-	var errs []error
-	for _, stmt := range []*sqlx.Stmt{w.findKeys, w.loadOrders, w.loadClocks, w.insertOrders, w.insertIntents, w.insertKeys,
-		w.setOutcomes, w.move, w.refuse, w.lockOutcomes, w.openBatch, w.closeBatch, w.chains, w.findAccounts, w.insertAccounts} {
-		errs = append(errs, stmt.Close())
+	err := w.conn.Raw(func(any) error { return driver.ErrBadConn }) // takes it out of the pool
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
+		return nil
 	}
-	return errors.Join(errs...)
+	return errors.Join(err, w.conn.Close())
 }
 
 // KeyUse is what an idempotency key was used for.
@@ -78,13 +97,13 @@ const findKeysSQL = `SELECT k.marketplace, k.key, k.hash, k.intent
 	JOIN idempotency_keys k ON k.marketplace = q.marketplace AND k.key = q.key`
 
 // FindKeys looks idempotency keys up.
-func (w *Writer) FindKeys(ctx context.Context, tx *sqlx.Tx, names []KeyName) (map[KeyName]KeyUse, error) {
+func (w *Writer) FindKeys(ctx context.Context, names []KeyName) (map[KeyName]KeyUse, error) {
 	var markets pq.Int64Array
 	var keys pq.StringArray
 	for _, n := range names {
 		markets, keys = append(markets, int64(n.Marketplace)), append(keys, n.Key)
 	}
-	rows, err := tx.StmtxContext(ctx, w.findKeys).QueryContext(ctx, markets, keys)
+	rows, err := w.findKeys.QueryContext(ctx, markets, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +125,7 @@ const insertKeysSQL = `INSERT INTO idempotency_keys (marketplace, key, hash, int
 
 // InsertKeys notes what keys were used for. False means that another process
 // used one of them first: the transaction has to be rolled back and decided anew.
-func (w *Writer) InsertKeys(ctx context.Context, tx *sqlx.Tx, uses []KeyUse) (bool, error) {
+func (w *Writer) InsertKeys(ctx context.Context, uses []KeyUse) (bool, error) {
 	var (
 		markets pq.Int64Array
 		keys    pq.StringArray
@@ -117,7 +136,7 @@ func (w *Writer) InsertKeys(ctx context.Context, tx *sqlx.Tx, uses []KeyUse) (bo
 		markets, keys = append(markets, int64(u.Marketplace)), append(keys, u.Key)
 		hashes, intents = append(hashes, u.Hash), append(intents, u.Intent)
 	}
-	res, err := tx.StmtxContext(ctx, w.insertKeys).ExecContext(ctx, markets, keys, hashes, uids(intents))
+	res, err := w.insertKeys.ExecContext(ctx, markets, keys, hashes, uids(intents))
 	if err != nil {
 		return false, err
 	}
@@ -128,8 +147,8 @@ func (w *Writer) InsertKeys(ctx context.Context, tx *sqlx.Tx, uses []KeyUse) (bo
 const loadOrdersSQL = `SELECT ` + orderColumns + ` FROM unnest($1::uuid[]) AS q (id) JOIN orders o ON o.id = q.id`
 
 // LoadOrders reads orders by id, with their policies.
-func (w *Writer) LoadOrders(ctx context.Context, tx *sqlx.Tx, ids []ledger.ID) (map[ledger.ID]order.Order, error) {
-	rows, err := tx.StmtxContext(ctx, w.loadOrders).QueryContext(ctx, uids(ids))
+func (w *Writer) LoadOrders(ctx context.Context, ids []ledger.ID) (map[ledger.ID]order.Order, error) {
+	rows, err := w.loadOrders.QueryContext(ctx, uids(ids))
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +158,7 @@ func (w *Writer) LoadOrders(ctx context.Context, tx *sqlx.Tx, ids []ledger.ID) (
 	}
 	found := make(map[ledger.ID]order.Order, len(list))
 	for i, o := range list {
-		if o.Policy, err = w.store.policy(ctx, tx, policies[i]); err != nil {
+		if o.Policy, err = w.store.policy(ctx, w.conn, policies[i]); err != nil {
 			return nil, err
 		}
 		found[o.ID] = o
@@ -150,12 +169,12 @@ func (w *Writer) LoadOrders(ctx context.Context, tx *sqlx.Tx, ids []ledger.ID) (
 const loadClocksSQL = `SELECT ` + marketplaceColumns + ` FROM marketplaces WHERE id = ANY($1::int[])`
 
 // LoadMarketplaces reads tenants by id, with their clocks as they stand.
-func (w *Writer) LoadMarketplaces(ctx context.Context, tx *sqlx.Tx, ids []uint32) (map[uint32]Marketplace, error) {
+func (w *Writer) LoadMarketplaces(ctx context.Context, ids []uint32) (map[uint32]Marketplace, error) {
 	var list pq.Int64Array
 	for _, id := range ids {
 		list = append(list, int64(id))
 	}
-	rows, err := tx.StmtxContext(ctx, w.loadClocks).QueryContext(ctx, list)
+	rows, err := w.loadClocks.QueryContext(ctx, list)
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +192,8 @@ func (w *Writer) LoadMarketplaces(ctx context.Context, tx *sqlx.Tx, ids []uint32
 
 // NewestPolicy is the newest version of the marketplace's policy, or
 // ErrNotFound.
-func (w *Writer) NewestPolicy(ctx context.Context, tx *sqlx.Tx, marketplace uint32, name string) (*order.Policy, error) {
-	return w.store.newestPolicy(ctx, tx, marketplace, name)
+func (w *Writer) NewestPolicy(ctx context.Context, marketplace uint32, name string) (*order.Policy, error) {
+	return w.store.newestPolicy(ctx, w.conn, marketplace, name)
 }
 
 // AccountName is whose account of what kind.
@@ -197,9 +216,9 @@ const (
 // Accounts finds accounts by name and makes the rows of those that have none
 // yet. A seller's 2210 row is made with its 2200 row. The ids may be
 // remembered only after the transaction is committed.
-func (w *Writer) Accounts(ctx context.Context, tx *sqlx.Tx, names []AccountName) (map[AccountName]ledger.ID, error) {
+func (w *Writer) Accounts(ctx context.Context, names []AccountName) (map[AccountName]ledger.ID, error) {
 	found := map[AccountName]ledger.ID{}
-	if err := w.accountsByName(ctx, tx, names, found); err != nil {
+	if err := w.accountsByName(ctx, names, found); err != nil {
 		return nil, err
 	}
 	var (
@@ -230,12 +249,12 @@ func (w *Writer) Accounts(ctx context.Context, tx *sqlx.Tx, names []AccountName)
 	if len(missing) == 0 {
 		return found, nil
 	}
-	if _, err := tx.StmtxContext(ctx, w.insertAccounts).ExecContext(ctx, ledgers, codes, owners, uids(ids)); err != nil {
+	if _, err := w.insertAccounts.ExecContext(ctx, ledgers, codes, owners, uids(ids)); err != nil {
 		return nil, err
 	}
 	// Read again rather than trust the ids above: another process may have
 	// been first.
-	if err := w.accountsByName(ctx, tx, missing, found); err != nil {
+	if err := w.accountsByName(ctx, missing, found); err != nil {
 		return nil, err
 	}
 	for _, n := range missing {
@@ -246,13 +265,13 @@ func (w *Writer) Accounts(ctx context.Context, tx *sqlx.Tx, names []AccountName)
 	return found, nil
 }
 
-func (w *Writer) accountsByName(ctx context.Context, tx *sqlx.Tx, names []AccountName, found map[AccountName]ledger.ID) error {
+func (w *Writer) accountsByName(ctx context.Context, names []AccountName, found map[AccountName]ledger.ID) error {
 	var ledgers, codes pq.Int64Array
 	var owners pq.StringArray
 	for _, n := range names {
 		ledgers, codes, owners = append(ledgers, int64(n.Ledger)), append(codes, int64(n.Code)), append(owners, n.Owner)
 	}
-	rows, err := tx.StmtxContext(ctx, w.findAccounts).QueryContext(ctx, ledgers, codes, owners)
+	rows, err := w.findAccounts.QueryContext(ctx, ledgers, codes, owners)
 	if err != nil {
 		return err
 	}
@@ -293,7 +312,7 @@ const insertOrdersSQL = `WITH named AS (
 
 // InsertOrders writes orders just agreed and answers the ids of those whose
 // reference was not taken.
-func (w *Writer) InsertOrders(ctx context.Context, tx *sqlx.Tx, orders []order.Order) (map[ledger.ID]bool, error) {
+func (w *Writer) InsertOrders(ctx context.Context, orders []order.Order) (map[ledger.ID]bool, error) {
 	var (
 		markets, ledgers, policies, amounts, fees, taxes, shipBy, at, deadline pq.Int64Array
 		references, buyers, sellers                                            pq.StringArray
@@ -308,7 +327,7 @@ func (w *Writer) InsertOrders(ctx context.Context, tx *sqlx.Tx, orders []order.O
 		fees, taxes = append(fees, o.Fee), append(taxes, o.Tax)
 		shipBy, at, deadline = append(shipBy, micros(o.ShipByDate)), append(at, micros(o.At)), append(deadline, micros(o.DeadlineAt))
 	}
-	return returnedIDs(ctx, tx.StmtxContext(ctx, w.insertOrders), uids(ids), markets, references, ledgers, buyers, sellers,
+	return returnedIDs(ctx, w.insertOrders, uids(ids), markets, references, ledgers, buyers, sellers,
 		uids(buyerAccounts), uids(sellerAccounts), policies, amounts, fees, taxes, shipBy, at, deadline)
 }
 
@@ -379,7 +398,7 @@ const insertIntentsSQL = `INSERT INTO intents (id, chain, position, order_id, se
 // InsertIntents stores what was decided and answers the ids of those whose
 // place in their order was free. The others are busy: something else is
 // happening to the order.
-func (w *Writer) InsertIntents(ctx context.Context, tx *sqlx.Tx, intents []Intent) (map[ledger.ID]bool, error) {
+func (w *Writer) InsertIntents(ctx context.Context, intents []Intent) (map[ledger.ID]bool, error) {
 	var (
 		ids, chains, orders, freezes                                 []ledger.ID
 		positions, seqs, attempts, markets, held, released, refunded pq.Int64Array
@@ -410,7 +429,7 @@ func (w *Writer) InsertIntents(ctx context.Context, tx *sqlx.Tx, intents []Inten
 		freezes = append(freezes, p.Freeze)
 		extB, extS = append(extB, int64(p.BuyerExtended)), append(extS, int64(p.SellerExtended))
 	}
-	return returnedIDs(ctx, tx.StmtxContext(ctx, w.insertIntents), uids(ids), uids(chains), positions, uids(orders), seqs, attempts,
+	return returnedIDs(ctx, w.insertIntents, uids(ids), uids(chains), positions, uids(orders), seqs, attempts,
 		markets, events, actors, data, accounts, legs, states, held, released, refunded, fees, taxes, maturing, names,
 		deadlines, at, paid, uids(freezes), extB, extS)
 }
@@ -462,21 +481,21 @@ const (
 )
 
 // OpenBatch notes that intents from first to last go to the ledger.
-func (w *Writer) OpenBatch(ctx context.Context, tx *sqlx.Tx, first, last ledger.ID) error {
-	_, err := tx.StmtxContext(ctx, w.openBatch).ExecContext(ctx, first.UUID(), last.UUID())
+func (w *Writer) OpenBatch(ctx context.Context, first, last ledger.ID) error {
+	_, err := w.openBatch.ExecContext(ctx, first.UUID(), last.UUID())
 	return err
 }
 
 // CloseBatches forgets batches whose intents all have outcomes.
-func (w *Writer) CloseBatches(ctx context.Context, tx *sqlx.Tx, first []ledger.ID) error {
-	_, err := tx.StmtxContext(ctx, w.closeBatch).ExecContext(ctx, uids(first))
+func (w *Writer) CloseBatches(ctx context.Context, first []ledger.ID) error {
+	_, err := w.closeBatch.ExecContext(ctx, uids(first))
 	return err
 }
 
 // Record writes outcomes where there is none yet, moves on the orders of
 // those that were applied, and answers whose outcome it wrote. Of made, the
 // orders are new and stand where they should already.
-func (w *Writer) Record(ctx context.Context, tx *sqlx.Tx, outcomes []Outcome, made map[ledger.ID]bool) (set map[ledger.ID]bool, err error) {
+func (w *Writer) Record(ctx context.Context, outcomes []Outcome, made map[ledger.ID]bool) (set map[ledger.ID]bool, err error) {
 	if len(outcomes) == 0 {
 		return nil, nil
 	}
@@ -490,10 +509,10 @@ func (w *Writer) Record(ctx context.Context, tx *sqlx.Tx, outcomes []Outcome, ma
 		kinds, reasons = append(kinds, string(o.Outcome)), append(reasons, o.Reason)
 		stamps = append(stamps, int64(o.LedgerTimestamp))
 	}
-	if _, err := tx.StmtxContext(ctx, w.lockOutcomes).ExecContext(ctx); err != nil {
+	if _, err := w.lockOutcomes.ExecContext(ctx); err != nil {
 		return nil, err
 	}
-	set, err = returnedIDs(ctx, tx.StmtxContext(ctx, w.setOutcomes), uids(ids), markets, kinds, reasons, stamps)
+	set, err = returnedIDs(ctx, w.setOutcomes, uids(ids), markets, kinds, reasons, stamps)
 	if err != nil {
 		return nil, err
 	}
@@ -507,25 +526,25 @@ func (w *Writer) Record(ctx context.Context, tx *sqlx.Tx, outcomes []Outcome, ma
 			refused = append(refused, o.Intent)
 		}
 	}
-	if err := w.update(ctx, tx, w.move, applied); err != nil {
+	if err := w.update(ctx, w.move, applied); err != nil {
 		return nil, err
 	}
-	return set, w.update(ctx, tx, w.refuse, refused)
+	return set, w.update(ctx, w.refuse, refused)
 }
 
 // update runs a statement that changes the order of each intent, and insists
 // that it does: the intent had no outcome a moment ago, so its order must
 // still stand just before it.
-func (w *Writer) update(ctx context.Context, tx *sqlx.Tx, stmt *sqlx.Stmt, intents []ledger.ID) error {
+func (w *Writer) update(ctx context.Context, stmt *sqlx.Stmt, intents []ledger.ID) error {
 	if len(intents) == 0 {
 		return nil
 	}
-	res, err := tx.StmtxContext(ctx, stmt).ExecContext(ctx, uids(intents))
+	res, err := stmt.ExecContext(ctx, uids(intents))
 	if err != nil {
 		return err
 	}
 	if n, err := res.RowsAffected(); err != nil || int(n) != len(intents) {
-		return errors.Join(err, fmt.Errorf("orderdb: %d intents moved %d orders: the order store contradicts itself", len(intents), n))
+		return errors.Join(err, fmt.Errorf("orderdb: %d intents moved %d orders: %w", len(intents), n, ErrContradiction))
 	}
 	return nil
 }

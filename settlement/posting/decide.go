@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
@@ -54,17 +52,17 @@ type draft struct {
 
 // decide looks at every task of a batch in the transaction and stores the
 // intents. Which orders a batch touches is disjoint, see pick.
-func (p *Poster) decide(ctx context.Context, tx *sqlx.Tx, batch []*task) (*decision, error) {
+func (p *Poster) decide(ctx context.Context, batch []*task) (*decision, error) {
 	d := &decision{accounts: map[orderdb.AccountName]ledger.ID{}, made: map[ledger.ID]bool{}}
-	rest, err := p.answerReplays(ctx, tx, d, batch)
+	rest, err := p.answerReplays(ctx, d, batch)
 	if err != nil {
 		return nil, err
 	}
-	drafts, err := p.load(ctx, tx, d, rest)
+	drafts, err := p.load(ctx, d, rest)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.nameAccounts(ctx, tx, d, drafts); err != nil {
+	if err := p.nameAccounts(ctx, d, drafts); err != nil {
 		return nil, err
 	}
 	planned := drafts[:0]
@@ -75,15 +73,15 @@ func (p *Poster) decide(ctx context.Context, tx *sqlx.Tx, batch []*task) (*decis
 		}
 		planned = append(planned, f)
 	}
-	if planned, err = p.storeOrders(ctx, tx, d, planned); err != nil {
+	if planned, err = p.storeOrders(ctx, d, planned); err != nil {
 		return nil, err
 	}
-	return d, p.storeIntents(ctx, tx, d, planned)
+	return d, p.storeIntents(ctx, d, planned)
 }
 
 // answerReplays answers the tasks whose idempotency key was used before and
 // returns the others.
-func (p *Poster) answerReplays(ctx context.Context, tx *sqlx.Tx, d *decision, batch []*task) ([]*task, error) {
+func (p *Poster) answerReplays(ctx context.Context, d *decision, batch []*task) ([]*task, error) {
 	var names []orderdb.KeyName
 	for _, t := range batch {
 		if t.req.Key != "" {
@@ -93,7 +91,7 @@ func (p *Poster) answerReplays(ctx context.Context, tx *sqlx.Tx, d *decision, ba
 	if len(names) == 0 {
 		return batch, nil
 	}
-	uses, err := p.writer.FindKeys(ctx, tx, names)
+	uses, err := p.writer.FindKeys(ctx, names)
 	if err != nil || len(uses) == 0 {
 		return batch, err
 	}
@@ -111,7 +109,7 @@ func (p *Poster) answerReplays(ctx context.Context, tx *sqlx.Tx, d *decision, ba
 			replays, chains = append(replays, t), append(chains, use.Intent)
 		}
 	}
-	recorded, err := p.chainsByID(ctx, tx, chains)
+	recorded, err := p.chainsByID(ctx, chains)
 	if err != nil {
 		return nil, err
 	}
@@ -131,12 +129,12 @@ func (p *Poster) answerReplays(ctx context.Context, tx *sqlx.Tx, d *decision, ba
 	return rest, nil
 }
 
-func (p *Poster) chainsByID(ctx context.Context, tx *sqlx.Tx, chains []ledger.ID) (map[ledger.ID][]orderdb.Recorded, error) {
+func (p *Poster) chainsByID(ctx context.Context, chains []ledger.ID) (map[ledger.ID][]orderdb.Recorded, error) {
 	found := map[ledger.ID][]orderdb.Recorded{}
 	if len(chains) == 0 {
 		return found, nil
 	}
-	list, err := p.writer.Chains(ctx, tx, chains)
+	list, err := p.writer.Chains(ctx, chains)
 	for _, r := range list {
 		found[r.Chain] = append(found[r.Chain], r)
 	}
@@ -157,7 +155,7 @@ func answerOf(list []orderdb.Recorded) Answer {
 }
 
 // load reads the orders and marketplaces of tasks and drafts their commands.
-func (p *Poster) load(ctx context.Context, tx *sqlx.Tx, d *decision, tasks []*task) ([]*draft, error) {
+func (p *Poster) load(ctx context.Context, d *decision, tasks []*task) ([]*draft, error) {
 	if len(tasks) == 0 {
 		return nil, nil
 	}
@@ -174,11 +172,11 @@ func (p *Poster) load(ctx context.Context, tx *sqlx.Tx, d *decision, tasks []*ta
 	found := map[ledger.ID]order.Order{}
 	var err error
 	if len(ids) > 0 {
-		if found, err = p.writer.LoadOrders(ctx, tx, ids); err != nil {
+		if found, err = p.writer.LoadOrders(ctx, ids); err != nil {
 			return nil, err
 		}
 	}
-	clocks, err := p.writer.LoadMarketplaces(ctx, tx, markets)
+	clocks, err := p.writer.LoadMarketplaces(ctx, markets)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +196,7 @@ next:
 		}
 		now, deadlines := market.At(machine)
 		if t.req.Agreement != nil {
-			o, err := p.newOrder(ctx, tx, market, t.req.Agreement, policies)
+			o, err := p.newOrder(ctx, market, t.req.Agreement, policies)
 			if refused := new(Invalid); errors.As(err, &refused) {
 				d.refuse(t, err)
 				continue
@@ -265,7 +263,7 @@ type policyName struct {
 
 // newOrder is an order as agreed, before its first event. policies are those
 // that the transaction has looked up already.
-func (p *Poster) newOrder(ctx context.Context, tx *sqlx.Tx, m orderdb.Marketplace, a *Agreement, policies map[policyName]*order.Policy) (order.Order, error) {
+func (p *Poster) newOrder(ctx context.Context, m orderdb.Marketplace, a *Agreement, policies map[policyName]*order.Policy) (order.Order, error) {
 	cur, ok := chart.ByCode(a.Currency)
 	if !ok {
 		return order.Order{}, &Invalid{"currency", "not an ISO 4217 currency"}
@@ -280,7 +278,7 @@ func (p *Poster) newOrder(ctx context.Context, tx *sqlx.Tx, m orderdb.Marketplac
 	}
 	policy, ok := policies[policyName{m.ID, name}]
 	if !ok {
-		policy, err = p.writer.NewestPolicy(ctx, tx, m.ID, name)
+		policy, err = p.writer.NewestPolicy(ctx, m.ID, name)
 		if err != nil && !errors.Is(err, orderdb.ErrNotFound) {
 			return order.Order{}, err
 		}
@@ -329,7 +327,7 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 }
 
 // nameAccounts finds or makes the rows of all accounts that the drafts need.
-func (p *Poster) nameAccounts(ctx context.Context, tx *sqlx.Tx, d *decision, drafts []*draft) error {
+func (p *Poster) nameAccounts(ctx context.Context, d *decision, drafts []*draft) error {
 	var missing []orderdb.AccountName
 	asked := map[orderdb.AccountName]bool{}
 	for _, f := range drafts {
@@ -343,7 +341,7 @@ func (p *Poster) nameAccounts(ctx context.Context, tx *sqlx.Tx, d *decision, dra
 	if len(missing) == 0 {
 		return nil
 	}
-	found, err := p.writer.Accounts(ctx, tx, missing)
+	found, err := p.writer.Accounts(ctx, missing)
 	d.accounts = found
 	return err
 }
@@ -397,7 +395,7 @@ func (f *draft) planPayment() (err error) {
 }
 
 // storeOrders writes the orders that were agreed.
-func (p *Poster) storeOrders(ctx context.Context, tx *sqlx.Tx, d *decision, drafts []*draft) ([]*draft, error) {
+func (p *Poster) storeOrders(ctx context.Context, d *decision, drafts []*draft) ([]*draft, error) {
 	var fresh []order.Order
 	for _, f := range drafts {
 		if f.task.req.Agreement != nil {
@@ -407,7 +405,7 @@ func (p *Poster) storeOrders(ctx context.Context, tx *sqlx.Tx, d *decision, draf
 	if len(fresh) == 0 {
 		return drafts, nil
 	}
-	done, err := p.writer.InsertOrders(ctx, tx, fresh)
+	done, err := p.writer.InsertOrders(ctx, fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -423,7 +421,7 @@ func (p *Poster) storeOrders(ctx context.Context, tx *sqlx.Tx, d *decision, draf
 }
 
 // storeIntents writes what is to happen, and with it the idempotency keys.
-func (p *Poster) storeIntents(ctx context.Context, tx *sqlx.Tx, d *decision, drafts []*draft) error {
+func (p *Poster) storeIntents(ctx context.Context, d *decision, drafts []*draft) error {
 	var intents []orderdb.Intent
 	for _, f := range drafts {
 		for i, ch := range f.changes {
@@ -437,7 +435,7 @@ func (p *Poster) storeIntents(ctx context.Context, tx *sqlx.Tx, d *decision, dra
 	if len(intents) == 0 {
 		return nil
 	}
-	done, err := p.writer.InsertIntents(ctx, tx, intents)
+	done, err := p.writer.InsertIntents(ctx, intents)
 	if err != nil {
 		return err
 	}
@@ -451,7 +449,7 @@ func (p *Poster) storeIntents(ctx context.Context, tx *sqlx.Tx, d *decision, dra
 		}
 		switch {
 		case stored == 0:
-			if err := p.parkBusy(ctx, tx, d, f); err != nil {
+			if err := p.parkBusy(ctx, d, f); err != nil {
 				return err
 			}
 			continue
@@ -466,13 +464,13 @@ func (p *Poster) storeIntents(ctx context.Context, tx *sqlx.Tx, d *decision, dra
 		}
 		f.finish(d)
 	}
-	if err := p.openBatch(ctx, tx, d.chains); err != nil {
+	if err := p.openBatch(ctx, d.chains); err != nil {
 		return err
 	}
 	if len(keys) == 0 {
 		return nil
 	}
-	ok, err := p.writer.InsertKeys(ctx, tx, keys)
+	ok, err := p.writer.InsertKeys(ctx, keys)
 	if err == nil && !ok {
 		return &decideAgain{}
 	}
@@ -507,9 +505,9 @@ func (f *draft) finish(d *decision) {
 
 // parkBusy deals with a draft whose place in its order is taken: by an event
 // in flight elsewhere, which passes, or by a frozen one, which does not.
-func (p *Poster) parkBusy(ctx context.Context, tx *sqlx.Tx, d *decision, f *draft) error {
+func (p *Poster) parkBusy(ctx context.Context, d *decision, f *draft) error {
 	o := &f.changes[0].After
-	blocker, err := p.store.Blocker(ctx, tx, o.ID, o.Seq, f.orders[0].Attempt)
+	blocker, err := p.writer.Blocker(ctx, o.ID, o.Seq, f.orders[0].Attempt)
 	if err != nil {
 		return err
 	}
@@ -528,7 +526,7 @@ type batch struct {
 }
 
 // openBatch notes chains that go to the ledger where a redrive finds them.
-func (p *Poster) openBatch(ctx context.Context, tx *sqlx.Tx, chains []*chain) error {
+func (p *Poster) openBatch(ctx context.Context, chains []*chain) error {
 	if len(chains) == 0 {
 		return nil
 	}
@@ -545,11 +543,11 @@ func (p *Poster) openBatch(ctx context.Context, tx *sqlx.Tx, chains []*chain) er
 			}
 		}
 	}
-	return p.writer.OpenBatch(ctx, tx, b.first, last)
+	return p.writer.OpenBatch(ctx, b.first, last)
 }
 
 // closeBatches forgets the batches that outcomes complete.
-func (p *Poster) closeBatches(ctx context.Context, tx *sqlx.Tx, outcomes []*chain) error {
+func (p *Poster) closeBatches(ctx context.Context, outcomes []*chain) error {
 	done := map[*batch]int{}
 	for _, c := range outcomes {
 		if c.batch != nil {
@@ -565,5 +563,5 @@ func (p *Poster) closeBatches(ctx context.Context, tx *sqlx.Tx, outcomes []*chai
 	if len(first) == 0 {
 		return nil
 	}
-	return p.writer.CloseBatches(ctx, tx, first)
+	return p.writer.CloseBatches(ctx, first)
 }

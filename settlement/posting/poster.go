@@ -36,9 +36,8 @@ type Options struct {
 // Poster is the write path. Make one per process; it is safe for concurrent
 // use.
 type Poster struct {
-	db     *sqlx.DB
 	store  *orderdb.Store
-	writer *orderdb.Writer
+	writer *orderdb.Writer // of the deciding stage alone
 	engine ledger.Engine
 	opts   Options
 	log    *slog.Logger
@@ -88,7 +87,7 @@ func New(db *sqlx.DB, engine ledger.Engine, opts Options) *Poster {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Poster{
-		db: db, store: orderdb.New(db), engine: engine, opts: opts,
+		store: orderdb.New(db), engine: engine, opts: opts,
 		log:      opts.Logger.With("component", "posting"),
 		wake:     make(chan struct{}, 1),
 		submit:   make(chan []*chain),
@@ -259,5 +258,7 @@ func (p *Poster) closeWriter() error {
 	if p.writer == nil {
 		return nil
 	}
-	return p.writer.Close()
+	w := p.writer
+	p.writer = nil
+	return w.Close()
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"escrowd/ledger"
@@ -326,23 +325,31 @@ func (p *Poster) transact(batch []*task, outcomes []*chain) (d *decision, set re
 	defer cancel()
 	began := time.Now()
 	if p.writer == nil {
-		if p.writer, err = orderdb.NewWriter(ctx, p.store); err != nil {
-			p.writer = nil
+		w, err := orderdb.NewWriter(ctx, p.store)
+		if err != nil {
 			return nil, nil, err
 		}
+		p.writer = w
 	}
-	tx, err := p.db.BeginTxx(ctx, nil)
+	// A connection that failed is not used again. A transaction given up for
+	// another reason is rolled back and leaves it fit.
+	defer func() {
+		if err != nil && !errors.As(err, new(*decideAgain)) && !blamesData(err) {
+			_ = p.closeWriter()
+		}
+	}()
+	tx, err := p.writer.Begin(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer tx.Rollback()
 	d = &decision{}
 	if len(batch) > 0 {
-		if d, err = p.decide(ctx, tx, batch); err != nil {
+		if d, err = p.decide(ctx, batch); err != nil {
 			return nil, nil, err
 		}
 	}
-	if set, err = p.record(ctx, tx, outcomes, d); err != nil {
+	if set, err = p.record(ctx, outcomes, d); err != nil {
 		return nil, nil, err
 	}
 	if err := tx.Commit(); err != nil {
@@ -356,16 +363,16 @@ func (p *Poster) transact(batch []*task, outcomes []*chain) (d *decision, set re
 // recordedChains are the chains whose outcome was there before, by id.
 type recordedChains map[ledger.ID][]orderdb.Recorded
 
-func (p *Poster) record(ctx context.Context, tx *sqlx.Tx, outcomes []*chain, d *decision) (recordedChains, error) {
+func (p *Poster) record(ctx context.Context, outcomes []*chain, d *decision) (recordedChains, error) {
 	var list []orderdb.Outcome
 	for _, c := range outcomes {
 		list = append(list, c.outcomes()...)
 	}
-	set, err := p.writer.Record(ctx, tx, append(list, d.fresh...), d.made)
+	set, err := p.writer.Record(ctx, append(list, d.fresh...), d.made)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.closeBatches(ctx, tx, outcomes); err != nil {
+	if err := p.closeBatches(ctx, outcomes); err != nil {
 		return nil, err
 	}
 	var others []ledger.ID
@@ -374,7 +381,7 @@ func (p *Poster) record(ctx context.Context, tx *sqlx.Tx, outcomes []*chain, d *
 			others = append(others, c.id)
 		}
 	}
-	return p.chainsByID(ctx, tx, others)
+	return p.chainsByID(ctx, others)
 }
 
 // tell answers the callers of recorded chains.
@@ -454,6 +461,9 @@ func (e *commitUnknown) Unwrap() error { return e.err }
 // blamesData reports whether the database refused what it was given, rather
 // than being unable to serve: by SQLSTATE class (Postgres manual, appendix A).
 func blamesData(err error) bool {
+	if errors.Is(err, orderdb.ErrContradiction) {
+		return true
+	}
 	if err == nil || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || new(commitUnknown).in(err) {
 		return false
