@@ -26,7 +26,7 @@ type Writer struct {
 	store *Store
 	conn  *sqlx.Conn
 
-	findKeys, loadOrders, loadClocks, insertOrders, insertIntents, insertKeys,
+	findKeys, loadOrders, loadClocks, insertReferences, insertOrders, insertIntents, insertKeys,
 	setOutcomes, move, refuse, lockOutcomes, openBatch, closeBatch, chains, findAccounts, insertAccounts *sqlx.Stmt
 }
 
@@ -54,7 +54,7 @@ func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
 		sql  string
 	}{
 		{&w.findKeys, findKeysSQL}, {&w.loadOrders, loadOrdersSQL}, {&w.loadClocks, loadClocksSQL},
-		{&w.insertOrders, insertOrdersSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL},
+		{&w.insertReferences, insertReferencesSQL}, {&w.insertOrders, insertOrdersSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL},
 		{&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
 		{&w.lockOutcomes, lockOutcomesSQL}, {&w.openBatch, openBatchSQL}, {&w.closeBatch, closeBatchSQL},
 		{&w.chains, chainsSQL}, {&w.findAccounts, findAccountsSQL}, {&w.insertAccounts, insertAccountsSQL},
@@ -293,11 +293,11 @@ func NewID() (ledger.ID, error) {
 	return ledger.FromBytes(u), err
 }
 
-const insertOrdersSQL = `WITH named AS (
-		INSERT INTO order_references (marketplace, reference, order_id)
-		SELECT * FROM unnest($2::int[], $3::text[], $1::uuid[])
-		ON CONFLICT DO NOTHING RETURNING order_id)
-	INSERT INTO orders (id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
+const insertReferencesSQL = `INSERT INTO order_references (marketplace, reference, order_id)
+	SELECT * FROM unnest($1::int[], $2::text[], $3::uuid[])
+	ON CONFLICT DO NOTHING RETURNING order_id`
+
+const insertOrdersSQL = `INSERT INTO orders (id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
 		policy, amount, fee, tax, ship_by_date, agreed_at, seq, state, deadline, deadline_at, at)
 	SELECT id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
 		policy, amount, fee, tax, CASE ship_by WHEN 0 THEN NULL ELSE 'epoch'::timestamptz + ship_by * interval '1 microsecond' END,
@@ -306,12 +306,10 @@ const insertOrdersSQL = `WITH named AS (
 	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::uuid[], $8::uuid[],
 		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
 	  AS n (id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
-		policy, amount, fee, tax, ship_by, at, deadline)
-	JOIN named ON order_id = id
-	RETURNING id`
+		policy, amount, fee, tax, ship_by, at, deadline)`
 
 // InsertOrders writes orders just agreed and answers the ids of those whose
-// reference was not taken.
+// reference was not taken; the others are not written.
 func (w *Writer) InsertOrders(ctx context.Context, orders []order.Order) (map[ledger.ID]bool, error) {
 	var (
 		markets, ledgers, policies, amounts, fees, taxes, shipBy, at, deadline pq.Int64Array
@@ -321,14 +319,30 @@ func (w *Writer) InsertOrders(ctx context.Context, orders []order.Order) (map[le
 	for i := range orders {
 		o := &orders[i]
 		ids, markets, references = append(ids, o.ID), append(markets, int64(o.Marketplace)), append(references, o.Reference)
+	}
+	named, err := returnedIDs(ctx, w.insertReferences, markets, references, uids(ids))
+	if err != nil {
+		return nil, err
+	}
+	ids, markets, references = nil, nil, nil
+	for i := range orders {
+		o := &orders[i]
+		if !named[o.ID] {
+			continue
+		}
+		ids, markets, references = append(ids, o.ID), append(markets, int64(o.Marketplace)), append(references, o.Reference)
 		ledgers, buyers, sellers = append(ledgers, int64(o.Ledger)), append(buyers, o.Buyer), append(sellers, o.Seller)
 		buyerAccounts, sellerAccounts = append(buyerAccounts, o.BuyerAccount), append(sellerAccounts, o.SellerAccount)
 		policies, amounts = append(policies, o.Policy.ID), append(amounts, o.Amount)
 		fees, taxes = append(fees, o.Fee), append(taxes, o.Tax)
 		shipBy, at, deadline = append(shipBy, micros(o.ShipByDate)), append(at, micros(o.At)), append(deadline, micros(o.DeadlineAt))
 	}
-	return returnedIDs(ctx, w.insertOrders, uids(ids), markets, references, ledgers, buyers, sellers,
+	if len(ids) == 0 {
+		return named, nil
+	}
+	_, err = w.insertOrders.ExecContext(ctx, uids(ids), markets, references, ledgers, buyers, sellers,
 		uids(buyerAccounts), uids(sellerAccounts), policies, amounts, fees, taxes, shipBy, at, deadline)
+	return named, err
 }
 
 func returnedIDs(ctx context.Context, stmt *sqlx.Stmt, args ...any) (map[ledger.ID]bool, error) {
