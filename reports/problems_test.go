@@ -116,12 +116,19 @@ func (w *world) exec(query string, args ...any) {
 type slowEngine struct {
 	ledger.Engine
 	booked, answer chan struct{}
+	over           chan struct{} // closed when the test has ended, however it did
 }
 
 func (e *slowEngine) CreateTransfers(ctx context.Context, list []ledger.Transfer) ([]ledger.TransferResult, error) {
 	results, err := e.Engine.CreateTransfers(ctx, list)
-	e.booked <- struct{}{}
-	<-e.answer
+	select {
+	case e.booked <- struct{}{}:
+	case <-e.over:
+	}
+	select {
+	case <-e.answer:
+	case <-e.over:
+	}
 	return results, err
 }
 
@@ -133,8 +140,9 @@ func TestMovementUnderWay(t *testing.T) {
 	inner, err := pgengine.New(db)
 	must(t, err)
 	t.Cleanup(func() { must(t, inner.Close()) })
-	slow := &slowEngine{inner, make(chan struct{}), make(chan struct{})}
+	slow := &slowEngine{inner, make(chan struct{}), make(chan struct{}), make(chan struct{})}
 	w := newWorldOn(t, db, slow)
+	t.Cleanup(func() { close(slow.over) })
 	shop := w.marketplace("shop", jan(20, 0))
 	a1, a2 := w.agree(shop, "a1", "USD", 1000, jan(1, 0)), w.agree(shop, "a2", "USD", 500, jan(1, 0))
 	during := func(event func(), check func()) {

@@ -29,7 +29,7 @@ func TestRandomHistories(t *testing.T) {
 	currencies := []string{"USD", "JPY", "KWD"}
 	var orders []order.Order
 	var agree []posting.Request
-	for i := range 60 {
+	for i := range 150 {
 		agree = append(agree, posting.Request{Marketplace: markets[i%2], Command: order.Command{Event: order.Agree, At: jan(1+random.IntN(5), 12)},
 			Agreement: &posting.Agreement{Reference: fmt.Sprint(i), Buyer: fmt.Sprint("b", i%7), Seller: fmt.Sprint("s", i%3),
 				Currency: currencies[random.IntN(3)], Amount: 1 + random.Int64N(100_000)}})

@@ -190,6 +190,8 @@ func TestHeldFunds(t *testing.T) {
 		{"as of the 5th", reports.Options{AsOf: jan(5, 0)}, []string{
 			"JPY 0-7 disputed: 2 orders 5300", "KWD 0-7 held: 1 orders 10000",
 			"USD 0-7 held: 2 orders 5701", "USD 0-7 delivered: 1 orders 10000"}},
+		{"a nanosecond before the 5th", reports.Options{AsOf: jan(5, 0).Add(-1)}, []string{
+			"JPY 0-7 shipped: 1 orders 300", "JPY 0-7 disputed: 1 orders 5000", "KWD 0-7 held: 1 orders 10000", "USD 0-7 delivered: 1 orders 10000"}},
 		{"as of the 2nd, of one marketplace", reports.Options{AsOf: jan(2, 0), Marketplace: "shop"}, []string{
 			"JPY 0-7 shipped: 1 orders 5000", "KWD 0-7 held: 1 orders 12345", "USD 0-7 shipped: 1 orders 10000"}},
 		{"before anything", reports.Options{AsOf: jan(1, 0)}, []string{}},
@@ -241,7 +243,8 @@ func TestBookedLate(t *testing.T) {
 	a1, a2 := w.agree(shop, "a1", "USD", 1000, jan(1, 0)), w.agree(shop, "a2", "USD", 200, jan(1, 0))
 	start := w.machineNow()
 	w.pay(shop, jan(1, 12), a1)
-	w.tell(shop, order.Ship, jan(2, 0), a1)
+	paid := w.machineNow()
+	w.tell(shop, order.Ship, jan(2, 0), a1) // moves no money, and has its time in the books all the same
 	first := w.machineNow()
 	w.tell(shop, order.Confirm, jan(9, 0), a1)
 	second := w.machineNow()
@@ -256,6 +259,7 @@ func TestBookedLate(t *testing.T) {
 		{"effective, at noon of the 1st", reports.Options{AsOf: jan(1, 12)}, []string{"USD 0-7 held: 2 orders 1200"}},
 		{"effective, at 6 of the 1st", reports.Options{AsOf: jan(1, 6)}, []string{"USD 0-7 held: 1 orders 200"}},
 		{"booked, before anything", reports.Options{AsOf: start, Basis: reports.Booked}, []string{}},
+		{"booked, after a1 was paid", reports.Options{AsOf: paid, Basis: reports.Booked}, []string{"USD 90+ held: 1 orders 1000"}},
 		{"booked, after a1 was shipped", reports.Options{AsOf: first, Basis: reports.Booked}, []string{"USD 90+ shipped: 1 orders 1000"}},
 		{"booked, after a1 was confirmed", reports.Options{AsOf: second, Basis: reports.Booked}, []string{}},
 		{"booked, after a2 was paid", reports.Options{AsOf: third, Basis: reports.Booked}, []string{"USD 90+ held: 1 orders 200"}},
