@@ -176,7 +176,7 @@ func (s *snapshot) moment(ctx context.Context, o Options) error {
 	s.cut.basis = s.head.Basis
 	if o.AsOf.IsZero() {
 		s.cut.open, s.head.Open = true, true
-		s.head.AsOf = s.latest(o.Now.UTC())
+		s.head.AsOf = s.latest(o.Now.UTC().Truncate(time.Microsecond)) // as fine as the marketplaces' clocks
 		return nil
 	}
 	t := o.AsOf.UTC()
