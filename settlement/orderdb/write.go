@@ -33,7 +33,10 @@ type Writer struct {
 // sessionSQL fixes how the statements are planned. Each looks a batch of rows
 // up by key, so an index is right whatever the tables' sizes; but a plan that
 // is made and kept while a table is small would read all of it for ever.
-const sessionSQL = `SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan`
+// The price that Postgres sets on a plan it was told to avoid would make it
+// compile or spread the statement over workers, which takes longer than it.
+const sessionSQL = `SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+	SET plan_cache_mode = force_generic_plan; SET jit = off; SET max_parallel_workers_per_gather = 0`
 
 // NewWriter takes a connection and prepares the statements.
 func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
