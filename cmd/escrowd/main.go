@@ -39,6 +39,8 @@ type cli struct {
 	LogLevel  string          `enum:"debug,info,warn,error" default:"info" env:"ESCROWD_LOG_LEVEL" help:"Least level to log: ${enum}."`
 	LogFormat string          `enum:"text,json" default:"text" env:"ESCROWD_LOG_FORMAT" help:"Form of the log on stderr: ${enum}."`
 
+	Demo        demoCmd        `cmd:"" help:"A running system with a made up marketplace in it."`
+	Replay      replayCmd      `cmd:"" help:"Play real orders of the past into the books."`
 	Serve       serveCmd       `cmd:"" help:"Serve the HTTP API, settle what is due, export metrics."`
 	Marketplace marketplaceCmd `cmd:"" help:"Make and list marketplaces."`
 	Key         keyCmd         `cmd:"" help:"Make, list and revoke a marketplace's API keys."`

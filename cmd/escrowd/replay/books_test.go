@@ -1,16 +1,11 @@
 package replay_test
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"escrowd/cmd/escrowd/replay"
 	"escrowd/cmd/escrowd/replay/replaytest"
-	"escrowd/reports"
 	"escrowd/settlement/jobs"
 	"escrowd/settlement/order"
 )
@@ -21,7 +16,7 @@ func TestBooksOfMadeUpOrders(t *testing.T) {
 	dir := t.TempDir()
 	replaytest.Write(t, dir, 23, 12*replaytest.Kinds)
 	s := play(t, dir)
-	compareBooks(t, s, replaytest.Read(t, dir), 200)
+	replaytest.Read(t, dir).Compare(t, s.DB, 200)
 }
 
 func TestBooksOfRealOrders(t *testing.T) {
@@ -52,7 +47,7 @@ func TestBooksOfRealOrders(t *testing.T) {
 			t.Errorf("%s: net %d, fees %d, refunds %d, want %d, %d, %d", c.at, net, b[4100].Credits, refunds, c.net, c.fees, c.refunds)
 		}
 	}
-	compareBooks(t, s, books, 200)
+	books.Compare(t, s.DB, 200)
 }
 
 // play plays a directory twice: the second time changes nothing.
@@ -77,7 +72,7 @@ func play(t *testing.T, dir string) *replaytest.Server {
 	}
 	balanced(t, s)
 
-	before := fingerprint(t, s)
+	before := replaytest.Fingerprint(t, s.DB)
 	again, err := replay.Drive(t.Context(), c, stories, replay.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -85,24 +80,10 @@ func play(t *testing.T, dir string) *replaytest.Server {
 	if again.Found != sum.Sent || again.Sent != 0 || again.Fired != 0 {
 		t.Errorf("the second replay did something: %+v", again)
 	}
-	if after := fingerprint(t, s); after != before {
+	if after := replaytest.Fingerprint(t, s.DB); after != before {
 		t.Errorf("the second replay changed the database:\n%s\n%s", before, after)
 	}
 	return s
-}
-
-// fingerprint sums up all that a replay writes.
-func fingerprint(t *testing.T, s *replaytest.Server) string {
-	t.Helper()
-	var sums []string
-	for _, table := range []string{"ledger_transfers", "ledger_accounts", "ledger_pending", "ledger_balances", "orders", "intents", "idempotency_keys", "accounts", "policies"} {
-		var sum string
-		if err := s.DB.Get(&sum, fmt.Sprintf(`SELECT count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)), 0) FROM %s t`, table)); err != nil {
-			t.Fatal(err)
-		}
-		sums = append(sums, table+" "+sum)
-	}
-	return strings.Join(sums, ", ")
 }
 
 // balanced runs the job that compares the order store with the ledger.
@@ -115,63 +96,5 @@ func balanced(t *testing.T, s *replaytest.Server) {
 	run, err := job.RunOnce(t.Context(), jobs.Run{})
 	if err != nil {
 		t.Errorf("the books are off: %v (%+v)", err, run)
-	}
-}
-
-// compareBooks asks for the trial balance and the held funds at random
-// moments, and exactly at, right before and right after some movements.
-func compareBooks(t *testing.T, s *replaytest.Server, books *replaytest.Books, random int) {
-	t.Helper()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
-	events := books.Moments()
-	first, last := events[0].Add(-time.Hour), events[len(events)-1].Add(time.Hour)
-	moments := []time.Time{first, events[0], events[len(events)-1], last}
-	for range random {
-		moments = append(moments, first.Add(time.Duration(rng.Int64N(int64(last.Sub(first))))))
-	}
-	for range 10 {
-		at := events[rng.IntN(len(events))]
-		moments = append(moments, at.Add(-time.Microsecond), at, at.Add(time.Microsecond))
-	}
-	r := reports.New(s.DB)
-	wrong := 0
-	for i, at := range moments {
-		o := reports.Options{AsOf: at, Basis: reports.Effective, Marketplace: "olist"}
-		balance, err := r.TrialBalance(t.Context(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, want := []string{}, []string{}
-		for _, row := range balance.Rows {
-			got = append(got, fmt.Sprintf("%d %s %s %s", row.Code, row.Currency, row.Debits, row.Credits))
-		}
-		for code, sum := range books.At(at) {
-			want = append(want, fmt.Sprintf("%d BRL %d %d", code, sum.Debits, sum.Credits))
-		}
-		slices.Sort(want)
-		if !slices.Equal(got, want) || len(balance.Problems) > 0 {
-			t.Errorf("as of %s\n got %q\nwant %q\nproblems %q", at.Format(time.RFC3339Nano), got, want, balance.Problems)
-			wrong++
-		}
-		// The held funds join more tables; every fourth moment is enough.
-		if i%4 == 0 {
-			held, err := r.HeldFunds(t.Context(), o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			orders := 0
-			for _, row := range held.Rows {
-				orders += int(row.Orders)
-			}
-			if orders != books.Held(at) || len(held.Problems) > 0 {
-				t.Errorf("as of %s %d orders are held, want %d; problems %q", at.Format(time.RFC3339Nano), orders, books.Held(at), held.Problems)
-				wrong++
-			}
-		}
-		if wrong > 5 {
-			t.Fatal("and so on")
-		}
 	}
 }
