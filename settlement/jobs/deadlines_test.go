@@ -79,6 +79,27 @@ func TestFireReachesTheEnd(t *testing.T) {
 	}
 }
 
+// growing is a write path during whose first batch another order comes due.
+type growing struct {
+	*posting.Poster
+	w    *world
+	once sync.Once
+}
+
+func (p *growing) DoAll(ctx context.Context, requests []posting.Request) []posting.Answer {
+	p.once.Do(func() { p.w.agree("b") })
+	return p.Poster.DoAll(ctx, requests)
+}
+
+func TestFireGoesOnUntilNothingIsDue(t *testing.T) {
+	w := newWorld(t)
+	w.agree("a")
+	w.clock(late)
+	if n, err := w.jobs(&growing{Poster: w.poster, w: w}, nil).Fire(w.ctx, w.market.ID); n != 2 || err != nil {
+		t.Errorf("Fire: %d, %v; want both orders expired", n, err)
+	}
+}
+
 // The clock that counts is the marketplace's, not the machine's.
 func TestDeadlinesFollowTheMarketplacesClock(t *testing.T) {
 	w := newWorld(t)
@@ -248,6 +269,12 @@ func TestPoisonIsPassedBy(t *testing.T) {
 	before := p.tried[ids[0]]
 	if n, err := j.Fire(w.ctx, w.market.ID); n != 0 || err != nil || p.tried[ids[0]] != before+1 {
 		t.Errorf("Fire: %d, %v, tried %d times; want 0 and once", n, err, p.tried[ids[0]]-before)
+	}
+	// Something else to do makes Fire look a second time, but not at these.
+	w.agree("h")
+	before = p.tried[ids[0]]
+	if n, err := j.Fire(w.ctx, w.market.ID); n != 1 || err != nil || p.tried[ids[0]] != before+1 {
+		t.Errorf("Fire with another order: %d, %v, tried %d times; want 1 and once", n, err, p.tried[ids[0]]-before)
 	}
 	p.bad = nil
 	if res, err := job.RunOnce(w.ctx, Run{}); err != nil || res.Items != 2 {

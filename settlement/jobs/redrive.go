@@ -11,24 +11,21 @@ const redriveBatch = 1000
 // redrive sends what has no outcome for longer than the lease to the ledger
 // again, under the same ids: what stands there already stands once.
 func (j *Jobs) redrive(ctx context.Context, r *running) error {
-	// What is there at the start is what this run is about. More may come up
-	// while it runs, and some may stay without an outcome; the next run is for
-	// those, so that this one ends.
-	open, err := j.store.Open(ctx, j.opts.Lease, redriveBatch)
-	if err != nil {
-		return fmt.Errorf("reading unfinished intents: %w", err)
-	}
 	if r.DryRun {
+		open, err := j.store.Open(ctx, j.opts.Lease, redriveBatch)
+		if err != nil {
+			return fmt.Errorf("reading unfinished intents: %w", err)
+		}
 		r.res.Items = int64(len(open))
 		return r.progress(ctx)
-	}
-	if len(open) == 0 {
-		return nil
 	}
 	for {
 		if err := r.goOn(ctx); err != nil {
 			return err
 		}
+		// Also when there is nothing to send: it tidies up what others have
+		// finished. It answers when the outcomes are recorded, or with an
+		// error, so none comes up twice and the loop ends.
 		found, err := j.poster.Redrive(ctx, j.opts.Lease, redriveBatch)
 		if err != nil {
 			return fmt.Errorf("driving unfinished intents again: %w", err)

@@ -68,10 +68,26 @@ func TestRedrive(t *testing.T) {
 	if n := w.rows(`job = $1 AND failed > 0`, CheckBooks); n != 0 {
 		t.Error("an order that is moving counts as a difference")
 	}
+	batches := func() (n int) {
+		w.must(w.db.Get(&n, `SELECT count(*) FROM open_batches`))
+		return n
+	}
+	if n := batches(); n != 1 {
+		t.Errorf("%d batches wait for outcomes, want 1", n)
+	}
 	for _, want := range []int64{1, 0} {
 		if res, err := w.run(j, Redrive, Run{}); err != nil || res.Items != want {
 			t.Errorf("redrive: %+v, %v; want %d", res, err, want)
 		}
+	}
+	if n := batches(); n != 0 {
+		t.Errorf("%d batches wait for outcomes after redrive", n)
+	}
+	// One whose last outcome was recorded, and whose process died right then.
+	_, err := w.db.Exec(`INSERT INTO open_batches (first, last, created_at) SELECT id, id, now() - interval '1 hour' FROM intents LIMIT 1`)
+	w.must(err)
+	if res, err := w.run(j, Redrive, Run{}); err != nil || res.Items != 0 || batches() != 0 {
+		t.Errorf("a finished batch: %+v, %v, and %d batches; want it forgotten", res, err, batches())
 	}
 	if o := w.order(id); o.State != order.Held || o.Held != 10_001 {
 		t.Errorf("the order is %s and holds %d", o.State, o.Held)

@@ -136,6 +136,21 @@ func TestLostLeadership(t *testing.T) {
 	}
 }
 
+// A session that is alive and no longer has the lock is no leader's: a pooler
+// may hand out another one.
+func TestALockThatIsGone(t *testing.T) {
+	w := newWorld(t)
+	j := w.jobs(w.poster, fast)
+	conn, err := j.campaign(w.ctx)
+	w.must(err)
+	defer discard(conn)
+	var had bool
+	w.must(conn.QueryRowContext(w.ctx, sqlUnlock, lockClass).Scan(&had))
+	if err := j.watch(w.ctx, conn); !had || !errors.Is(err, errLost) {
+		t.Errorf("had it: %t, watching it: %v; want %v", had, err, errLost)
+	}
+}
+
 func TestLeaderOfADatabaseThatWentAwayLeadsAgain(t *testing.T) {
 	w := newWorld(t)
 	j := w.jobs(w.poster, fast)
