@@ -258,8 +258,13 @@ func printBooks(g *Globals, b *books.Report) error {
 		if _, cur, ok := chart.SplitLedger(t.Ledger); ok {
 			format, name = cur.Format, name+" "+cur.Code
 		}
+		escrow := format(t.Escrow)
+		if !t.Compared {
+			// Under load there is no one moment; each order was compared.
+			escrow += " (a moment earlier)"
+		}
 		rows = append(rows, []string{name, strconv.FormatInt(t.Accounts, 10), format(t.DebitsPosted), format(t.CreditsPosted),
-			format(t.Held), format(t.Escrow)})
+			format(t.Held), escrow})
 	}
 	return printTable(g.Stdout, rows)
 }
