@@ -89,7 +89,7 @@ func (c *demoCmd) play(ctx context.Context, g *Globals, api *client.Client) erro
 	tell, stop := playProgress(g, "playing the demo")
 	began := time.Now()
 	sum, err := replay.Drive(ctx, api, demo.Stories(c.Orders), replay.Options{Until: demo.End, Progress: tell})
-	stop()
+	stop(err)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (c *replayOlistCmd) Run(ctx context.Context, g *Globals) (err error) {
 	tell, stop := playProgress(g, "replaying")
 	began := time.Now()
 	sum, err := replay.Drive(ctx, api, stories, replay.Options{Until: time.Time(c.Until), Progress: tell})
-	stop()
+	stop(err)
 	if err != nil {
 		return err
 	}

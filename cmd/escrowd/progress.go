@@ -14,18 +14,22 @@ import (
 )
 
 // playProgress shows on stderr how far stories are played: a bar on a
-// terminal, a line for each month elsewhere. stop ends it, however far it is.
-func playProgress(g *Globals, what string) (tell func(replay.Progress), stop func()) {
+// terminal, a line for each month elsewhere. stop ends it with how it went.
+func playProgress(g *Globals, what string) (tell func(replay.Progress), stop func(error)) {
 	if !isTerminal(g.Stderr) {
 		return func(p replay.Progress) {
 			if p.WindowDone {
 				fmt.Fprintf(g.Stderr, "escrowd: %s: up to %s, %d of %d events\n", what, p.Through.Format(time.DateOnly), p.Done, p.Total)
 			}
-		}, func() {}
+		}, func(error) {}
 	}
+	return playBar(g.Stderr, what)
+}
+
+func playBar(out io.Writer, what string) (tell func(replay.Progress), stop func(error)) {
 	w := progress.NewWriter()
-	w.SetOutputWriter(g.Stderr)
-	w.SetAutoStop(false)
+	w.SetOutputWriter(out)
+	w.SetAutoStop(true) // when the bar is done: Stop is lost where it comes before Render has begun
 	w.SetTrackerLength(40)
 	w.SetUpdateFrequency(100 * time.Millisecond)
 	w.SetStyle(progress.StyleBlocks)
@@ -37,12 +41,16 @@ func playProgress(g *Globals, what string) (tell func(replay.Progress), stop fun
 		w.Render()
 	}()
 	return func(p replay.Progress) {
-			bar.UpdateTotal(int64(p.Total))
+			// One more for the last deadlines: a bar that is full is done.
+			bar.UpdateTotal(int64(p.Total) + 1)
 			bar.UpdateMessage(what + " " + p.Through.Format(time.DateOnly))
 			bar.SetValue(int64(p.Done))
-		}, func() {
-			bar.MarkAsDone()
-			w.Stop()
+		}, func(err error) {
+			if err != nil {
+				bar.MarkAsErrored()
+			} else {
+				bar.MarkAsDone()
+			}
 			<-rendered
 		}
 }

@@ -86,17 +86,16 @@ func Drive(ctx context.Context, c *client.Client, stories []Story, opts Options)
 }
 
 // windows are the ends of the months that begin with the one of first, the
-// last one cut off at last.
+// last one cut off at last. There is always one.
 func windows(first, last time.Time) []time.Time {
 	var ends []time.Time
-	for end := first; end.Before(last); {
+	for end := first; ; {
 		end = time.Date(end.Year(), end.Month()+1, 1, 0, 0, 0, 0, time.UTC)
-		if end.After(last) {
-			end = last
+		if !end.Before(last) {
+			return append(ends, last)
 		}
 		ends = append(ends, end)
 	}
-	return ends
 }
 
 type driver struct {
