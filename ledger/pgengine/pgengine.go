@@ -83,7 +83,8 @@ func WithClock(clock func() uint64) Option { return func(e *Engine) { e.clock = 
 // ledger's tables. The engine takes one connection for a writing request and
 // one for each reader; db stays the caller's to close, after the engine.
 //
-// It fails if the tables are not there.
+// It fails if the tables are not there, and with ErrMirrored if they are a
+// mirror's. (The schema refuses an engine that wrote there all the same.)
 func New(db *sqlx.DB, opts ...Option) (*Engine, error) {
 	e := &Engine{
 		db:         db,
@@ -95,9 +96,12 @@ func New(db *sqlx.DB, opts ...Option) (*Engine, error) {
 	for _, o := range opts {
 		o(e)
 	}
-	var sequence int64
-	if err := db.Get(&sequence, "SELECT sequence FROM ledger_state"); err != nil {
+	var mirrored bool
+	if err := db.Get(&mirrored, "SELECT mirrored FROM ledger_state"); err != nil {
 		return nil, fmt.Errorf("pgengine: reading the books' state: %w", err)
+	}
+	if mirrored {
+		return nil, fmt.Errorf("pgengine: %w", ErrMirrored)
 	}
 	return e, nil
 }
@@ -133,6 +137,10 @@ func (e *Engine) Close() error {
 	}
 	return nil
 }
+
+// ErrMirrored: the tables are a copy of a TigerBeetle cluster's books, and only
+// its mirror may write to them.
+var ErrMirrored = errors.New("these books are kept in TigerBeetle, and Postgres has a copy: start with the engine that they were begun in")
 
 var errClosed = errors.New("the engine is closed")
 
