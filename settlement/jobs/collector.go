@@ -45,6 +45,10 @@ var (
 		"1 if the latest complete check found the order store and the ledger in agreement and debits equal to credits, 0 if not. Absent until the first check.", nil, nil)
 	descChecked = prometheus.NewDesc("escrowd_books_checked_timestamp_seconds",
 		"When the latest complete check of the books ended, Unix seconds. Absent until the first check.", nil, nil)
+	descMirrored = prometheus.NewDesc("escrowd_mirror_ledger_timestamp_seconds",
+		"The ledger's time of the newest transfer in the journal that mirrors it, Unix seconds; 0 for none. Absent where the journal is no mirror.", nil, nil)
+	descLag = prometheus.NewDesc("escrowd_mirror_lag_seconds",
+		"How long ago all that the ledger held was last known to be in the journal that mirrors it, in seconds. Absent where the journal is no mirror, and before it was complete for the first time.", nil, nil)
 	descUp = prometheus.NewDesc("escrowd_order_metrics_up",
 		"1 if the database answered for the metrics of orders and jobs, 0 if it did not: then they are absent.", nil, nil)
 )
@@ -64,7 +68,7 @@ func newCollector(j *Jobs) *collector { return &collector{j: j} }
 
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descHeld, descHeldOrders, descOldest, descDue, descOverdue, descSuccess, descBalanced, descChecked, descUp} {
+	for _, d := range []*prometheus.Desc{descHeld, descHeldOrders, descOldest, descDue, descOverdue, descSuccess, descBalanced, descChecked, descMirrored, descLag, descUp} {
 		ch <- d
 	}
 }
@@ -103,7 +107,7 @@ func (c *collector) fresh() []prometheus.Metric {
 
 func (c *collector) collect(ctx context.Context) ([]prometheus.Metric, error) {
 	var all []prometheus.Metric
-	for _, f := range []func(context.Context) ([]prometheus.Metric, error){c.held, c.deadlines, c.successes, c.books} {
+	for _, f := range []func(context.Context) ([]prometheus.Metric, error){c.held, c.deadlines, c.successes, c.books, c.mirror} {
 		samples, err := f(ctx)
 		if err != nil {
 			return nil, err
@@ -277,6 +281,25 @@ func (c *collector) books(ctx context.Context) ([]prometheus.Metric, error) {
 		verdict = 1
 	}
 	return []prometheus.Metric{gauge(descBalanced, verdict), gauge(descChecked, unixSeconds(at))}, nil
+}
+
+// mirror tells how far the journal of a mirror goes.
+func (c *collector) mirror(ctx context.Context) ([]prometheus.Metric, error) {
+	var mirrored bool
+	var newest int64
+	var complete sql.NullTime
+	if err := c.j.db.QueryRowContext(ctx, `SELECT mirrored, newest_transfer, mirror_complete FROM ledger_state`).
+		Scan(&mirrored, &newest, &complete); err != nil {
+		return nil, fmt.Errorf("mirror: %w", err)
+	}
+	if !mirrored {
+		return nil, nil
+	}
+	out := []prometheus.Metric{gauge(descMirrored, float64(newest)/1e9)}
+	if complete.Valid {
+		out = append(out, gauge(descLag, max(0, c.j.now().Sub(complete.Time).Seconds())))
+	}
+	return out, nil
 }
 
 var _ prometheus.Collector = (*collector)(nil)

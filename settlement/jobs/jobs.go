@@ -27,6 +27,7 @@ const (
 	AutoRelease     = "auto-release"
 	Mature          = "mature"
 	CheckBooks      = "check-books"
+	Mirror          = "mirror"
 )
 
 // Poster is what the jobs need of the write path; *posting.Poster is one.
@@ -46,6 +47,9 @@ type Options struct {
 	// Lease is how old an intent without an outcome has to be for redrive to
 	// take it up. 0 means 10 seconds.
 	Lease time.Duration
+	// Mirror: the ledger is outside of this database, and the job mirror copies
+	// it into the journal there. The journal must be claimed for it.
+	Mirror bool
 	// Election is how often a follower tries to become the leader and the
 	// leader asks whether it still is. 0 means 2 seconds.
 	Election time.Duration
@@ -62,6 +66,7 @@ type Job struct {
 
 	schedule cron.Schedule
 	everyRow bool // keeps a row of every run
+	fewRows  bool // of its scheduled runs keeps those whose outcome is news, and one an hour
 	body     func(ctx context.Context, r *running) error
 	of       *Jobs
 }
@@ -131,6 +136,10 @@ func New(db *sqlx.DB, reader ledger.Reader, poster Poster, opts Options) (*Jobs,
 		j.deadlineJob(Mature, order.MatureAt, "makes released money available to the seller when it matures"),
 		{Name: CheckBooks, Schedule: "7 * * * *", body: j.checkBooks, everyRow: true,
 			What: "compares the order store with the ledger, and debits with credits"},
+	}
+	if opts.Mirror {
+		j.jobs = append(j.jobs, &Job{Name: Mirror, Schedule: "*/2 * * * * *", body: j.mirror, fewRows: true,
+			What: "copies the ledger to where reports read it, and compares what moved; by hand, all accounts"})
 	}
 	for _, job := range j.jobs {
 		job.of = j

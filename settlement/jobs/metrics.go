@@ -17,6 +17,7 @@ type metrics struct {
 	items    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	leader   prometheus.Gauge
+	mirrored prometheus.Counter // registered only where there is a mirror
 
 	mu      sync.Mutex
 	success map[string]time.Time // of runs that left no row, too
@@ -36,7 +37,7 @@ func newMetrics(reg prometheus.Registerer, j *Jobs) *metrics {
 			Help: "Runs of a job in this process, dry ones left out, by outcome: success, failure (it ended early, or the books do not balance), stopped (the process was)."},
 			[]string{"job_name", "outcome"}),
 		items: f.NewCounterVec(prometheus.CounterOpts{Name: "escrowd_job_items_total",
-			Help: "What the runs of a job moved (done) and could not move (failed): orders or intents; for check-books, what was compared and what differs."},
+			Help: "What the runs of a job moved (done) and could not move (failed): orders or intents; for check-books, what was compared and what differs; for mirror, transfers copied and copies that are wrong."},
 			[]string{"job_name", "outcome"}),
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{Name: "escrowd_job_duration_seconds",
 			Help:    "How long runs of a job took, in seconds, dry ones left out.",
@@ -45,6 +46,12 @@ func newMetrics(reg prometheus.Registerer, j *Jobs) *metrics {
 			Help: "1 while this process leads and runs the schedule, else 0."}),
 		success: map[string]time.Time{},
 	}
+	mirrors := f
+	if !j.opts.Mirror {
+		mirrors = promauto.With(nil)
+	}
+	m.mirrored = mirrors.NewCounter(prometheus.CounterOpts{Name: "escrowd_mirror_transfers_total",
+		Help: "Transfers that the mirror of this process copied from the ledger to the journal."})
 	for _, job := range j.jobs {
 		for _, outcome := range []string{runSuccess, runFailure, runStopped} {
 			m.runs.WithLabelValues(job.Name, outcome)

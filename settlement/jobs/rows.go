@@ -27,23 +27,29 @@ type Past struct {
 
 // finish writes the end of the run, if the run is to leave a row at all.
 func (r *running) finish(ctx context.Context, runErr error) error {
-	if r.row == 0 && runErr == nil && r.res.Items == 0 && r.res.Failed == 0 {
+	idle := runErr == nil && r.res.Items == 0 && r.res.Failed == 0
+	if r.row == 0 && (idle || r.quiet()) {
 		if r.source != bySchedule {
 			return nil
 		}
 		// The first run of a job in an hour says that the job is alive.
 		var latest sql.NullTime
-		err := r.j.db.QueryRowContext(ctx, `SELECT started_at FROM job_runs WHERE job = $1 ORDER BY id DESC LIMIT 1`,
-			r.job.Name).Scan(&latest)
+		var ended string
+		err := r.j.db.QueryRowContext(ctx, `SELECT started_at, coalesce(error, '') FROM job_runs WHERE job = $1 ORDER BY id DESC LIMIT 1`,
+			r.job.Name).Scan(&latest, &ended)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("reading the latest run: %w", err)
 		}
-		if latest.Valid && !latest.Time.Before(r.started.Truncate(time.Hour)) {
+		news := r.quiet() && (runErr == nil) != (ended == "")
+		if latest.Valid && !latest.Time.Before(r.started.Truncate(time.Hour)) && !news {
 			return nil
 		}
 	}
 	return r.save(ctx, runErr, true)
 }
+
+// quiet runs are too many for a row each: that they do something is no news.
+func (r *running) quiet() bool { return r.job.fewRows && r.source == bySchedule }
 
 // save writes the run's row as it stands now.
 func (r *running) save(ctx context.Context, runErr error, finished bool) error {

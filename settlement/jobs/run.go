@@ -30,8 +30,8 @@ type Run struct {
 
 // Result is what a run did, or would do if it was dry.
 type Result struct {
-	Items  int64 // things moved; orders compared, of check-books
-	Failed int64 // things that could not be moved; differences, of check-books
+	Items  int64 // things moved; what was compared, of check-books; transfers copied, of mirror
+	Failed int64 // things that could not be moved; differences, of check-books; 1, of mirror, if the copy is wrong
 	Detail Detail
 }
 
@@ -122,8 +122,10 @@ func (j *Jobs) run(ctx context.Context, job *Job, want Run, src source) (res Res
 		log.Info("run stopped")
 	case err != nil && src != byHand:
 		log.Error("run failed", "error", err)
-	case r.res.Items > 0 || r.res.Failed > 0:
+	case (r.res.Items > 0 || r.res.Failed > 0) && !r.quiet():
 		log.Info("run done")
+	case r.res.Items > 0:
+		log.Debug("run done")
 	default:
 		log.Debug("run done, nothing to do")
 	}
@@ -164,7 +166,7 @@ func (r *running) progress(ctx context.Context) error {
 	if r.Progress != nil {
 		r.Progress(r.res)
 	}
-	if r.row == 0 && r.res.Items == 0 && r.res.Failed == 0 {
+	if r.row == 0 && (r.quiet() || r.res.Items == 0 && r.res.Failed == 0) {
 		return nil
 	}
 	return r.save(ctx, nil, false)
