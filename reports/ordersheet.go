@@ -214,8 +214,15 @@ func (b *Books) findOrder(ctx context.Context, wanted, idOrReference string) (ui
 }
 
 // escrow reads the order's T-account from the journal. recorded is false if
-// it has a movement whose event is not on the timeline yet.
+// it has a movement whose event is not on the timeline yet, or the other way
+// round, where the journal is a copy that is still to follow.
 func (b *Books) escrow(ctx context.Context, id ledger.ID, events []orderdb.Event) (lines []EscrowLine, recorded bool, err error) {
+	// Of a mirror's journal: how far it goes, read before what stands there.
+	var copied int64
+	if err := b.db.GetContext(ctx, &copied,
+		`SELECT CASE WHEN mirrored THEN newest_transfer ELSE 9223372036854775807 END FROM ledger_state`); err != nil {
+		return nil, false, err
+	}
 	var rows []struct {
 		ID        string `db:"id"`
 		Debit     bool   `db:"debit"`
@@ -243,10 +250,11 @@ func (b *Books) escrow(ctx context.Context, id ledger.ID, events []orderdb.Event
 		return nil, false, err
 	}
 	known := map[ledger.ID]bool{}
+	lines, recorded = []EscrowLine{}, true
 	for _, e := range events {
 		known[e.Intent] = true
+		recorded = recorded && e.LedgerTimestamp <= uint64(copied)
 	}
-	lines, recorded = []EscrowLine{}, true
 	balance := Amount{}
 	for _, r := range rows {
 		transfer, err := ledger.ParseUUID(r.ID)

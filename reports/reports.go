@@ -17,6 +17,10 @@
 // afterwards. A linked chain is booked when its last leg is, so a T between
 // two legs of one event does not show half of it.
 //
+// Where the ledger is TigerBeetle, the journal is a copy that follows it, a few
+// seconds behind at most times. Its newest transfer is then not the ledger's;
+// Head.MirroredTo says up to when the copy is complete.
+//
 // Without T a report takes all that stands in the books, and each order's age
 // by the clock of its marketplace, be it live or a test clock.
 //
@@ -78,6 +82,13 @@ type Head struct {
 	Basis           Basis
 	LedgerTimestamp uint64 // newest transfer in the journal when it was read, ns since 1970 UTC; 0 for none
 	Scope           string // for people: which marketplaces and currencies
+
+	// Mirrored: the journal is a copy of a ledger elsewhere. All that stood
+	// there at MirroredTo, and maybe more, is in it; MirrorLag is how long ago
+	// that was. Both are zero while it was never complete.
+	Mirrored   bool
+	MirroredTo time.Time
+	MirrorLag  time.Duration
 }
 
 // Of is a report with rows of one type.

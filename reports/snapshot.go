@@ -168,11 +168,21 @@ func pick(list []marketplace, wanted string) (marketplace, error) {
 
 // moment finds where the past ends and what the journal's newest transfer is.
 func (s *snapshot) moment(ctx context.Context, o Options) error {
-	var newest int64
-	if err := s.GetContext(ctx, &newest, `SELECT coalesce(max(timestamp), 0) FROM ledger_transfers`); err != nil {
+	var journal struct {
+		Newest   int64        `db:"newest_transfer"`
+		Mirrored bool         `db:"mirrored"`
+		Complete sql.NullTime `db:"mirror_complete"`
+	}
+	if err := s.GetContext(ctx, &journal, `SELECT
+			(SELECT coalesce(max(timestamp), 0) FROM ledger_transfers) AS newest_transfer, mirrored, mirror_complete
+		FROM ledger_state`); err != nil {
 		return err
 	}
-	s.head.LedgerTimestamp = uint64(newest)
+	s.head.LedgerTimestamp, s.head.Mirrored = uint64(journal.Newest), journal.Mirrored
+	if journal.Complete.Valid {
+		s.head.MirroredTo = journal.Complete.Time.UTC()
+		s.head.MirrorLag = max(0, o.Now.Sub(s.head.MirroredTo))
+	}
 	s.cut.basis = s.head.Basis
 	if o.AsOf.IsZero() {
 		s.cut.open, s.head.Open = true, true

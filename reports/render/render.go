@@ -35,8 +35,11 @@ type Format string
 // The formats.
 const (
 	Table Format = "table"
-	CSV   Format = "csv"  // RFC 4180 with a header line; amounts in minor units
-	JSON  Format = "json" // {"report","as_of","basis","ledger_timestamp","rows":[...]}; amounts in minor units
+	CSV   Format = "csv" // RFC 4180 with a header line; amounts in minor units
+	// {"report","as_of","basis","ledger_timestamp","rows":[...]}; amounts in
+	// minor units. Of a journal that is a copy, before rows: "mirrored_to",
+	// "mirror_lag_seconds".
+	JSON Format = "json"
 )
 
 // Write writes the report. Problems and notes are part of a table; for the
@@ -132,7 +135,13 @@ func writeJSON(w io.Writer, r reports.Sheet) error {
 		AsOf            string        `json:"as_of"`
 		Basis           reports.Basis `json:"basis"`
 		LedgerTimestamp uint64        `json:"ledger_timestamp"`
-	}{h.Report, moment(h.AsOf), h.Basis, h.LedgerTimestamp}
+		MirroredTo      string        `json:"mirrored_to,omitempty"`
+		MirrorLag       *float64      `json:"mirror_lag_seconds,omitempty"`
+	}{Report: h.Report, AsOf: moment(h.AsOf), Basis: h.Basis, LedgerTimestamp: h.LedgerTimestamp, MirroredTo: moment(h.MirroredTo)}
+	if head.MirroredTo != "" {
+		lag := h.MirrorLag.Seconds()
+		head.MirrorLag = &lag
+	}
 	text, err := json.Marshal(head)
 	if err != nil {
 		return err
@@ -267,6 +276,12 @@ func heading(h reports.Head) string {
 	newest := "The journal is empty."
 	if h.LedgerTimestamp > 0 {
 		newest = fmt.Sprintf("Newest transfer in the journal: %d (%s).", h.LedgerTimestamp, moment(time.Unix(0, int64(h.LedgerTimestamp))))
+	}
+	switch {
+	case h.Mirrored && h.MirroredTo.IsZero():
+		newest += "\nThe journal is a copy of the ledger that was never complete yet."
+	case h.Mirrored:
+		newest += fmt.Sprintf("\nThe journal is a copy of the ledger, complete up to %s, %s before.", moment(h.MirroredTo), h.MirrorLag.Round(time.Millisecond))
 	}
 	return fmt.Sprintf("%s: %s\n%s\n%s\n", h.Title, printable(h.Scope), when, newest)
 }
