@@ -17,6 +17,7 @@ import (
 
 	"escrowd/intake"
 	"escrowd/ledger"
+	"escrowd/ledger/mirror"
 	"escrowd/ledger/pgengine"
 	"escrowd/ledger/tbengine"
 	"escrowd/settlement/jobs"
@@ -31,9 +32,12 @@ type EngineFlags struct {
 	TigerbeetleCluster   string   `default:"0" placeholder:"ID" env:"ESCROWD_TIGERBEETLE_CLUSTER" help:"The cluster's id, a decimal number. Default: ${default}"`
 }
 
+// mirrored reports whether the journal is a copy of books kept elsewhere.
+func (f EngineFlags) mirrored() bool { return f.Engine == "tigerbeetle" }
+
 // open connects to the ledger. The caller closes it before the store.
 func (f EngineFlags) open(ctx context.Context, s *Store) (ledger.Engine, error) {
-	if f.Engine != "tigerbeetle" {
+	if !f.mirrored() {
 		return pgengine.New(s.DB)
 	}
 	if len(f.TigerbeetleAddresses) == 0 {
@@ -42,6 +46,11 @@ func (f EngineFlags) open(ctx context.Context, s *Store) (ledger.Engine, error) 
 	cluster, err := ledger.ParseUint128(f.TigerbeetleCluster)
 	if err != nil {
 		return nil, usageError("--tigerbeetle-cluster: %w", err)
+	}
+	// Before anything is asked of the cluster: books of the other engine must
+	// not get a transfer there.
+	if err := mirror.Claim(ctx, s.DB); err != nil {
+		return nil, fmt.Errorf("%s: %w", s, err)
 	}
 	return tbengine.Open(ctx, cluster, f.TigerbeetleAddresses)
 }
@@ -137,7 +146,7 @@ func OpenApp(ctx context.Context, g *Globals, o AppOptions) (app *App, err error
 		return nil, err
 	}
 
-	a.Jobs, err = jobs.New(a.Store.DB, a.Engine, a.Poster, jobs.Options{Logger: g.Log, Registerer: a.Registry})
+	a.Jobs, err = jobs.New(a.Store.DB, a.Engine, a.Poster, jobs.Options{Logger: g.Log, Registerer: a.Registry, Mirror: o.Engine.mirrored()})
 	if err != nil {
 		return nil, err
 	}

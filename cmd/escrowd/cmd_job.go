@@ -11,6 +11,7 @@ import (
 
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
+	"escrowd/ledger/mirror"
 	"escrowd/settlement/jobs"
 	"escrowd/settlement/jobs/books"
 	"escrowd/settlement/posting"
@@ -58,7 +59,11 @@ func (c *jobListCmd) Run(ctx context.Context, g *Globals) (err error) {
 		return err
 	}
 	defer closeInto(s, &err)
-	j, err := jobs.New(s.DB, nil, nil, jobs.Options{}) // to be asked, not to be run
+	mirrored, err := mirror.Claimed(ctx, s.DB)
+	if err != nil {
+		return err
+	}
+	j, err := jobs.New(s.DB, nil, nil, jobs.Options{Mirror: mirrored}) // to be asked, not to be run
 	if err != nil {
 		return err
 	}
@@ -115,7 +120,7 @@ type jobRunCmd struct {
 func (jobRunCmd) Help() string {
 	return `It may run beside a server, and beside itself: an event is booked once whoever books it. Deadlines fire up to each marketplace's own clock, and take effect at the deadline. An order that cannot be moved is shown and passed by.
 
-Exits 1 if an order could not be moved, or if check-books finds that the books do not balance.
+Exits 1 if an order could not be moved, if check-books finds that the books do not balance, or mirror that the copy is not the ledger.
 
     escrowd job run auto-release --dry-run
     escrowd job run check-books --format json`
@@ -153,7 +158,7 @@ func (c *jobRunCmd) Run(ctx context.Context, g *Globals) (err error) {
 		defer cancel()
 		err = errors.Join(err, poster.Close(end))
 	}()
-	j, err := jobs.New(s.DB, engine, poster, jobs.Options{Logger: g.Log})
+	j, err := jobs.New(s.DB, engine, poster, jobs.Options{Logger: g.Log, Mirror: c.EngineFlags.mirrored()})
 	if err != nil {
 		return err
 	}
@@ -180,7 +185,7 @@ func (c *jobRunCmd) Run(ctx context.Context, g *Globals) (err error) {
 	if err := c.print(g, job, res, time.Since(begun), runErr); err != nil {
 		return errors.Join(runErr, err)
 	}
-	if _, ok := errors.AsType[*books.Unbalanced](runErr); ok {
+	if _, ok := errors.AsType[*books.Unbalanced](runErr); ok || jobs.CopyIsWrong(runErr) {
 		return checkFailed("%w", runErr)
 	}
 	if errors.Is(runErr, jobs.ErrStopped) && ctx.Err() != nil {
