@@ -67,19 +67,24 @@ type OpenIntent struct {
 	Legs             []ledger.Transfer
 }
 
+// The look-ups below start from the few open batches and go by the indexes;
+// see the view open_intents for how they are kept from being planned otherwise.
+
 // Open lists intents without an outcome of batches that are older than lease,
 // oldest first, whole chains, about limit of them and at least one.
 func (s *Store) Open(ctx context.Context, lease time.Duration, limit int) ([]OpenIntent, error) {
 	rows, err := s.db.QueryContext(ctx,
 		`WITH late AS (
-		    SELECT i.id, i.chain FROM open_batches b JOIN intents i ON i.id BETWEEN b.first AND b.last
-		    LEFT JOIN outcomes c ON c.intent = i.id
-		    WHERE b.created_at <= now() - $1 * interval '1 microsecond' AND c.intent IS NULL AND i.legs IS NOT NULL
+		    SELECT i.chain FROM open_batches b
+		    CROSS JOIN LATERAL (SELECT n.id, n.chain, n.legs FROM intents n WHERE n.id BETWEEN b.first AND b.last ORDER BY n.id OFFSET 0) i
+		    LEFT JOIN LATERAL (SELECT o.intent FROM outcomes o WHERE o.intent = i.id LIMIT 1) o ON true
+		    WHERE b.created_at <= now() - $1 * interval '1 microsecond' AND o.intent IS NULL AND i.legs IS NOT NULL
 		    ORDER BY b.created_at, i.id LIMIT $2)
 		 SELECT i.id, i.chain, i.order_id, i.marketplace, i.accounts, i.legs
 		 FROM (SELECT DISTINCT chain FROM late) q
 		 -- the members of a chain differ in the last 32 bits only, see ChainMember
-		 JOIN intents i ON i.id BETWEEN q.chain AND (left(q.chain::text, 28) || 'ffffffff')::uuid
+		 CROSS JOIN LATERAL (SELECT n.* FROM intents n
+		    WHERE n.id BETWEEN q.chain AND (left(q.chain::text, 28) || 'ffffffff')::uuid ORDER BY n.id OFFSET 0) i
 		 ORDER BY i.id`, lease.Microseconds(), limit)
 	if err != nil {
 		return nil, err
@@ -118,8 +123,9 @@ func (s *Store) OpenBatches(ctx context.Context) (open int, oldest time.Duration
 func (s *Store) CloseBatches(ctx context.Context, lease time.Duration) error {
 	_, err := s.db.ExecContext(ctx,
 		`DELETE FROM open_batches b WHERE created_at <= now() - $1 * interval '1 microsecond' AND NOT EXISTS (
-		    SELECT FROM intents i LEFT JOIN outcomes c ON c.intent = i.id
-		    WHERE i.id BETWEEN b.first AND b.last AND c.intent IS NULL)`, lease.Microseconds())
+		    SELECT FROM (SELECT n.id FROM intents n WHERE n.id BETWEEN b.first AND b.last ORDER BY n.id OFFSET 0) i
+		    LEFT JOIN LATERAL (SELECT o.intent FROM outcomes o WHERE o.intent = i.id LIMIT 1) o ON true
+		    WHERE o.intent IS NULL)`, lease.Microseconds())
 	return err
 }
 
