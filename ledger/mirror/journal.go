@@ -38,8 +38,28 @@ func (j journal) state(ctx context.Context) (s state, err error) {
 	return s, nil
 }
 
+// byIndex makes Postgres go by the indexes for the rest of a transaction,
+// whatever the statistics of tables that grow fast say: a batch is a few
+// thousand rows of tables that may have a hundred million.
+const byIndex = `set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+	set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`
+
+// read runs queries that name thousands of rows.
+func (j journal) read(ctx context.Context, f func(tx *sqlx.Tx) error) error {
+	tx, err := j.db.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // nothing to commit
+	if _, err := tx.ExecContext(ctx, `SELECT `+byIndex); err != nil {
+		return err
+	}
+	return f(tx)
+}
+
 func (j journal) transferAt(ctx context.Context, timestamp uint64) (ledger.Transfer, error) {
-	list, err := j.transfers(ctx, `SELECT `+transferNames+`, 0 AS state FROM ledger_transfers t WHERE t.timestamp = $1`, int64(timestamp))
+	var list []transferRow
+	err := j.db.SelectContext(ctx, &list, `SELECT `+transferNames+`, 0 AS state FROM ledger_transfers t WHERE t.timestamp = $1`, int64(timestamp))
 	if err == nil && len(list) != 1 {
 		err = errors.New("it is not there")
 	}
@@ -68,14 +88,16 @@ func (j journal) toCompare(ctx context.Context, checked, horizon uint64, n int) 
 		Timestamp uint64 `db:"timestamp"`
 		Expiry    bool   `db:"expiry"`
 	}
-	err = j.db.SelectContext(ctx, &rows, `
-		(SELECT debit_account_id, credit_account_id, timestamp, false AS expiry FROM ledger_transfers
-		 WHERE timestamp > $1 ORDER BY timestamp LIMIT $3)
-		UNION ALL
-		SELECT t.debit_account_id, t.credit_account_id, t.timestamp, true
-		FROM (SELECT transfer_id FROM ledger_pending WHERE state = 1 AND expires_at IS NOT NULL AND expires_at <= $2
-		      ORDER BY expires_at LIMIT $3) p
-		JOIN ledger_transfers t ON t.id = p.transfer_id`, int64(checked), int64(horizon), n)
+	err = j.read(ctx, func(tx *sqlx.Tx) error {
+		return tx.SelectContext(ctx, &rows, `
+			(SELECT debit_account_id, credit_account_id, timestamp, false AS expiry FROM ledger_transfers
+			 WHERE timestamp > $1 ORDER BY timestamp LIMIT $3)
+			UNION ALL
+			SELECT t.debit_account_id, t.credit_account_id, t.timestamp, true
+			FROM (SELECT transfer_id FROM ledger_pending WHERE state = 1 AND expires_at IS NOT NULL AND expires_at <= $2
+			      ORDER BY expires_at LIMIT $3) p
+			JOIN ledger_transfers t ON t.id = p.transfer_id`, int64(checked), int64(horizon), n)
+	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading which accounts have moved: %w", err)
 	}
@@ -117,30 +139,36 @@ func (j journal) load(ctx context.Context, truth []ledger.Account, transfers []l
 	}
 	// All that expires meanwhile, however much it is: the cluster frees it in
 	// one go, too.
-	open, err := j.transfers(ctx, `SELECT `+transferNames+`, p.state
-		FROM ledger_pending p JOIN ledger_transfers t ON t.id = p.transfer_id
-		WHERE p.state = 1 AND p.expires_at IS NOT NULL AND p.expires_at <= $1
-		UNION ALL
-		SELECT `+transferNames+`, p.state
-		FROM ledger_pending p JOIN ledger_transfers t ON t.id = p.transfer_id
-		WHERE p.transfer_id = ANY ($2::uuid[])`, int64(min(horizon, ledger.TimestampMax)), ended)
-	if err != nil {
-		return nil, fmt.Errorf("reading pending transfers: %w", err)
-	}
-	for i := range open {
-		t := open[i].transfer()
-		w.open(t, rules.PendingState(open[i].State))
-		needed[t.DebitAccountID], needed[t.CreditAccountID] = true, true
-	}
-	var ids pq.StringArray
-	for id := range needed {
-		if w.accounts[id] == nil {
-			ids = append(ids, id.UUID())
-		}
-	}
 	var rows []accountRow
-	if err := j.db.SelectContext(ctx, &rows, `SELECT * FROM ledger_accounts WHERE id = ANY ($1::uuid[])`, ids); err != nil {
-		return nil, fmt.Errorf("reading accounts: %w", err)
+	err := j.read(ctx, func(tx *sqlx.Tx) error {
+		var open []transferRow
+		if err := tx.SelectContext(ctx, &open, `SELECT `+transferNames+`, p.state
+			FROM ledger_pending p JOIN ledger_transfers t ON t.id = p.transfer_id
+			WHERE p.state = 1 AND p.expires_at IS NOT NULL AND p.expires_at <= $1
+			UNION ALL
+			SELECT `+transferNames+`, p.state
+			FROM ledger_pending p JOIN ledger_transfers t ON t.id = p.transfer_id
+			WHERE p.transfer_id = ANY ($2::uuid[])`, int64(min(horizon, ledger.TimestampMax)), ended); err != nil {
+			return fmt.Errorf("reading pending transfers: %w", err)
+		}
+		for i := range open {
+			t := open[i].transfer()
+			w.open(t, rules.PendingState(open[i].State))
+			needed[t.DebitAccountID], needed[t.CreditAccountID] = true, true
+		}
+		var ids pq.StringArray
+		for id := range needed {
+			if w.accounts[id] == nil {
+				ids = append(ids, id.UUID())
+			}
+		}
+		if err := tx.SelectContext(ctx, &rows, `SELECT * FROM ledger_accounts WHERE id = ANY ($1::uuid[])`, ids); err != nil {
+			return fmt.Errorf("reading accounts: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	for i := range rows {
 		a := rows[i].account()
@@ -154,17 +182,8 @@ func (j journal) load(ctx context.Context, truth []ledger.Account, transfers []l
 	return w, nil
 }
 
-func (j journal) transfers(ctx context.Context, query string, args ...any) ([]transferRow, error) {
-	var rows []transferRow
-	err := j.db.SelectContext(ctx, &rows, query, args...)
-	return rows, err
-}
-
-// lockSQL also makes Postgres go by the indexes, whatever the statistics of
-// tables that grow fast say, and end the session of a client that vanished.
-const lockSQL = `SELECT sequence,
-	set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-	set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true),
+// lockSQL also makes Postgres end the session of a client that vanished.
+const lockSQL = `SELECT sequence, ` + byIndex + `,
 	set_config('idle_in_transaction_session_timeout', '30s', true)
 FROM ledger_state WHERE one AND mirrored FOR UPDATE`
 

@@ -22,21 +22,25 @@ const (
 	post   = ledger.TransferPostPending
 	void   = ledger.TransferVoidPending
 	second = uint64(time.Second)
-	book   = 7840 // a ledger
 )
 
-// world is a ledger in memory under a clock of the test's, the journal that
-// mirrors it, and the generator of what happens there.
+// book is the ledger number of the tests in memory.
+const book = 7840
+
+// world is a ledger (in memory and under a clock of the test's, if not said
+// otherwise), the journal that mirrors it, and the generator of what happens
+// there.
 type world struct {
 	t      testing.TB
 	ctx    context.Context
 	rand   *rand.Rand
 	db     *sqlx.DB
-	engine *rules.Engine
+	engine ledger.Engine
+	book   uint32
 
 	mu   sync.Mutex
-	now  uint64 // ns
-	next uint64 // id
+	now  uint64 // ns; 0 for the machine's clock
+	next ledger.ID
 
 	accounts  []ledger.ID
 	transfers []ledger.Transfer // accepted
@@ -45,7 +49,7 @@ type world struct {
 func newWorld(t testing.TB, seed uint64) *world {
 	t.Helper()
 	w := &world{t: t, ctx: t.Context(), rand: rand.New(rand.NewPCG(seed, 1)), db: pgtest.Open(t),
-		now: uint64(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano()), next: 1000}
+		now: uint64(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano()), book: book, next: ledger.U64(1000)}
 	w.engine = rules.NewEngine(w.clock)
 	w.must(Claim(w.ctx, w.db))
 	return w
@@ -54,6 +58,9 @@ func newWorld(t testing.TB, seed uint64) *world {
 func (w *world) clock() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.now == 0 {
+		return uint64(time.Now().UnixNano())
+	}
 	return w.now
 }
 
@@ -79,8 +86,8 @@ func (w *world) mirror(r ledger.Reader, limit, window int) *Mirror {
 }
 
 func (w *world) id() ledger.ID {
-	w.next++
-	return ledger.U64(w.next)
+	w.next, _ = w.next.Add(ledger.U64(1))
+	return w.next
 }
 
 // open makes n accounts, each with one of the kinds of limits.
@@ -90,7 +97,7 @@ func (w *world) open(n int) {
 		ledger.AccountDebitsMustNotExceedCredits | ledger.AccountHistory, ledger.AccountCreditsMustNotExceedDebits}
 	var list []ledger.Account
 	for range n {
-		list = append(list, ledger.Account{ID: w.id(), Ledger: book, Code: uint16(2000 + 100*w.rand.IntN(3)),
+		list = append(list, ledger.Account{ID: w.id(), Ledger: w.book, Code: uint16(2000 + 100*w.rand.IntN(3)),
 			Flags: kinds[w.rand.IntN(len(kinds))], UserData64: w.rand.Uint64(), UserData32: w.rand.Uint32(), UserData128: ledger.Uint128{Hi: w.rand.Uint64(), Lo: 1}})
 	}
 	results, err := w.engine.CreateAccounts(w.ctx, list)
@@ -111,7 +118,7 @@ func (w *world) happen(n int) {
 	var list []ledger.Transfer
 	for i := range n {
 		two := w.rand.Perm(len(w.accounts))
-		t := ledger.Transfer{ID: w.id(), DebitAccountID: w.accounts[two[0]], CreditAccountID: w.accounts[two[1]], Ledger: book,
+		t := ledger.Transfer{ID: w.id(), DebitAccountID: w.accounts[two[0]], CreditAccountID: w.accounts[two[1]], Ledger: w.book,
 			Code: 1 + uint16(w.rand.IntN(3)), Amount: ledger.U64(w.rand.Uint64N(50)), UserData64: w.clock() / 1000, UserData128: ledger.U64(w.rand.Uint64())}
 		switch kind := w.rand.IntN(20); {
 		case kind < 6:
