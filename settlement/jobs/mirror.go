@@ -21,6 +21,7 @@ func (j *Jobs) mirror(ctx context.Context, r *running) error {
 	}
 	err := run(ctx, func(p mirror.Progress) error {
 		r.res.Items += int64(p.Copied)
+		r.res.Detail.Compared += int64(p.Compared)
 		j.m.mirrored.Add(float64(p.Copied))
 		if err := r.goOn(ctx); err != nil {
 			return err

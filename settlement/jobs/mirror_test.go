@@ -44,7 +44,7 @@ func TestMirror(t *testing.T) {
 	w.must(err)
 	var copied int
 	w.must(w.db.Get(&copied, `SELECT count(*) FROM ledger_transfers`))
-	if int(res.Items) != transfers || copied != transfers || res.Failed != 0 {
+	if int(res.Items) != transfers || copied != transfers || res.Failed != 0 || res.Detail.Compared == 0 {
 		t.Errorf("%+v, %d in the journal; the ledger has %d", res, copied, transfers)
 	}
 	if res, err := w.run(j, Mirror, Run{}); err != nil || res.Items != 0 {

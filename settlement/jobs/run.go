@@ -45,6 +45,9 @@ type Detail struct {
 	First    []Item        `json:"first,omitempty"`    // a dry run's first orders
 	Failures []Failure     `json:"failures,omitempty"` // the first that failed
 	Books    *books.Report `json:"books,omitempty"`    // of check-books
+	// Compared counts the accounts that mirror found to be as in the ledger,
+	// those that moved several times as often as they were compared.
+	Compared int64 `json:"compared,omitempty"`
 }
 
 // Item is an order that a dry run would move. Held is in minor units.
