@@ -47,12 +47,16 @@ func (f EngineFlags) open(ctx context.Context, s *Store) (ledger.Engine, error) 
 	if err != nil {
 		return nil, usageError("--tigerbeetle-cluster: %w", err)
 	}
-	// Before anything is asked of the cluster: books of the other engine must
-	// not get a transfer there.
-	if err := mirror.Claim(ctx, s.DB); err != nil {
-		return nil, fmt.Errorf("%s: %w", s, err)
+	e, err := tbengine.Open(ctx, cluster, f.TigerbeetleAddresses)
+	if err != nil {
+		return nil, err
 	}
-	return tbengine.Open(ctx, cluster, f.TigerbeetleAddresses)
+	// Not before the cluster has answered, for it is for good; and before it
+	// gets a transfer, for books of the other engine must not.
+	if err := mirror.Claim(ctx, s.DB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", s, err), e.Close())
+	}
+	return e, nil
 }
 
 // AppOptions say what an App is made of.

@@ -208,6 +208,11 @@ func (c *jobRunCmd) print(g *Globals, job *jobs.Job, res jobs.Result, took time.
 	if b := res.Detail.Books; b != nil {
 		return printBooks(g, b)
 	}
+	if job.Name == jobs.Mirror && runErr == nil {
+		_, err := fmt.Fprintf(g.Stdout, "the copy is the ledger: %d transfers copied, %d accounts compared, %s\n", res.Items, res.Detail.Compared,
+			took.Round(time.Millisecond))
+		return err
+	}
 	verb := "done"
 	if c.DryRun {
 		verb = "to do"

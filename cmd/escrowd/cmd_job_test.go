@@ -97,6 +97,19 @@ func TestJobs(t *testing.T) {
 	job("list").check(t, exitOK, "check-books: the books do not balance", "")
 	job("run", "cancel-unshipped", "--format", "json").check(t, exitOK, `"items": 1`, "")
 
+	// Books that are in TigerBeetle: one more job, and no other engine.
+	if _, err := db.Exec(`UPDATE ledger_state SET writer = '00000000-0000-0000-0000-000000000000', mirrored = true`); err != nil {
+		t.Fatal(err)
+	}
+	if l := list()["mirror"]; len(list()) != 7 || l.What == "" {
+		t.Errorf("with a mirror: %+v", l)
+	}
+	job("run", "mature").check(t, exitEnvironment, "", "these books are kept in TigerBeetle")
+	if _, err := db.Exec(`UPDATE ledger_state SET mirrored = false`); err != nil {
+		t.Fatal(err)
+	}
+	job("run", "mirror").check(t, exitUsage, "", `"mirror": no such job`)
+
 	job("run", "tidy-up").check(t, exitUsage, "", `"tidy-up": no such job; there are redrive, expire-unpaid`)
 	job("run").check(t, exitUsage, "", "<name>")
 	stopped, cancel := context.WithCancel(t.Context())
