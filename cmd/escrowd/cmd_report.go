@@ -48,7 +48,7 @@ func (a *asOf) UnmarshalText(text []byte) error {
 
 const reportHelp = `All numbers are of one moment, read in one transaction that cannot write; a report may run beside a server. Exits 1 if the numbers contradict each other: they are printed all the same, and stderr says what is wrong.
 
-JSON is {"report","as_of","basis","ledger_timestamp","rows":[...]}: as_of in RFC 3339, ledger_timestamp the newest transfer in the journal when it was read (nanoseconds since 1970 UTC), amounts as integers of minor units, exact also beyond 2^53. CSV is RFC 4180 with a header line.`
+JSON is {"report","as_of","basis","ledger_timestamp","rows":[...]}: as_of in RFC 3339, ledger_timestamp the newest transfer in the journal when it was read (nanoseconds since 1970 UTC), amounts as integers of minor units, exact also beyond 2^53. With --engine tigerbeetle the journal is a copy: "mirrored_to" says up to when it is complete, and "mirror_lag_seconds" how long before the report that was. CSV is RFC 4180 with a header line.`
 
 type trialBalanceCmd struct {
 	reportFlags `embed:""`
