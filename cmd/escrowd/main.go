@@ -51,6 +51,8 @@ type cli struct {
 	Report      reportCmd      `cmd:"" help:"What finance asks of the books, as of any moment."`
 	Order       orderCmd       `cmd:"" help:"Look at orders: where the money is and why."`
 	Job         jobCmd         `cmd:"" help:"List what time causes, and run it by hand."`
+	Bench       benchCmd       `cmd:"" help:"Measure escrowd on this machine, and check the books afterwards."`
+	BenchLoad   benchLoadCmd   `cmd:"" hidden:"" help:"Generate load for bench, as it asks on stdin."`
 	Completion  completionCmd  `cmd:"" help:"Print a script that makes the shell complete escrowd's commands and flags."`
 	Complete    completeCmd    `cmd:"" name:"__complete" hidden:"" passthrough:"" help:"Print the candidates for a half-typed command line."`
 	Version     versionCmd     `cmd:"" help:"Print the version of escrowd and of what it is built with."`
