@@ -1,5 +1,6 @@
 # make build          bin/escrowd
 # make demo           a running system with a synthetic marketplace in it
+# make bench          how fast that is on this machine, with the books checked
 # make test           everything that has to hold before a change is taken
 # make install-tools  what the two need on Debian, by apt-get (as root)
 
@@ -7,7 +8,7 @@
 # .git) would fail on the version stamp; it goes without.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
 
-.PHONY: build demo test install-tools clean
+.PHONY: build demo bench test install-tools clean
 
 build:
 	go build -trimpath -buildvcs=$(VCS) -o bin/escrowd ./cmd/escrowd
@@ -16,6 +17,11 @@ demo:
 	@.ci/install postgresql
 	@$(MAKE) --no-print-directory build
 	bin/escrowd demo $(ARGS)
+
+bench:
+	@.ci/install postgresql
+	@$(MAKE) --no-print-directory build
+	bin/escrowd bench --table --orders 5000 --settle 50000 --history 50000 $(ARGS)
 
 test:
 	@.ci/check
