@@ -174,6 +174,56 @@ func TestFrozen(t *testing.T) {
 	}
 }
 
+// An order's row is damaged while its money is with the ledger, so that the
+// outcome cannot be recorded. The other orders of the batch are not held up,
+// the caller hears that nothing is known yet, and once the row is mended the
+// redrive finishes the event: its batch was kept open.
+func TestOutcomeThatCannotBeRecorded(t *testing.T) {
+	g := &gate{reached: make(chan struct{}, 9), open: make(chan struct{}, 9)}
+	w := newWorld(t, func(e ledger.Engine) ledger.Engine { g.Engine = e; return g })
+	var reqs []posting.Request
+	for i := range 3 {
+		reqs = append(reqs, w.event(w.agree(fmt.Sprint("B-", i)).ID, order.Command{Event: order.Pay, Method: "card", At: start}))
+	}
+	bad := reqs[1].Orders[0]
+	done := make(chan []posting.Answer, 1)
+	go func() { done <- w.poster.DoAll(w.ctx, reqs) }()
+	<-g.reached
+	_, err := w.db.Exec(`UPDATE orders SET seq = seq + 5 WHERE id = $1`, bad.UUID())
+	w.must(err)
+	g.open <- struct{}{}
+	for i, a := range <-done {
+		if want := i == 1; errors.Is(a.Err, posting.ErrUnknown) != want || (a.Err != nil) != want {
+			t.Errorf("order %d: %v", i, a.Err)
+		}
+	}
+	if n, _, err := w.store.OpenBatches(w.ctx); n != 1 || err != nil {
+		t.Errorf("%d open batches, %v: the redrive would not find the event", n, err)
+	}
+	_, err = w.db.Exec(`UPDATE orders SET seq = seq - 5 WHERE id = $1`, bad.UUID())
+	w.must(err)
+	g.open <- struct{}{}
+	if n, err := w.poster.Redrive(w.ctx, 0, 100); n != 1 || err != nil {
+		t.Errorf("redrove %d, %v", n, err)
+	}
+	if o := w.order(bad); o.State != order.Held {
+		t.Errorf("%+v", o.Progress)
+	}
+	w.balanced()
+}
+
+// gate is a ledger whose create_transfers waits to be let through.
+type gate struct {
+	ledger.Engine
+	reached, open chan struct{}
+}
+
+func (g *gate) CreateTransfers(ctx context.Context, ts []ledger.Transfer) ([]ledger.TransferResult, error) {
+	g.reached <- struct{}{}
+	<-g.open
+	return g.Engine.CreateTransfers(ctx, ts)
+}
+
 // spoiler books something else under the first id before the chain comes.
 type spoiler struct {
 	ledger.Engine

@@ -76,11 +76,9 @@ func (p *Poster) decideStage() {
 			continue
 		}
 		if len(batch) > 0 || len(outcomes) > 0 {
-			decided, recorded, err := p.turn(batch, outcomes)
+			decided, left, err := p.turn(batch, outcomes)
 			ready = append(ready, decided...)
-			if recorded {
-				outcomes = nil
-			}
+			outcomes = left
 			if failed = (time.Time{}); err != nil {
 				failed = time.Now()
 			}
@@ -210,31 +208,33 @@ func (p *Poster) enter(chains []*chain) {
 	p.m.inflight.Set(float64(len(p.chains)))
 }
 
-func (p *Poster) leave(chains []*chain) {
-	for _, c := range chains {
+func (p *Poster) leave(recorded []*chain) {
+	for _, c := range recorded {
 		if c.batch != nil {
 			c.batch.left--
 		}
-		delete(p.chains, c.id)
-		for _, n := range c.intents {
-			if p.inflight[n.order]--; p.inflight[n.order] <= 0 {
-				delete(p.inflight, n.order)
-			}
+		p.forget(c)
+	}
+}
+
+func (p *Poster) forget(c *chain) {
+	delete(p.chains, c.id)
+	for _, n := range c.intents {
+		if p.inflight[n.order]--; p.inflight[n.order] <= 0 {
+			delete(p.inflight, n.order)
 		}
 	}
 	p.m.inflight.Set(float64(len(p.chains)))
 }
 
 // turn runs one transaction and tells everybody what came of it. It returns
-// the chains for the ledger, and whether the outcomes are recorded.
-func (p *Poster) turn(batch []*task, outcomes []*chain) (ready []*chain, recorded bool, err error) {
+// the chains for the ledger, and those whose outcomes are still to be recorded.
+func (p *Poster) turn(batch []*task, outcomes []*chain) (ready, left []*chain, err error) {
 	d, set, err := p.transact(batch, outcomes)
 	var again *decideAgain
 	switch {
 	case err == nil:
-		for n, id := range d.accounts {
-			p.accounts[n] = id
-		}
+		p.rememberNames(d.accounts)
 		p.leave(outcomes)
 		p.enter(d.chains)
 		p.tell(outcomes, set)
@@ -243,7 +243,7 @@ func (p *Poster) turn(batch []*task, outcomes []*chain) (ready []*chain, recorde
 		}
 		p.m.applied(len(d.fresh))
 		p.park(d.parked)
-		return d.chains, true, nil
+		return d.chains, nil, nil
 
 	case errors.As(err, &again):
 		for _, t := range batch {
@@ -254,58 +254,74 @@ func (p *Poster) turn(batch []*task, outcomes []*chain) (ready []*chain, recorde
 		}
 		p.pending = append(batch, p.pending...)
 		p.poke()
-		return nil, false, nil
+		return nil, outcomes, nil
 
 	case blamesData(err) && len(batch)+len(outcomes) > 1:
 		// One of them cannot be stored, and must not take the others along.
 		p.log.Error("a batch was refused by the database; trying its parts", "error", err, "requests", len(batch), "outcomes", len(outcomes))
 		return p.turnByParts(batch, outcomes)
 	}
-	unknown := new(commitUnknown)
-	for _, t := range batch {
-		switch {
-		case errors.As(err, &unknown):
-			t.reply(Answer{Err: fmt.Errorf("%w: %w", ErrUnknown, err)})
-		case blamesData(err):
+	p.log.Error("the database failed", "error", err, "requests", len(batch), "outcomes", len(outcomes))
+	if blamesData(err) { // what it refused stands alone here
+		for _, t := range batch {
 			t.reply(Answer{Err: fmt.Errorf("posting: the database refused the request: %w", err)})
-		default:
-			t.reply(Answer{Err: fmt.Errorf("%w: %w", ErrUnavailable, err)})
+		}
+		for _, c := range outcomes {
+			p.drop(c, err)
+		}
+		return nil, nil, nil
+	}
+	unknown := new(commitUnknown)
+	why := ErrUnavailable
+	if errors.As(err, &unknown) {
+		why = ErrUnknown
+		if len(batch) > 0 {
+			p.redrive.Store(true)
 		}
 	}
-	if errors.As(err, &unknown) && len(batch) > 0 {
-		p.redrive.Store(true)
+	for _, t := range batch {
+		t.reply(Answer{Err: fmt.Errorf("%w: %w", why, err)})
 	}
-	p.log.Error("the database failed", "error", err, "requests", len(batch), "outcomes", len(outcomes))
-	return nil, false, err
+	return nil, outcomes, err
 }
 
-func (p *Poster) turnByParts(batch []*task, outcomes []*chain) (ready []*chain, recorded bool, err error) {
-	recorded = true
-	if len(outcomes) > 0 {
-		if len(batch) > 0 {
-			_, recorded, err = p.turn(nil, outcomes)
-		} else {
-			// Outcomes alone, and the database will not have them: the order
-			// store contradicts the ledger. Record those that it will have.
-			recorded = false
-			for _, c := range outcomes {
-				if _, ok, e := p.turn(nil, []*chain{c}); !ok {
-					p.log.Error("an outcome cannot be recorded and is left for a redrive", "chain", c.id.UUID(), "error", e)
-					p.leave([]*chain{c})
-					c.reply(Answer{Err: fmt.Errorf("%w: %w", ErrUnknown, e)})
-				}
-			}
-			return nil, true, nil
+// turnByParts finds out which part of a turn the database refuses: first the
+// outcomes without the batch, then each outcome and each task alone.
+func (p *Poster) turnByParts(batch []*task, outcomes []*chain) (ready, left []*chain, err error) {
+	if len(batch) > 0 && len(outcomes) > 0 {
+		_, left, err = p.turn(nil, outcomes)
+	} else {
+		for _, c := range outcomes {
+			_, l, e := p.turn(nil, []*chain{c})
+			left, err = append(left, l...), errors.Join(err, e)
 		}
 	}
 	for _, t := range batch {
 		chains, _, e := p.turn([]*task{t}, nil)
 		ready, err = append(ready, chains...), errors.Join(err, e)
 	}
-	if blamesData(err) {
-		err = nil // told to those whose data it was
+	return ready, left, err
+}
+
+// drop lets go of a chain whose outcome the database will not have: the order
+// store contradicts the ledger, and a person has to look. Its batch stays
+// open, so every redrive tries it again and the alert for old batches fires.
+func (p *Poster) drop(c *chain, err error) {
+	p.log.Error("an outcome cannot be recorded and is left for a redrive", "chain", c.id.UUID(), "order", c.intents[0].order.UUID(), "error", err)
+	p.forget(c)
+	c.reply(Answer{Err: fmt.Errorf("%w: %w", ErrUnknown, err)})
+}
+
+// rememberNames keeps the ids of named accounts, and keeps their number from
+// growing with that of buyers; forgetting one only costs looking it up again.
+func (p *Poster) rememberNames(found map[orderdb.AccountName]ledger.ID) {
+	const most = 1 << 17
+	if len(p.accounts)+len(found) > most {
+		clear(p.accounts)
 	}
-	return ready, recorded, err
+	for n, id := range found {
+		p.accounts[n] = id
+	}
 }
 
 func (p *Poster) park(tasks []*task) {
