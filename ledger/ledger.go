@@ -217,6 +217,19 @@ type Engine interface {
 	Close() error
 }
 
+// Opener is what an Engine may offer besides: new accounts and the transfers
+// that need them in one request, for one trip to the disk instead of two.
+type Opener interface {
+	// OpenAndTransfer is CreateAccounts and then CreateTransfers, all of it
+	// durable together or not at all, each within the batch limit. Unless
+	// every account was created or exists, no transfer is tried and their
+	// results are nil.
+	OpenAndTransfer(ctx context.Context, accounts []Account, transfers []Transfer) ([]AccountResult, []TransferResult, error)
+}
+
+// Stands reports whether an account that was to be created is there now.
+func (s AccountStatus) Stands() bool { return s == AccountCreated || s == AccountExists }
+
 var (
 	// ErrNotSent: the request was never given to the ledger; nothing changed.
 	ErrNotSent = errors.New("not sent to the ledger")

@@ -69,7 +69,10 @@ type Engine struct {
 	statements map[string]*sqlx.Stmt
 }
 
-var _ ledger.Engine = (*Engine)(nil)
+var (
+	_ ledger.Engine = (*Engine)(nil)
+	_ ledger.Opener = (*Engine)(nil)
+)
 
 // Option changes how New makes an engine.
 type Option func(*Engine)

@@ -45,6 +45,34 @@ func (e *Engine) CreateTransfers(ctx context.Context, transfers []ledger.Transfe
 	return results, nil
 }
 
+// OpenAndTransfer creates accounts, and transfers if all the accounts stand, in
+// one transaction; see ledger.Opener. The timestamps are those of two requests
+// that arrived one right after the other.
+func (e *Engine) OpenAndTransfer(ctx context.Context, accounts []ledger.Account, transfers []ledger.Transfer) ([]ledger.AccountResult, []ledger.TransferResult, error) {
+	if err := ledger.CheckBatch(max(len(accounts), len(transfers))); err != nil {
+		return nil, nil, err
+	}
+	var opened []ledger.AccountResult
+	var results []ledger.TransferResult
+	err := e.write(ctx, request{
+		events: len(accounts) + len(transfers),
+		touch:  rules.TouchedByAccounts(accounts).And(rules.TouchedByTransfers(transfers)),
+		apply: func(w *work, timestamp uint64) {
+			opened, results = rules.CreateAccounts(w, timestamp-uint64(len(transfers)), accounts), nil
+			for _, r := range opened {
+				if !r.Status.Stands() {
+					return
+				}
+			}
+			results = rules.CreateTransfers(w, timestamp, transfers)
+		},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("pgengine: creating %d accounts and %d transfers: %w", len(accounts), len(transfers), err)
+	}
+	return opened, results, nil
+}
+
 // ExpireDue frees what pending transfers reserved whose time is up, and says
 // how many expired. Batches do the same in passing, a portion each; this is for
 // a time when none comes. Each portion of at most ledger.BatchMax is a

@@ -49,6 +49,15 @@ func TouchedByTransfers(events []ledger.Transfer) Touch {
 	return t.tidy()
 }
 
+// And is what two requests in one touch.
+func (t Touch) And(u Touch) Touch {
+	return Touch{
+		Accounts:   slices.Concat(t.Accounts, u.Accounts),
+		Transfers:  slices.Concat(t.Transfers, u.Transfers),
+		Timestamps: slices.Concat(t.Timestamps, u.Timestamps),
+	}.tidy()
+}
+
 func (t Touch) tidy() Touch {
 	t.Accounts = tidyIDs(t.Accounts)
 	t.Transfers = tidyIDs(t.Transfers)

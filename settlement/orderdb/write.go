@@ -26,8 +26,8 @@ type Writer struct {
 	store *Store
 	conn  *sqlx.Conn
 
-	findKeys, loadOrders, loadClocks, insertReferences, insertOrders, insertIntents, insertKeys,
-	setOutcomes, move, refuse, lockOutcomes, openBatch, closeBatch, chains, findAccounts, insertAccounts *sqlx.Stmt
+	findKeys, loadOrders, loadClocks, insertReferences, insertOrders, decide, insertIntents, insertKeys,
+	addOutcomes, setOutcomes, move, refuse, openBatch, chains, findAccounts, insertAccounts *sqlx.Stmt
 }
 
 // sessionSQL fixes how the statements are planned. Each looks a batch of rows
@@ -57,9 +57,9 @@ func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
 		sql  string
 	}{
 		{&w.findKeys, findKeysSQL}, {&w.loadOrders, loadOrdersSQL}, {&w.loadClocks, loadClocksSQL},
-		{&w.insertReferences, insertReferencesSQL}, {&w.insertOrders, insertOrdersSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL},
-		{&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
-		{&w.lockOutcomes, lockOutcomesSQL}, {&w.openBatch, openBatchSQL}, {&w.closeBatch, closeBatchSQL},
+		{&w.insertReferences, insertReferencesSQL}, {&w.insertOrders, insertOrdersSQL},
+		{&w.decide, decideSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL}, {&w.openBatch, openBatchSQL},
+		{&w.addOutcomes, addOutcomesSQL}, {&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
 		{&w.chains, chainsSQL}, {&w.findAccounts, findAccountsSQL}, {&w.insertAccounts, insertAccountsSQL},
 	} {
 		if *p.stmt, err = w.conn.PreparexContext(ctx, p.sql); err != nil {
@@ -69,8 +69,42 @@ func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
 	return w, nil
 }
 
+// Tx is a transaction of a Writer's. It is not database/sql's, which would hold
+// a lock that a statement wants when it finds the connection gone: each would
+// wait for the other until the context ends.
+type Tx struct {
+	w  *Writer
+	tx driver.Tx // nil when it has ended
+}
+
 // Begin begins a transaction; the caller ends it before the next one.
-func (w *Writer) Begin(ctx context.Context) (*sqlx.Tx, error) { return w.conn.BeginTxx(ctx, nil) }
+func (w *Writer) Begin(ctx context.Context) (*Tx, error) {
+	t := &Tx{w: w}
+	return t, w.conn.Raw(func(conn any) (err error) {
+		t.tx, err = conn.(driver.ConnBeginTx).BeginTx(ctx, driver.TxOptions{})
+		return err
+	})
+}
+
+// Commit ends the transaction. After an error it is not known how.
+func (t *Tx) Commit() error { return t.end(driver.Tx.Commit) }
+
+// Rollback gives the transaction up, unless it has ended.
+func (t *Tx) Rollback() error { return t.end(driver.Tx.Rollback) }
+
+func (t *Tx) end(how func(driver.Tx) error) error {
+	if t.tx == nil {
+		return nil
+	}
+	tx := t.tx
+	t.tx = nil
+	return t.w.conn.Raw(func(any) error { return how(tx) })
+}
+
+// PrepareContext prepares a statement of the transaction.
+func (t *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
+	return t.w.conn.PrepareContext(ctx, query)
+}
 
 // Close ends the connection: it is not fit for other uses.
 func (w *Writer) Close() error {
@@ -129,6 +163,15 @@ const insertKeysSQL = `INSERT INTO idempotency_keys (marketplace, key, hash, int
 // InsertKeys notes what keys were used for. False means that another process
 // used one of them first: the transaction has to be rolled back and decided anew.
 func (w *Writer) InsertKeys(ctx context.Context, uses []KeyUse) (bool, error) {
+	res, err := w.insertKeys.ExecContext(ctx, keyArgs(uses)...)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return int(n) == len(uses), err
+}
+
+func keyArgs(uses []KeyUse) []any {
 	var (
 		markets pq.Int64Array
 		keys    pq.StringArray
@@ -139,12 +182,7 @@ func (w *Writer) InsertKeys(ctx context.Context, uses []KeyUse) (bool, error) {
 		markets, keys = append(markets, int64(u.Marketplace)), append(keys, u.Key)
 		hashes, intents = append(hashes, u.Hash), append(intents, u.Intent)
 	}
-	res, err := w.insertKeys.ExecContext(ctx, markets, keys, hashes, uids(intents))
-	if err != nil {
-		return false, err
-	}
-	n, err := res.RowsAffected()
-	return int(n) == len(uses), err
+	return []any{markets, keys, hashes, uids(intents)}
 }
 
 const loadOrdersSQL = `SELECT ` + orderColumns + ` FROM unnest($1::uuid[]) AS q (id) JOIN orders o ON o.id = q.id`
@@ -357,11 +395,15 @@ func returnedIDs(ctx context.Context, stmt *sqlx.Stmt, args ...any) (map[ledger.
 	if err != nil {
 		return nil, err
 	}
-	done := make(map[ledger.ID]bool, len(ids))
+	return setOf(ids), nil
+}
+
+func setOf(ids []ledger.ID) map[ledger.ID]bool {
+	set := make(map[ledger.ID]bool, len(ids))
 	for _, id := range ids {
-		done[id] = true
+		set[id] = true
 	}
-	return done, nil
+	return set
 }
 
 func readIDs(rows *sql.Rows) ([]ledger.ID, error) {
@@ -391,7 +433,7 @@ type Intent struct {
 	Legs     []ledger.Transfer
 }
 
-const insertIntentsSQL = `INSERT INTO intents (id, chain, position, order_id, seq, attempt, marketplace, event, actor, data, accounts, legs,
+const intentsSQL = `INSERT INTO intents (id, chain, position, order_id, seq, attempt, marketplace, event, actor, data, accounts, legs,
 		state, held, released, refunded, fee_charged, tax_charged, maturing, deadline, deadline_at, at, paid_at, freeze_id,
 		buyer_extended, seller_extended)
 	SELECT id, chain, position, order_id, seq, attempt, marketplace, event, actor,
@@ -408,14 +450,50 @@ const insertIntentsSQL = `INSERT INTO intents (id, chain, position, order_id, se
 		$25::smallint[], $26::smallint[])
 	  AS n (id, chain, position, order_id, seq, attempt, marketplace, event, actor, data, accounts, legs,
 		state, held, released, refunded, fee_charged, tax_charged, maturing, deadline, deadline_at, at, paid_at, freeze_id,
-		buyer_extended, seller_extended)
-	ON CONFLICT (order_id, seq, attempt) DO NOTHING
-	RETURNING id`
+		buyer_extended, seller_extended)`
+
+// Insertion that is ready for a conflict costs half as much again as one that
+// is not, and conflicts are rare: so there is a statement for the one and,
+// when it fails, some for the other.
+const (
+	decideSQL = `WITH opened AS (INSERT INTO open_batches (first, last) SELECT $27::uuid, $28::uuid WHERE $27::uuid IS NOT NULL),
+	used AS (INSERT INTO idempotency_keys (marketplace, key, hash, intent) SELECT * FROM unnest($29::int[], $30::text[], $31::bytea[], $32::uuid[])) ` + intentsSQL
+
+	insertIntentsSQL = intentsSQL + ` ON CONFLICT (order_id, seq, attempt) DO NOTHING RETURNING id`
+
+	openBatchSQL = `INSERT INTO open_batches (first, last) VALUES ($1, $2)`
+)
+
+// ErrTaken: a place in an order or an idempotency key is taken. The
+// transaction has to be rolled back; InsertIntents and InsertKeys tell which.
+var ErrTaken = errors.New("taken by another process, or before")
+
+// Batch is the smallest and the largest id of intents that go to the ledger
+// together; others may lie between.
+type Batch struct{ First, Last ledger.ID }
+
+// Decide stores intents, the use of keys, and the batch that goes to the
+// ledger (none if its ids are zero), where nothing of it was there before.
+// Otherwise it answers ErrTaken.
+func (w *Writer) Decide(ctx context.Context, intents []Intent, keys []KeyUse, open Batch) error {
+	args := append(intentArgs(intents), uid(open.First), uid(open.Last))
+	return w.exec(ctx, w.decide, append(args, keyArgs(keys)...)...)
+}
 
 // InsertIntents stores what was decided and answers the ids of those whose
 // place in their order was free. The others are busy: something else is
 // happening to the order.
 func (w *Writer) InsertIntents(ctx context.Context, intents []Intent) (map[ledger.ID]bool, error) {
+	return returnedIDs(ctx, w.insertIntents, intentArgs(intents)...)
+}
+
+// OpenBatch notes the batch that goes to the ledger.
+func (w *Writer) OpenBatch(ctx context.Context, b Batch) error {
+	_, err := w.openBatch.ExecContext(ctx, uid(b.First), uid(b.Last))
+	return err
+}
+
+func intentArgs(intents []Intent) []any {
 	var (
 		ids, chains, orders, freezes                                 []ledger.ID
 		positions, seqs, attempts, markets, held, released, refunded pq.Int64Array
@@ -446,9 +524,9 @@ func (w *Writer) InsertIntents(ctx context.Context, intents []Intent) (map[ledge
 		freezes = append(freezes, p.Freeze)
 		extB, extS = append(extB, int64(p.BuyerExtended)), append(extS, int64(p.SellerExtended))
 	}
-	return returnedIDs(ctx, w.insertIntents, uids(ids), uids(chains), positions, uids(orders), seqs, attempts,
+	return []any{uids(ids), uids(chains), positions, uids(orders), seqs, attempts,
 		markets, events, actors, data, accounts, legs, states, held, released, refunded, fees, taxes, maturing, names,
-		deadlines, at, paid, uids(freezes), extB, extS)
+		deadlines, at, paid, uids(freezes), extB, extS}
 }
 
 // Outcome is what came of an intent.
@@ -470,13 +548,17 @@ const (
 	Frozen   OutcomeKind = "frozen"
 )
 
-const setOutcomesSQL = `INSERT INTO outcomes (intent, marketplace, outcome, reason, ledger_timestamp)
+// The lock makes positions visible in their order, see the schema: it is held
+// before the first of them is drawn.
+const addOutcomesSQL = `WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(1702060914, 'outcomes'::regclass::oid::int)), -- "escr"
+	closed AS (DELETE FROM open_batches WHERE first = ANY($6::uuid[]))
+	INSERT INTO outcomes (intent, marketplace, outcome, reason, ledger_timestamp)
 	SELECT intent, marketplace, outcome, nullif(reason, ''), nullif(ts, 0)
-	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::bigint[])
+	FROM locked, unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::bigint[])
 	  WITH ORDINALITY AS r (intent, marketplace, outcome, reason, ts, n)
-	ORDER BY n
-	ON CONFLICT (intent) DO NOTHING
-	RETURNING intent`
+	ORDER BY n`
+
+const setOutcomesSQL = addOutcomesSQL + ` ON CONFLICT (intent) DO NOTHING RETURNING intent`
 
 const moveSQL = `UPDATE orders o SET seq = i.seq, attempt = 0, state = i.state, held = i.held, released = i.released,
 		refunded = i.refunded, fee_charged = i.fee_charged, tax_charged = i.tax_charged, maturing = i.maturing,
@@ -489,31 +571,19 @@ const refuseSQL = `UPDATE orders o SET attempt = i.attempt + 1
 	FROM intents i
 	WHERE i.id = ANY($1::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1 AND o.attempt = i.attempt`
 
-// The lock makes positions visible in their order; see the schema.
-const lockOutcomesSQL = `SELECT pg_advisory_xact_lock(1702060914, 'outcomes'::regclass::oid::int)` // "escr"
-
-const (
-	openBatchSQL  = `INSERT INTO open_batches (first, last) VALUES ($1, $2)`
-	closeBatchSQL = `DELETE FROM open_batches WHERE first = ANY($1::uuid[])`
-)
-
-// OpenBatch notes that intents from first to last go to the ledger.
-func (w *Writer) OpenBatch(ctx context.Context, first, last ledger.ID) error {
-	_, err := w.openBatch.ExecContext(ctx, first.UUID(), last.UUID())
-	return err
+// Recording is what Record writes.
+type Recording struct {
+	Outcomes []Outcome
+	Made     map[ledger.ID]bool // of them, those whose orders are new and stand where they should already
+	Closed   []ledger.ID        // batches (by First) whose intents all have outcomes with these
+	Careful  bool               // some may have an outcome already
 }
 
-// CloseBatches forgets batches whose intents all have outcomes.
-func (w *Writer) CloseBatches(ctx context.Context, first []ledger.ID) error {
-	_, err := w.closeBatch.ExecContext(ctx, uids(first))
-	return err
-}
-
-// Record writes outcomes where there is none yet, moves on the orders of
-// those that were applied, and answers whose outcome it wrote. Of made, the
-// orders are new and stand where they should already.
-func (w *Writer) Record(ctx context.Context, outcomes []Outcome, made map[ledger.ID]bool) (set map[ledger.ID]bool, err error) {
-	if len(outcomes) == 0 {
+// Record writes outcomes and moves on the orders of those that were applied.
+// It answers whose outcome it wrote; the others had one. ErrTaken: one had and
+// r was not Careful; the transaction has to be rolled back.
+func (w *Writer) Record(ctx context.Context, r Recording) (set map[ledger.ID]bool, err error) {
+	if len(r.Outcomes) == 0 {
 		return nil, nil
 	}
 	var (
@@ -521,22 +591,24 @@ func (w *Writer) Record(ctx context.Context, outcomes []Outcome, made map[ledger
 		markets, stamps pq.Int64Array
 		kinds, reasons  pq.StringArray
 	)
-	for _, o := range outcomes {
+	for _, o := range r.Outcomes {
 		ids, markets = append(ids, o.Intent), append(markets, int64(o.Marketplace))
 		kinds, reasons = append(kinds, string(o.Outcome)), append(reasons, o.Reason)
 		stamps = append(stamps, int64(o.LedgerTimestamp))
 	}
-	if _, err := w.lockOutcomes.ExecContext(ctx); err != nil {
-		return nil, err
+	args := []any{uids(ids), markets, kinds, reasons, stamps, uids(r.Closed)}
+	if r.Careful {
+		set, err = returnedIDs(ctx, w.setOutcomes, args...)
+	} else {
+		set, err = setOf(ids), w.exec(ctx, w.addOutcomes, args...)
 	}
-	set, err = returnedIDs(ctx, w.setOutcomes, uids(ids), markets, kinds, reasons, stamps)
 	if err != nil {
 		return nil, err
 	}
 	var applied, refused []ledger.ID
-	for _, o := range outcomes {
+	for _, o := range r.Outcomes {
 		switch {
-		case !set[o.Intent], made[o.Intent]:
+		case !set[o.Intent], r.Made[o.Intent]:
 		case o.Outcome == Applied:
 			applied = append(applied, o.Intent)
 		case o.Outcome == Rejected:
@@ -547,6 +619,15 @@ func (w *Writer) Record(ctx context.Context, outcomes []Outcome, made map[ledger
 		return nil, err
 	}
 	return set, w.update(ctx, w.refuse, refused)
+}
+
+// exec runs a statement that finds nothing taken, or fails with ErrTaken.
+func (w *Writer) exec(ctx context.Context, stmt *sqlx.Stmt, args ...any) error {
+	_, err := stmt.ExecContext(ctx, args...)
+	if sqlState(err) == uniqueViolation {
+		return fmt.Errorf("%w: %w", ErrTaken, err)
+	}
+	return err
 }
 
 // update runs a statement that changes the order of each intent, and insists

@@ -13,35 +13,50 @@ import (
 )
 
 // decision is what one transaction decided. Every task of its batch is in
-// exactly one of replies, parked and (as its chain's) chains. None of it
+// exactly one of replies, again, parked and (as its chain's) chains. None of it
 // holds before the transaction is committed.
 type decision struct {
 	chains   []*chain           // for the ledger
 	fresh    []orderdb.Outcome  // applied without the ledger: no money moves
 	made     map[ledger.ID]bool // of fresh, those that made their order
 	replies  []reply
-	parked   []*task
+	again    []*task // refused by what memory says: to be decided from the database
+	parked   []*task // their order is busy in another process
 	accounts map[orderdb.AccountName]ledger.ID
 }
 
 type reply struct {
 	task   *task
 	answer Answer
+	now    []order.Order // as they stand now, where that is certain
 }
 
 func (d *decision) refuse(t *task, err error) {
-	d.replies = append(d.replies, reply{t, Answer{Err: err}})
+	d.replies = append(d.replies, reply{task: t, answer: Answer{Err: err}})
+}
+
+// refuseDraft refuses a task, unless that came of an order as memory has it.
+func (d *decision) refuseDraft(f *draft, err error) {
+	if f.memory {
+		d.again = append(d.again, f.task)
+		return
+	}
+	d.refuse(f.task, err)
 }
 
 // decideAgain gives a transaction up because another process was faster in a
 // way that only a new one sees. park is the task to leave out of it, if any.
-type decideAgain struct{ park *task }
+type decideAgain struct {
+	park    *task
+	careful bool // with the statements that tell what is taken
+}
 
 func (*decideAgain) Error() string { return "another process decided at the same moment" }
 
 // draft is a task on its way to a decision.
 type draft struct {
 	task    *task
+	memory  bool // an order of it was not read from the database
 	market  orderdb.Marketplace
 	intent  ledger.ID
 	orders  []order.Order
@@ -52,36 +67,36 @@ type draft struct {
 
 // decide looks at every task of a batch in the transaction and stores the
 // intents. Which orders a batch touches is disjoint, see pick.
-func (p *Poster) decide(ctx context.Context, batch []*task) (*decision, error) {
+func (p *Poster) decide(ctx context.Context, w *orderdb.Writer, batch []*task) (*decision, error) {
 	d := &decision{accounts: map[orderdb.AccountName]ledger.ID{}, made: map[ledger.ID]bool{}}
-	rest, err := p.answerReplays(ctx, d, batch)
+	rest, err := p.answerReplays(ctx, w, d, batch)
 	if err != nil {
 		return nil, err
 	}
-	drafts, err := p.load(ctx, d, rest)
+	drafts, err := p.load(ctx, w, d, rest)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.nameAccounts(ctx, d, drafts); err != nil {
+	if err := p.nameAccounts(ctx, w, d, drafts); err != nil {
 		return nil, err
 	}
 	planned := drafts[:0]
 	for _, f := range drafts {
 		if err := p.plan(d, f); err != nil {
-			d.refuse(f.task, err)
+			d.refuseDraft(f, err)
 			continue
 		}
 		planned = append(planned, f)
 	}
-	if planned, err = p.storeOrders(ctx, d, planned); err != nil {
+	if planned, err = p.storeOrders(ctx, w, d, planned); err != nil {
 		return nil, err
 	}
-	return d, p.storeIntents(ctx, d, planned)
+	return d, p.storeIntents(ctx, w, d, planned)
 }
 
 // answerReplays answers the tasks whose idempotency key was used before and
 // returns the others.
-func (p *Poster) answerReplays(ctx context.Context, d *decision, batch []*task) ([]*task, error) {
+func (p *Poster) answerReplays(ctx context.Context, w *orderdb.Writer, d *decision, batch []*task) ([]*task, error) {
 	var names []orderdb.KeyName
 	for _, t := range batch {
 		if t.req.Key != "" {
@@ -91,7 +106,7 @@ func (p *Poster) answerReplays(ctx context.Context, d *decision, batch []*task) 
 	if len(names) == 0 {
 		return batch, nil
 	}
-	uses, err := p.writer.FindKeys(ctx, names)
+	uses, err := w.FindKeys(ctx, names)
 	if err != nil || len(uses) == 0 {
 		return batch, err
 	}
@@ -109,7 +124,7 @@ func (p *Poster) answerReplays(ctx context.Context, d *decision, batch []*task) 
 			replays, chains = append(replays, t), append(chains, use.Intent)
 		}
 	}
-	recorded, err := p.chainsByID(ctx, chains)
+	recorded, err := chainsByID(ctx, w, chains)
 	if err != nil {
 		return nil, err
 	}
@@ -124,17 +139,17 @@ func (p *Poster) answerReplays(ctx context.Context, d *decision, batch []*task) 
 		}
 		a := answerOf(list)
 		a.Result.Replayed = a.Err == nil
-		d.replies = append(d.replies, reply{t, a})
+		d.replies = append(d.replies, reply{task: t, answer: a})
 	}
 	return rest, nil
 }
 
-func (p *Poster) chainsByID(ctx context.Context, chains []ledger.ID) (map[ledger.ID][]orderdb.Recorded, error) {
+func chainsByID(ctx context.Context, w *orderdb.Writer, chains []ledger.ID) (map[ledger.ID][]orderdb.Recorded, error) {
 	found := map[ledger.ID][]orderdb.Recorded{}
 	if len(chains) == 0 {
 		return found, nil
 	}
-	list, err := p.writer.Chains(ctx, chains)
+	list, err := w.Chains(ctx, chains)
 	for _, r := range list {
 		found[r.Chain] = append(found[r.Chain], r)
 	}
@@ -155,28 +170,26 @@ func answerOf(list []orderdb.Recorded) Answer {
 }
 
 // load reads the orders and marketplaces of tasks and drafts their commands.
-func (p *Poster) load(ctx context.Context, d *decision, tasks []*task) ([]*draft, error) {
+func (p *Poster) load(ctx context.Context, w *orderdb.Writer, d *decision, tasks []*task) ([]*draft, error) {
 	if len(tasks) == 0 {
 		return nil, nil
 	}
 	var ids []ledger.ID
-	var markets []uint32
-	seen := map[uint32]bool{}
+	found := map[ledger.ID]order.Order{}
 	for _, t := range tasks {
-		ids = append(ids, t.req.Orders...)
-		if !seen[t.req.Marketplace] {
-			seen[t.req.Marketplace] = true
-			markets = append(markets, t.req.Marketplace)
+		for _, id := range t.req.Orders {
+			if _, ok := p.orders[id]; t.careful || !ok {
+				ids = append(ids, id)
+			}
 		}
 	}
-	found := map[ledger.ID]order.Order{}
 	var err error
 	if len(ids) > 0 {
-		if found, err = p.writer.LoadOrders(ctx, ids); err != nil {
+		if found, err = w.LoadOrders(ctx, ids); err != nil {
 			return nil, err
 		}
 	}
-	clocks, err := p.writer.LoadMarketplaces(ctx, markets)
+	markets, err := p.marketplaces(ctx, w, tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +198,7 @@ func (p *Poster) load(ctx context.Context, d *decision, tasks []*task) ([]*draft
 	var drafts []*draft
 next:
 	for _, t := range tasks {
-		market, ok := clocks[t.req.Marketplace]
+		market, ok := markets[t.req.Marketplace]
 		if !ok {
 			d.refuse(t, ErrNotFound)
 			continue
@@ -196,7 +209,7 @@ next:
 		}
 		now, deadlines := market.At(machine)
 		if t.req.Agreement != nil {
-			o, err := p.newOrder(ctx, market, t.req.Agreement, policies)
+			o, err := p.newOrder(ctx, w, market, t.req.Agreement, policies)
 			if refused := new(Invalid); errors.As(err, &refused) {
 				d.refuse(t, err)
 				continue
@@ -209,6 +222,10 @@ next:
 		}
 		for _, id := range t.req.Orders {
 			o, ok := found[id]
+			if !ok {
+				o, ok = p.orders[id]
+				ok, f.memory = ok && !t.careful, true
+			}
 			if !ok || o.Marketplace != t.req.Marketplace {
 				d.refuse(t, ErrNotFound)
 				continue next
@@ -218,7 +235,7 @@ next:
 		for i := range f.orders {
 			c, refusal := command(&f.orders[i], t.req.Command, now, deadlines)
 			if refusal != nil {
-				d.refuse(t, refusal)
+				d.refuseDraft(f, refusal)
 				continue next
 			}
 			c.Intent = orderdb.ChainMember(f.intent, i)
@@ -228,6 +245,40 @@ next:
 		drafts = append(drafts, f)
 	}
 	return drafts, nil
+}
+
+// marketplaces are those of the tasks, with their clocks as they stand.
+func (p *Poster) marketplaces(ctx context.Context, w *orderdb.Writer, tasks []*task) (map[uint32]orderdb.Marketplace, error) {
+	found := map[uint32]orderdb.Marketplace{}
+	var missing []uint32
+	for _, t := range tasks {
+		id := t.req.Marketplace
+		if _, seen := found[id]; seen {
+			continue
+		}
+		var known bool
+		if found[id], known = p.markets[id]; !known {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return found, nil
+	}
+	list, err := w.LoadMarketplaces(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range missing {
+		m, ok := list[id]
+		if !ok {
+			delete(found, id)
+			continue
+		}
+		if found[id] = m; m.Clock == orderdb.LiveClock {
+			p.markets[id] = m
+		}
+	}
+	return found, nil
 }
 
 // command completes what the caller said: who and when.
@@ -263,7 +314,7 @@ type policyName struct {
 
 // newOrder is an order as agreed, before its first event. policies are those
 // that the transaction has looked up already.
-func (p *Poster) newOrder(ctx context.Context, m orderdb.Marketplace, a *Agreement, policies map[policyName]*order.Policy) (order.Order, error) {
+func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Marketplace, a *Agreement, policies map[policyName]*order.Policy) (order.Order, error) {
 	cur, ok := chart.ByCode(a.Currency)
 	if !ok {
 		return order.Order{}, &Invalid{"currency", "not an ISO 4217 currency"}
@@ -278,7 +329,7 @@ func (p *Poster) newOrder(ctx context.Context, m orderdb.Marketplace, a *Agreeme
 	}
 	policy, ok := policies[policyName{m.ID, name}]
 	if !ok {
-		policy, err = p.writer.NewestPolicy(ctx, m.ID, name)
+		policy, err = w.NewestPolicy(ctx, m.ID, name)
 		if err != nil && !errors.Is(err, orderdb.ErrNotFound) {
 			return order.Order{}, err
 		}
@@ -327,7 +378,7 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 }
 
 // nameAccounts finds or makes the rows of all accounts that the drafts need.
-func (p *Poster) nameAccounts(ctx context.Context, d *decision, drafts []*draft) error {
+func (p *Poster) nameAccounts(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft) error {
 	var missing []orderdb.AccountName
 	asked := map[orderdb.AccountName]bool{}
 	for _, f := range drafts {
@@ -341,7 +392,7 @@ func (p *Poster) nameAccounts(ctx context.Context, d *decision, drafts []*draft)
 	if len(missing) == 0 {
 		return nil
 	}
-	found, err := p.writer.Accounts(ctx, missing)
+	found, err := w.Accounts(ctx, missing)
 	d.accounts = found
 	return err
 }
@@ -395,7 +446,7 @@ func (f *draft) planPayment() (err error) {
 }
 
 // storeOrders writes the orders that were agreed.
-func (p *Poster) storeOrders(ctx context.Context, d *decision, drafts []*draft) ([]*draft, error) {
+func (p *Poster) storeOrders(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft) ([]*draft, error) {
 	var fresh []order.Order
 	for _, f := range drafts {
 		if f.task.req.Agreement != nil {
@@ -405,7 +456,7 @@ func (p *Poster) storeOrders(ctx context.Context, d *decision, drafts []*draft) 
 	if len(fresh) == 0 {
 		return drafts, nil
 	}
-	done, err := p.writer.InsertOrders(ctx, fresh)
+	done, err := w.InsertOrders(ctx, fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -421,7 +472,7 @@ func (p *Poster) storeOrders(ctx context.Context, d *decision, drafts []*draft) 
 }
 
 // storeIntents writes what is to happen, and with it the idempotency keys.
-func (p *Poster) storeIntents(ctx context.Context, d *decision, drafts []*draft) error {
+func (p *Poster) storeIntents(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft) error {
 	var intents []orderdb.Intent
 	for _, f := range drafts {
 		for i, ch := range f.changes {
@@ -435,7 +486,24 @@ func (p *Poster) storeIntents(ctx context.Context, d *decision, drafts []*draft)
 	if len(intents) == 0 {
 		return nil
 	}
-	done, err := p.writer.InsertIntents(ctx, intents)
+	if p.careful {
+		return p.storeCarefully(ctx, w, d, drafts, intents)
+	}
+	var keys []orderdb.KeyUse
+	for _, f := range drafts {
+		keys = append(keys, f.key()...)
+		f.finish(d)
+	}
+	err := w.Decide(ctx, intents, keys, batchOf(d.chains))
+	if errors.Is(err, orderdb.ErrTaken) {
+		return &decideAgain{careful: true}
+	}
+	return err
+}
+
+// storeCarefully is for when another process was faster, and finds out where.
+func (p *Poster) storeCarefully(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft, intents []orderdb.Intent) error {
+	done, err := w.InsertIntents(ctx, intents)
 	if err != nil {
 		return err
 	}
@@ -449,7 +517,7 @@ func (p *Poster) storeIntents(ctx context.Context, d *decision, drafts []*draft)
 		}
 		switch {
 		case stored == 0:
-			if err := p.parkBusy(ctx, d, f); err != nil {
+			if err := p.parkBusy(ctx, w, d, f); err != nil {
 				return err
 			}
 			continue
@@ -458,23 +526,31 @@ func (p *Poster) storeIntents(ctx context.Context, d *decision, drafts []*draft)
 			// up. The next one reads the orders that were in the way anew.
 			return &decideAgain{park: f.task}
 		}
-		if f.task.req.Key != "" {
-			keys = append(keys, orderdb.KeyUse{Marketplace: f.task.req.Marketplace, Key: f.task.req.Key,
-				Hash: f.task.req.Hash[:], Intent: f.intent})
-		}
+		keys = append(keys, f.key()...)
 		f.finish(d)
 	}
-	if err := p.openBatch(ctx, d.chains); err != nil {
-		return err
+	if len(d.chains) > 0 {
+		if err := w.OpenBatch(ctx, batchOf(d.chains)); err != nil {
+			return err
+		}
 	}
 	if len(keys) == 0 {
 		return nil
 	}
-	ok, err := p.writer.InsertKeys(ctx, keys)
+	ok, err := w.InsertKeys(ctx, keys)
 	if err == nil && !ok {
 		return &decideAgain{}
 	}
 	return err
+}
+
+// key is the use of the task's idempotency key, none without one.
+func (f *draft) key() []orderdb.KeyUse {
+	r := &f.task.req
+	if r.Key == "" {
+		return nil
+	}
+	return []orderdb.KeyUse{{Marketplace: r.Marketplace, Key: r.Key, Hash: r.Hash[:], Intent: f.intent}}
 }
 
 // finish puts a stored draft where it goes on: to the ledger, or, where no
@@ -493,7 +569,7 @@ func (f *draft) finish(d *decision) {
 		if f.task.req.Agreement != nil {
 			d.made[f.intent] = true
 		}
-		d.replies = append(d.replies, reply{f.task, Answer{Result: r}})
+		d.replies = append(d.replies, reply{task: f.task, answer: Answer{Result: r}, now: r.Orders})
 		return
 	}
 	c := &chain{id: f.intent, market: f.market.ID, task: f.task, result: r}
@@ -505,9 +581,9 @@ func (f *draft) finish(d *decision) {
 
 // parkBusy deals with a draft whose place in its order is taken: by an event
 // in flight elsewhere, which passes, or by a frozen one, which does not.
-func (p *Poster) parkBusy(ctx context.Context, d *decision, f *draft) error {
+func (p *Poster) parkBusy(ctx context.Context, w *orderdb.Writer, d *decision, f *draft) error {
 	o := &f.changes[0].After
-	blocker, err := p.writer.Blocker(ctx, o.ID, o.Seq, f.orders[0].Attempt)
+	blocker, err := w.Blocker(ctx, o.ID, o.Seq, f.orders[0].Attempt)
 	if err != nil {
 		return err
 	}
@@ -521,47 +597,23 @@ func (p *Poster) parkBusy(ctx context.Context, d *decision, f *draft) error {
 
 // batch is what open_batches knows of chains decided together.
 type batch struct {
-	first ledger.ID
-	left  int // chains without a recorded outcome
+	orderdb.Batch
+	left int // chains without a recorded outcome; the recording stage counts
 }
 
-// openBatch notes chains that go to the ledger where a redrive finds them.
-func (p *Poster) openBatch(ctx context.Context, chains []*chain) error {
-	if len(chains) == 0 {
-		return nil
-	}
+// batchOf makes a batch of chains, so that a redrive finds them.
+func batchOf(chains []*chain) orderdb.Batch {
 	b := &batch{left: len(chains)}
-	var last ledger.ID
 	for _, c := range chains {
 		c.batch = b
 		for _, n := range c.intents {
-			if b.first.IsZero() || n.id.Cmp(b.first) < 0 {
-				b.first = n.id
+			if b.First.IsZero() || n.id.Cmp(b.First) < 0 {
+				b.First = n.id
 			}
-			if n.id.Cmp(last) > 0 {
-				last = n.id
+			if n.id.Cmp(b.Last) > 0 {
+				b.Last = n.id
 			}
 		}
 	}
-	return p.writer.OpenBatch(ctx, b.first, last)
-}
-
-// closeBatches forgets the batches that outcomes complete.
-func (p *Poster) closeBatches(ctx context.Context, outcomes []*chain) error {
-	done := map[*batch]int{}
-	for _, c := range outcomes {
-		if c.batch != nil {
-			done[c.batch]++
-		}
-	}
-	var first []ledger.ID
-	for b, n := range done {
-		if n == b.left {
-			first = append(first, b.first)
-		}
-	}
-	if len(first) == 0 {
-		return nil
-	}
-	return p.writer.CloseBatches(ctx, first)
+	return b.Batch
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"escrowd/ledger"
+	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 )
 
@@ -37,7 +38,6 @@ type Options struct {
 // use.
 type Poster struct {
 	store  *orderdb.Store
-	writer *orderdb.Writer // of the deciding stage alone
 	engine ledger.Engine
 	opts   Options
 	log    *slog.Logger
@@ -48,15 +48,23 @@ type Poster struct {
 	closed bool
 	wake   chan struct{} // says that queue is no longer empty; holds one
 
-	submit  chan []*chain // decided, for the ledger stage
-	results chan []*chain // with their outcomes, for the deciding stage
+	submit   chan []*chain // decided, for the ledger stage
+	results  chan []*chain // with their outcomes, for the recording stage
+	recorded chan []*chain // for the deciding stage to let go of
 
 	// Of the deciding stage alone:
+	deciding connection
 	pending  []*task            // seen, wait for their order or for a better moment
 	inflight map[ledger.ID]int  // orders with a chain between decision and record
 	chains   map[ledger.ID]bool // those chains
+	orders   map[ledger.ID]order.Order
+	markets  map[uint32]orderdb.Marketplace // with a live clock: they do not change
 	accounts map[orderdb.AccountName]ledger.ID
+	careful  bool        // the last transaction found something taken
 	redrive  atomic.Bool // a COMMIT's outcome is unknown: look for intents it may have left
+
+	// Of the recording stage alone:
+	recording connection
 
 	// Of the ledger stage alone:
 	known map[ledger.ID]struct{} // accounts that the ledger has
@@ -92,16 +100,19 @@ func New(db *sqlx.DB, engine ledger.Engine, opts Options) *Poster {
 		wake:     make(chan struct{}, 1),
 		submit:   make(chan []*chain),
 		results:  make(chan []*chain, 1),
+		recorded: make(chan []*chain, 1),
 		inflight: map[ledger.ID]int{},
 		chains:   map[ledger.ID]bool{},
+		orders:   map[ledger.ID]order.Order{},
+		markets:  map[uint32]orderdb.Marketplace{},
 		accounts: map[orderdb.AccountName]ledger.ID{},
 		known:    map[ledger.ID]struct{}{},
 		ctx:      ctx, cancel: cancel, idle: make(chan struct{}),
 	}
 	p.m = newMetrics(opts.Registerer, p)
-	p.done.Add(2)
-	go p.decideStage()
-	go p.ledgerStage()
+	p.done.Go(p.decideStage)
+	p.done.Go(p.ledgerStage)
+	p.done.Go(p.recordStage)
 	return p
 }
 
@@ -114,14 +125,15 @@ const (
 
 // task is one request on its way through the stages.
 type task struct {
-	req    Request
-	ctx    context.Context
-	state  atomic.Int32
-	answer chan Answer  // holds one
-	after  time.Time    // do not look at it again before; zero for at once
-	open   []*chain     // set instead of req: intents to be driven again
-	left   atomic.Int32 // of open, how many are not recorded yet
-	began  time.Time
+	req     Request
+	ctx     context.Context
+	state   atomic.Int32
+	answer  chan Answer  // holds one
+	after   time.Time    // do not look at it again before; zero for at once
+	careful bool         // read its orders from the database and not from memory
+	open    []*chain     // set instead of req: intents to be driven again
+	left    atomic.Int32 // of open, how many are not recorded yet
+	began   time.Time
 }
 
 func (t *task) reply(a Answer) {
@@ -251,14 +263,5 @@ func (p *Poster) Close(ctx context.Context) error {
 	p.cancel()
 	p.done.Wait()
 	p.m.unregister()
-	return errors.Join(err, p.closeWriter())
-}
-
-func (p *Poster) closeWriter() error {
-	if p.writer == nil {
-		return nil
-	}
-	w := p.writer
-	p.writer = nil
-	return w.Close()
+	return errors.Join(err, p.deciding.close(), p.recording.close())
 }

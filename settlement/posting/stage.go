@@ -12,6 +12,7 @@ import (
 	"github.com/lib/pq"
 
 	"escrowd/ledger"
+	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 )
 
@@ -26,62 +27,36 @@ const (
 	txTimeout = 30 * time.Second
 )
 
-// decideStage is the stage that talks to Postgres. Each turn is one
-// transaction: it records what the ledger has answered and decides what has
-// come in since.
+// decideStage is the stage that decides. Each turn is one transaction over
+// what has come in since the last.
 func (p *Poster) decideStage() {
-	defer p.done.Done()
-	var ready []*chain    // decided; the ledger stage has not taken them yet
-	var outcomes []*chain // answered by the ledger, not recorded yet
-	var failed time.Time  // when the database last failed
+	var ready []*chain // decided; the ledger stage has not taken them yet
 	for {
 		var submit chan<- []*chain
 		if len(ready) > 0 {
 			submit = p.submit
 		}
-		timer := p.nextLook(len(outcomes) > 0)
+		timer := p.nextLook()
 		select {
 		case submit <- ready:
 			ready = nil
-		case done := <-p.results:
-			outcomes = append(outcomes, done...)
+		case done := <-p.recorded:
+			p.leave(done)
 		case <-p.wake:
 		case <-timer.C:
 		case <-p.ctx.Done():
 			timer.Stop()
-			p.giveUp(append(ready, outcomes...))
+			p.giveUp(ready)
 			return
 		}
 		timer.Stop()
-		if len(ready) > 0 { // a free ledger stage comes before everything else
-			select {
-			case p.submit <- ready:
-				ready = nil
-			default:
-			}
-		}
-		select {
-		case done := <-p.results:
-			outcomes = append(outcomes, done...)
-		default:
-		}
 		closing := p.take()
 		var batch []*task
 		if len(ready) == 0 {
-			var again []*chain
-			batch, again = p.pick(time.Now())
-			ready = append(ready, again...)
+			batch, ready = p.pick(time.Now())
 		}
-		if time.Since(failed) < retryAfter && len(batch) == 0 {
-			continue
-		}
-		if len(batch) > 0 || len(outcomes) > 0 {
-			decided, left, err := p.turn(batch, outcomes)
-			ready = append(ready, decided...)
-			outcomes = left
-			if failed = (time.Time{}); err != nil {
-				failed = time.Now()
-			}
+		if len(batch) > 0 {
+			ready = append(ready, p.turn(batch)...)
 			if len(p.pending) > 0 {
 				p.poke() // what waited for this turn may be free now
 			}
@@ -96,19 +71,15 @@ func (p *Poster) decideStage() {
 			default:
 			}
 		}
-		if closing && p.drained(len(ready)+len(outcomes)) {
+		if closing && p.drained(len(ready)) {
 			return
 		}
 	}
 }
 
-// nextLook fires when a parked task or an outcome that could not be recorded
-// wants another try.
-func (p *Poster) nextLook(outcomes bool) *time.Timer {
+// nextLook fires when a parked task wants another try.
+func (p *Poster) nextLook() *time.Timer {
 	wait := time.Hour
-	if outcomes {
-		wait = retryAfter
-	}
 	now := time.Now()
 	for _, t := range p.pending {
 		if !t.after.IsZero() {
@@ -203,49 +174,63 @@ func (p *Poster) enter(chains []*chain) {
 		p.chains[c.id] = true
 		for _, n := range c.intents {
 			p.inflight[n.order]++
+			delete(p.orders, n.order)
 		}
 	}
 	p.m.inflight.Set(float64(len(p.chains)))
 }
 
-func (p *Poster) leave(recorded []*chain) {
-	for _, c := range recorded {
-		if c.batch != nil {
-			c.batch.left--
+func (p *Poster) leave(chains []*chain) {
+	for _, c := range chains {
+		delete(p.chains, c.id)
+		for _, n := range c.intents {
+			if p.inflight[n.order]--; p.inflight[n.order] <= 0 {
+				delete(p.inflight, n.order)
+			}
 		}
-		p.forget(c)
-	}
-}
-
-func (p *Poster) forget(c *chain) {
-	delete(p.chains, c.id)
-	for _, n := range c.intents {
-		if p.inflight[n.order]--; p.inflight[n.order] <= 0 {
-			delete(p.inflight, n.order)
+		if c.moved {
+			p.rememberOrders(c.result.Orders)
 		}
 	}
 	p.m.inflight.Set(float64(len(p.chains)))
+}
+
+// rememberOrders keeps orders as they stand, so that their next event need not
+// read them. What is remembered may have been overtaken by another process,
+// and does no harm then: whatever is decided on it finds its place taken, and
+// whatever is refused because of it is looked at again (see refuse).
+func (p *Poster) rememberOrders(list []order.Order) {
+	const most = 1 << 16
+	if len(p.orders)+len(list) > most {
+		clear(p.orders)
+	}
+	for _, o := range list {
+		p.orders[o.ID] = o
+	}
 }
 
 // turn runs one transaction and tells everybody what came of it. It returns
-// the chains for the ledger, and those whose outcomes are still to be recorded.
-func (p *Poster) turn(batch []*task, outcomes []*chain) (ready, left []*chain, err error) {
-	d, set, err := p.transact(batch, outcomes)
+// the chains for the ledger.
+func (p *Poster) turn(batch []*task) (ready []*chain) {
+	d, err := p.transact(batch)
 	var again *decideAgain
+	unknown := new(commitUnknown)
 	switch {
 	case err == nil:
+		p.careful = false
 		p.rememberNames(d.accounts)
-		p.leave(outcomes)
 		p.enter(d.chains)
-		p.tell(outcomes, set)
 		for _, r := range d.replies {
 			r.task.reply(r.answer)
+			p.rememberOrders(r.now)
 		}
 		p.m.applied(len(d.fresh))
-		p.park(d.parked)
-		return d.chains, nil, nil
+		p.comeBack(d.again, time.Time{})
+		p.comeBack(d.parked, time.Now().Add(parkFor))
+		return d.chains
 
 	case errors.As(err, &again):
+		p.careful = p.careful || again.careful
 		for _, t := range batch {
 			t.state.Store(waiting)
 			if t == again.park {
@@ -254,62 +239,33 @@ func (p *Poster) turn(batch []*task, outcomes []*chain) (ready, left []*chain, e
 		}
 		p.pending = append(batch, p.pending...)
 		p.poke()
-		return nil, outcomes, nil
+		return nil
 
-	case blamesData(err) && len(batch)+len(outcomes) > 1:
+	case blamesData(err) && len(batch) > 1:
 		// One of them cannot be stored, and must not take the others along.
-		p.log.Error("a batch was refused by the database; trying its parts", "error", err, "requests", len(batch), "outcomes", len(outcomes))
-		return p.turnByParts(batch, outcomes)
-	}
-	p.log.Error("the database failed", "error", err, "requests", len(batch), "outcomes", len(outcomes))
-	if blamesData(err) { // what it refused stands alone here
+		p.log.Error("a batch was refused by the database; trying its parts", "error", err, "requests", len(batch))
 		for _, t := range batch {
-			t.reply(Answer{Err: fmt.Errorf("posting: the database refused the request: %w", err)})
+			ready = append(ready, p.turn([]*task{t})...)
 		}
-		for _, c := range outcomes {
-			p.drop(c, err)
-		}
-		return nil, nil, nil
-	}
-	unknown := new(commitUnknown)
-	why := ErrUnavailable
-	if errors.As(err, &unknown) {
-		why = ErrUnknown
-		if len(batch) > 0 {
-			p.redrive.Store(true)
-		}
+		return ready
+
+	case blamesData(err):
+		p.log.Error("the database refused a request", "error", err)
+		err = fmt.Errorf("posting: the database refused the request: %w", err)
+
+	case errors.As(err, &unknown):
+		p.log.Error("the database failed in a commit", "error", err, "requests", len(batch))
+		p.redrive.Store(true)
+		err = fmt.Errorf("%w: %w", ErrUnknown, err)
+
+	default:
+		p.log.Error("the database failed", "error", err, "requests", len(batch))
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	for _, t := range batch {
-		t.reply(Answer{Err: fmt.Errorf("%w: %w", why, err)})
+		t.reply(Answer{Err: err})
 	}
-	return nil, outcomes, err
-}
-
-// turnByParts finds out which part of a turn the database refuses: first the
-// outcomes without the batch, then each outcome and each task alone.
-func (p *Poster) turnByParts(batch []*task, outcomes []*chain) (ready, left []*chain, err error) {
-	if len(batch) > 0 && len(outcomes) > 0 {
-		_, left, err = p.turn(nil, outcomes)
-	} else {
-		for _, c := range outcomes {
-			_, l, e := p.turn(nil, []*chain{c})
-			left, err = append(left, l...), errors.Join(err, e)
-		}
-	}
-	for _, t := range batch {
-		chains, _, e := p.turn([]*task{t}, nil)
-		ready, err = append(ready, chains...), errors.Join(err, e)
-	}
-	return ready, left, err
-}
-
-// drop lets go of a chain whose outcome the database will not have: the order
-// store contradicts the ledger, and a person has to look. Its batch stays
-// open, so every redrive tries it again and the alert for old batches fires.
-func (p *Poster) drop(c *chain, err error) {
-	p.log.Error("an outcome cannot be recorded and is left for a redrive", "chain", c.id.UUID(), "order", c.intents[0].order.UUID(), "error", err)
-	p.forget(c)
-	c.reply(Answer{Err: fmt.Errorf("%w: %w", ErrUnknown, err)})
+	return nil
 }
 
 // rememberNames keeps the ids of named accounts, and keeps their number from
@@ -324,97 +280,77 @@ func (p *Poster) rememberNames(found map[orderdb.AccountName]ledger.ID) {
 	}
 }
 
-func (p *Poster) park(tasks []*task) {
-	after := time.Now().Add(parkFor)
+// comeBack lets tasks be decided by a later turn, not before a moment (zero for
+// at once), from the database and not from memory.
+func (p *Poster) comeBack(tasks []*task, after time.Time) {
 	for _, t := range tasks {
-		t.after = after
+		t.after, t.careful = after, true
 		t.state.Store(waiting)
 	}
 	p.pending = append(p.pending, tasks...)
 }
 
-// transact records outcomes and decides a batch in one transaction. set is
-// which of the outcomes it recorded; the others stood already, with chains
-// saying what.
-func (p *Poster) transact(batch []*task, outcomes []*chain) (d *decision, set recordedChains, err error) {
+// transact decides a batch in one transaction.
+func (p *Poster) transact(batch []*task) (d *decision, err error) {
+	began := time.Now()
+	err = p.deciding.do(p, func(ctx context.Context, w *orderdb.Writer) error {
+		if d, err = p.decide(ctx, w, batch); err != nil {
+			return err
+		}
+		_, err := w.Record(ctx, orderdb.Recording{Outcomes: d.fresh, Made: d.made})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.m.transaction.Observe(time.Since(began).Seconds())
+	p.m.batch.Observe(float64(len(batch)))
+	return d, nil
+}
+
+// connection is a stage's own connection to the database, opened when it is
+// needed and after a failure.
+type connection struct{ writer *orderdb.Writer }
+
+// do runs work in a transaction. An error after COMMIT was sent is a
+// commitUnknown.
+func (c *connection) do(p *Poster, work func(context.Context, *orderdb.Writer) error) (err error) {
 	ctx, cancel := context.WithTimeout(p.ctx, txTimeout)
 	defer cancel()
-	began := time.Now()
-	if p.writer == nil {
-		w, err := orderdb.NewWriter(ctx, p.store)
-		if err != nil {
-			return nil, nil, err
+	if c.writer == nil {
+		if c.writer, err = orderdb.NewWriter(ctx, p.store); err != nil {
+			c.writer = nil
+			return err
 		}
-		p.writer = w
 	}
 	// A connection that failed is not used again. A transaction given up for
 	// another reason is rolled back and leaves it fit.
 	defer func() {
-		if err != nil && !errors.As(err, new(*decideAgain)) && !blamesData(err) {
-			_ = p.closeWriter()
+		if err != nil && !errors.As(err, new(*decideAgain)) && !errors.Is(err, orderdb.ErrTaken) && !blamesData(err) {
+			_ = c.close()
 		}
 	}()
-	tx, err := p.writer.Begin(ctx)
+	tx, err := c.writer.Begin(ctx)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer tx.Rollback()
-	d = &decision{}
-	if len(batch) > 0 {
-		if d, err = p.decide(ctx, batch); err != nil {
-			return nil, nil, err
-		}
-	}
-	if set, err = p.record(ctx, outcomes, d); err != nil {
-		return nil, nil, err
+	if err := work(ctx, c.writer); err != nil {
+		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return nil, nil, &commitUnknown{err}
+		return &commitUnknown{err}
 	}
-	p.m.transaction.Observe(time.Since(began).Seconds())
-	p.m.batch.Observe(float64(len(batch)))
-	return d, set, nil
+	return nil
 }
 
-// recordedChains are the chains whose outcome was there before, by id.
-type recordedChains map[ledger.ID][]orderdb.Recorded
-
-func (p *Poster) record(ctx context.Context, outcomes []*chain, d *decision) (recordedChains, error) {
-	var list []orderdb.Outcome
-	for _, c := range outcomes {
-		list = append(list, c.outcomes()...)
+func (c *connection) close() error {
+	if c.writer == nil {
+		return nil
 	}
-	set, err := p.writer.Record(ctx, append(list, d.fresh...), d.made)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.closeBatches(ctx, outcomes); err != nil {
-		return nil, err
-	}
-	var others []ledger.ID
-	for _, c := range outcomes {
-		if !set[c.intents[0].id] {
-			others = append(others, c.id)
-		}
-	}
-	return p.chainsByID(ctx, others)
-}
-
-// tell answers the callers of recorded chains.
-func (p *Poster) tell(outcomes []*chain, others recordedChains) {
-	for _, c := range outcomes {
-		a := c.answer()
-		if list := others[c.id]; len(list) > 0 {
-			a = answerOf(list) // somebody else recorded it, that is what counts
-		} else {
-			p.m.outcome(c.kind, len(c.intents))
-		}
-		if c.kind == orderdb.Frozen {
-			p.log.Error("FROZEN: the ledger holds something else under the ids of this event; a person has to look",
-				"chain", c.id.UUID(), "order", c.intents[0].order.UUID(), "reason", c.reason)
-		}
-		c.reply(a)
-	}
+	w := c.writer
+	c.writer = nil
+	return w.Close()
 }
 
 // redriveAfterUnknownCommit drives intents that a COMMIT without an answer
@@ -463,9 +399,7 @@ func (p *Poster) giveUp(chains []*chain) {
 	for _, t := range p.pending {
 		t.reply(Answer{Err: fmt.Errorf("%w: shutting down", ErrUnavailable)})
 	}
-	for _, c := range chains {
-		c.reply(Answer{Err: fmt.Errorf("%w: shutting down", ErrUnknown)})
-	}
+	p.leaveToRedrive(chains)
 }
 
 // commitUnknown: COMMIT was sent and its answer did not come.

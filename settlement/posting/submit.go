@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,6 +26,7 @@ type chain struct {
 
 	kind   orderdb.OutcomeKind
 	reason string
+	moved  bool // it was recorded here that the orders stand as in result
 }
 
 // part is one intent of a chain.
@@ -81,7 +83,6 @@ func (c *chain) reply(a Answer) {
 // ledgerStage is the stage that talks to the ledger: a batch at a time, until
 // the outcome of every chain is known.
 func (p *Poster) ledgerStage() {
-	defer p.done.Done()
 	for {
 		var chains []*chain
 		select {
@@ -91,15 +92,13 @@ func (p *Poster) ledgerStage() {
 		}
 		err := p.drive(chains)
 		if err != nil { // shutting down: a redrive will find out
-			for _, c := range chains {
-				c.reply(Answer{Err: fmt.Errorf("%w: shutting down", ErrUnknown)})
-			}
+			p.leaveToRedrive(chains)
 			return
 		}
 		select {
 		case p.results <- chains:
 		case <-p.ctx.Done():
-			p.giveUp(chains)
+			p.leaveToRedrive(chains)
 			return
 		}
 	}
@@ -107,7 +106,11 @@ func (p *Poster) ledgerStage() {
 
 // drive gives chains to the ledger and sets their outcomes.
 func (p *Poster) drive(chains []*chain) error {
-	refused, err := p.createAccounts(chains)
+	accounts := p.newAccounts(chains)
+	if done, err := p.openAndTransfer(accounts, chains); done || err != nil {
+		return err
+	}
+	refused, err := p.createAccounts(accounts)
 	if err != nil {
 		return err
 	}
@@ -136,11 +139,9 @@ func (p *Poster) drive(chains []*chain) error {
 	return flush()
 }
 
-// createAccounts makes the accounts that the chains may use and the ledger
-// may not have. It answers those that the ledger refused, and why: that only
-// happens when it holds another account under the id.
-func (p *Poster) createAccounts(chains []*chain) (map[ledger.ID]string, error) {
-	var list []ledger.Account
+// newAccounts are the accounts that the chains may use and the ledger may not
+// have.
+func (p *Poster) newAccounts(chains []*chain) (list []ledger.Account) {
 	asked := map[ledger.ID]bool{}
 	for _, c := range chains {
 		for _, n := range c.intents {
@@ -152,6 +153,37 @@ func (p *Poster) createAccounts(chains []*chain) (map[ledger.ID]string, error) {
 			}
 		}
 	}
+	return list
+}
+
+// openAndTransfer saves a trip to the disk where the ledger can make accounts
+// and transfers in one request. It reports whether the chains are through: not
+// if the ledger cannot, if they are too many, or if an account was refused.
+func (p *Poster) openAndTransfer(accounts []ledger.Account, chains []*chain) (done bool, err error) {
+	opener, ok := p.engine.(ledger.Opener)
+	legs := legsOf(chains)
+	if !ok || len(accounts) == 0 || len(accounts) > ledger.BatchMax || len(legs) > ledger.BatchMax {
+		return false, nil
+	}
+	var opened []ledger.AccountResult
+	var results []ledger.TransferResult
+	err = p.untilKnown("open_and_transfer", len(accounts)+len(legs), func(ctx context.Context) (err error) {
+		opened, results, err = opener.OpenAndTransfer(ctx, accounts, legs)
+		if err == nil && (len(opened) != len(accounts) || results != nil && len(results) != len(legs)) {
+			err = fmt.Errorf("the ledger answered %d of %d accounts, %d of %d transfers", len(opened), len(accounts), len(results), len(legs))
+		}
+		return err
+	})
+	if err != nil || results == nil {
+		return false, err
+	}
+	p.refusedOf(accounts, opened)
+	return true, p.settle(chains, results)
+}
+
+// createAccounts makes accounts. It answers those that the ledger refused, and
+// why: that only happens when it holds another account under the id.
+func (p *Poster) createAccounts(list []ledger.Account) (map[ledger.ID]string, error) {
 	refused := map[ledger.ID]string{}
 	for batch := range slices.Chunk(list, ledger.BatchMax) {
 		var results []ledger.AccountResult
@@ -165,16 +197,23 @@ func (p *Poster) createAccounts(chains []*chain) (map[ledger.ID]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		for i, r := range results {
-			switch {
-			case r.Status != ledger.AccountCreated && r.Status != ledger.AccountExists:
-				refused[batch[i].ID] = "account: " + r.Status.String()
-			case batch[i].Code != uint16(chart.Escrow): // an escrow account is made once and not asked for again
-				p.remember(batch[i].ID)
-			}
-		}
+		maps.Copy(refused, p.refusedOf(batch, results))
 	}
 	return refused, nil
+}
+
+// refusedOf reads what the ledger answered to new accounts.
+func (p *Poster) refusedOf(accounts []ledger.Account, results []ledger.AccountResult) map[ledger.ID]string {
+	refused := map[ledger.ID]string{}
+	for i, r := range results {
+		switch {
+		case !r.Status.Stands():
+			refused[accounts[i].ID] = "account: " + r.Status.String()
+		case accounts[i].Code != uint16(chart.Escrow): // an escrow account is made once and not asked for again
+			p.remember(accounts[i].ID)
+		}
+	}
+	return refused
 }
 
 // remember keeps the set of known accounts from growing without bound;
@@ -201,16 +240,20 @@ func (c *chain) refusedAccount(refused map[ledger.ID]string) string {
 	return ""
 }
 
-func (p *Poster) createTransfers(chains []*chain) error {
-	if len(chains) == 0 {
-		return nil
-	}
-	var legs []ledger.Transfer
+func legsOf(chains []*chain) (legs []ledger.Transfer) {
 	for _, c := range chains {
 		for _, n := range c.intents {
 			legs = append(legs, n.legs...)
 		}
 	}
+	return legs
+}
+
+func (p *Poster) createTransfers(chains []*chain) error {
+	if len(chains) == 0 {
+		return nil
+	}
+	legs := legsOf(chains)
 	var results []ledger.TransferResult
 	err := p.untilKnown("create_transfers", len(legs), func(ctx context.Context) (err error) {
 		results, err = p.engine.CreateTransfers(ctx, legs)
@@ -222,6 +265,12 @@ func (p *Poster) createTransfers(chains []*chain) error {
 	if err != nil {
 		return err
 	}
+	return p.settle(chains, results)
+}
+
+// settle sets the outcome of each chain by what the ledger answered to its
+// legs.
+func (p *Poster) settle(chains []*chain, results []ledger.TransferResult) error {
 	var stood []*chain
 	at := 0
 	for _, c := range chains {

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
@@ -115,7 +113,7 @@ func (g *generation) prepare(ctx context.Context) (err error) {
 	for i := range sellers {
 		names = append(names, g.name(chart.SellerPending, sellerOf(i)))
 	}
-	err = g.write(ctx, func(w *orderdb.Writer, _ *sqlx.Tx) (err error) {
+	err = g.write(ctx, func(w *orderdb.Writer, _ *orderdb.Tx) (err error) {
 		g.accounts, err = w.Accounts(ctx, names)
 		return err
 	})
@@ -136,15 +134,15 @@ func (g *generation) prepare(ctx context.Context) (err error) {
 }
 
 // write runs f in a transaction of a writer of its own.
-func (g *generation) write(ctx context.Context, f func(*orderdb.Writer, *sqlx.Tx) error) error {
+func (g *generation) write(ctx context.Context, f func(*orderdb.Writer, *orderdb.Tx) error) error {
 	w, err := orderdb.NewWriter(ctx, g.s.Orders)
 	if err != nil {
 		return err
 	}
-	return errors.Join(inTransaction(ctx, w, func(tx *sqlx.Tx) error { return f(w, tx) }), w.Close())
+	return errors.Join(inTransaction(ctx, w, func(tx *orderdb.Tx) error { return f(w, tx) }), w.Close())
 }
 
-func inTransaction(ctx context.Context, w *orderdb.Writer, f func(tx *sqlx.Tx) error) error {
+func inTransaction(ctx context.Context, w *orderdb.Writer, f func(tx *orderdb.Tx) error) error {
 	tx, err := w.Begin(ctx)
 	if err != nil {
 		return err
@@ -176,7 +174,7 @@ func (g *generation) work(ctx context.Context, next *atomic.Int64, size int) (er
 		if err := c.book(ctx); err != nil {
 			return fmt.Errorf("booking: %w", err)
 		}
-		if err := inTransaction(ctx, w, func(tx *sqlx.Tx) error { return c.store(ctx, w, tx) }); err != nil {
+		if err := inTransaction(ctx, w, func(tx *orderdb.Tx) error { return c.store(ctx, w, tx) }); err != nil {
 			return fmt.Errorf("storing: %w", err)
 		}
 		g.count(c)
@@ -287,34 +285,27 @@ func (c *chunk) book(ctx context.Context) error {
 }
 
 // store writes the rows of the order store.
-func (c *chunk) store(ctx context.Context, w *orderdb.Writer, tx *sqlx.Tx) error {
+func (c *chunk) store(ctx context.Context, w *orderdb.Writer, tx *orderdb.Tx) error {
 	if err := c.copyOrders(ctx, tx); err != nil {
 		return fmt.Errorf("orders: %w", err)
 	}
-	set, err := w.InsertIntents(ctx, c.intents)
-	if err != nil {
+	if err := w.Decide(ctx, c.intents, c.keys, orderdb.Batch{}); err != nil {
 		return fmt.Errorf("intents: %w", err)
 	}
-	if len(set) != len(c.intents) {
-		return fmt.Errorf("%d of %d intents found their place", len(set), len(c.intents))
-	}
-	ok, err := w.InsertKeys(ctx, c.keys)
-	if err != nil || !ok {
-		return errors.Join(err, errors.New("keys: not all of them are new, or they were refused"))
-	}
 	// The orders stand already where the events led.
-	if set, err = w.Record(ctx, c.outcomes, set); err != nil {
-		return fmt.Errorf("outcomes: %w", err)
+	made := map[ledger.ID]bool{}
+	for _, o := range c.outcomes {
+		made[o.Intent] = true
 	}
-	if len(set) != len(c.outcomes) {
-		return fmt.Errorf("%d of %d outcomes were new", len(set), len(c.outcomes))
+	if _, err := w.Record(ctx, orderdb.Recording{Outcomes: c.outcomes, Made: made}); err != nil {
+		return fmt.Errorf("outcomes: %w", err)
 	}
 	return nil
 }
 
 // copyOrders writes the orders as they are in the end; the order store's own
 // statement would write each as it was agreed, to be changed for every event.
-func (c *chunk) copyOrders(ctx context.Context, tx *sqlx.Tx) error {
+func (c *chunk) copyOrders(ctx context.Context, tx *orderdb.Tx) error {
 	err := copyRows(ctx, tx, len(c.orders), func(i int) []any {
 		o := &c.orders[i]
 		var deadline, deadlineAt any
@@ -336,7 +327,7 @@ func (c *chunk) copyOrders(ctx context.Context, tx *sqlx.Tx) error {
 	}, "order_references", "marketplace", "reference", "order_id")
 }
 
-func copyRows(ctx context.Context, tx *sqlx.Tx, n int, row func(i int) []any, table string, columns ...string) error {
+func copyRows(ctx context.Context, tx *orderdb.Tx, n int, row func(i int) []any, table string, columns ...string) error {
 	st, err := tx.PrepareContext(ctx, "COPY "+table+" ("+strings.Join(columns, ", ")+") FROM STDIN")
 	if err != nil {
 		return err
