@@ -108,8 +108,8 @@ func (f *firing) Fire(ctx context.Context, marketplace uint32) (fired int, err e
 				return fired, err
 			}
 			for _, due := range list {
-				if _, err := f.poster.Do(ctx, posting.Request{Marketplace: marketplace, Orders: []orderID{due.Order},
-					Command: order.Command{Event: order.Due[d], By: order.System, At: due.At}}); err != nil {
+				if _, err := f.poster.Do(ctx, posting.Request{Marketplace: marketplace, Orders: []orderID{due.ID},
+					Command: order.Command{Event: order.Due[d], By: order.System, At: due.DeadlineAt}}); err != nil {
 					return fired, err
 				}
 				fired, again = fired+1, true

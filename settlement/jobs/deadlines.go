@@ -64,7 +64,17 @@ func (j *Jobs) marketplaces(ctx context.Context, only uint32) ([]orderdb.Marketp
 	return []orderdb.Marketplace{m}, nil
 }
 
-func (j *Jobs) passDeadlinesOf(ctx context.Context, r *running, m orderdb.Marketplace, d order.Deadline) error {
+// ahead is how many batches a run has with the write path at once: one is
+// decided and one with the ledger while one is recorded.
+const ahead = 3
+
+func (j *Jobs) passDeadlinesOf(ctx context.Context, r *running, m orderdb.Marketplace, d order.Deadline) (err error) {
+	var passing []*batch
+	defer func() { // what was handed over is counted, whatever ended the run
+		for _, b := range passing {
+			err = errors.Join(err, j.collect(ctx, r, m, d, b), r.progress(ctx))
+		}
+	}()
 	_, until := m.At(j.now())
 	var cursor orderdb.Due
 	for {
@@ -72,69 +82,87 @@ func (j *Jobs) passDeadlinesOf(ctx context.Context, r *running, m orderdb.Market
 			return err
 		}
 		// The cursor passes by what failed: it stays due, but the run goes on.
-		batch, err := j.store.Due(ctx, m.ID, d, until, cursor, j.opts.Batch)
+		due, err := j.store.Due(ctx, m.ID, d, until, cursor, j.opts.Batch)
 		if err != nil {
 			return fmt.Errorf("reading what is due: %w", err)
 		}
-		if len(batch) == 0 {
+		if len(due) == 0 {
 			return nil
 		}
-		cursor = batch[len(batch)-1]
+		cursor = orderdb.DueOf(&due[len(due)-1])
 		if r.DryRun {
-			err = j.wouldPass(ctx, r, m, d, batch)
+			j.wouldPass(r, m, d, due)
+			err = r.progress(ctx)
 		} else {
-			err = j.pass(ctx, r, m, d, batch)
+			if b := j.handOver(ctx, r, m, d, due); b != nil {
+				passing = append(passing, b)
+			}
+			if len(passing) == ahead {
+				b := passing[0]
+				passing = passing[1:]
+				err = errors.Join(j.collect(ctx, r, m, d, b), r.progress(ctx))
+			}
 		}
-		if err = errors.Join(err, r.progress(ctx)); err != nil {
+		if err != nil {
 			return err
 		}
-		if len(batch) < j.opts.Batch {
+		if len(due) < j.opts.Batch {
 			return nil
 		}
 	}
 }
 
 // wouldPass counts a batch and shows the first few of its orders.
-func (j *Jobs) wouldPass(ctx context.Context, r *running, m orderdb.Marketplace, d order.Deadline, batch []orderdb.Due) error {
+func (j *Jobs) wouldPass(r *running, m orderdb.Marketplace, d order.Deadline, batch []order.Order) {
 	r.res.Items += int64(len(batch))
-	for _, due := range batch {
+	for i := range batch {
 		if len(r.res.Detail.First) == listed {
 			break
 		}
-		o, err := j.store.Order(ctx, m.ID, due.Order)
-		if err != nil {
-			return fmt.Errorf("reading order %s: %w", due.Order.UUID(), err)
-		}
-		r.res.Detail.First = append(r.res.Detail.First, Item{Order: due.Order.UUID(), Reference: o.Reference, Marketplace: m.ID,
-			State: o.State, Held: o.Held, Currency: currencyOf(o.Ledger), Event: order.Due[d], Due: due.At})
+		o := &batch[i]
+		r.res.Detail.First = append(r.res.Detail.First, Item{Order: o.ID.UUID(), Reference: o.Reference, Marketplace: m.ID,
+			State: o.State, Held: o.Held, Currency: currencyOf(o.Ledger), Event: order.Due[d], Due: o.DeadlineAt})
 	}
-	return nil
 }
 
-// pass books a batch. An error means that the run cannot go on; an order's own
-// failure is counted and passed by.
-func (j *Jobs) pass(ctx context.Context, r *running, m orderdb.Marketplace, d order.Deadline, batch []orderdb.Due) error {
-	now := j.now()
-	tried := make([]orderdb.Due, 0, len(batch))
-	requests := make([]posting.Request, 0, len(batch))
-	for _, due := range batch {
-		if r.failed[due] {
+// batch is orders on their way through the write path.
+type batch struct {
+	tried   []orderdb.Due
+	at      time.Time
+	answers chan []posting.Answer
+}
+
+// handOver gives a batch to the write path; nil if none of it is to be tried.
+func (j *Jobs) handOver(ctx context.Context, r *running, m orderdb.Marketplace, d order.Deadline, due []order.Order) *batch {
+	b := &batch{at: j.now(), answers: make(chan []posting.Answer, 1)}
+	requests := make([]posting.Request, 0, len(due))
+	for i := range due {
+		o := &due[i]
+		place := orderdb.DueOf(o)
+		if r.failed[place] {
 			continue
 		}
-		if r.source == bySchedule && j.poison.waits(due, now) {
+		if r.source == bySchedule && j.poison.waits(place, b.at) {
 			r.res.Detail.Waiting++
 			continue
 		}
-		tried = append(tried, due)
-		requests = append(requests, posting.Request{Marketplace: m.ID, Orders: []ledger.ID{due.Order},
-			Command: order.Command{Event: order.Due[d], By: order.System, At: due.At}})
+		b.tried = append(b.tried, place)
+		requests = append(requests, posting.Request{Marketplace: m.ID, Orders: []ledger.ID{o.ID}, Seen: o,
+			Command: order.Command{Event: order.Due[d], By: order.System, At: o.DeadlineAt}})
 	}
 	if len(requests) == 0 {
 		return nil
 	}
+	go func() { b.answers <- j.poster.DoAll(ctx, requests) }()
+	return b
+}
+
+// collect waits for a batch. An error means that the run cannot go on; an
+// order's own failure is counted and passed by.
+func (j *Jobs) collect(ctx context.Context, r *running, m orderdb.Marketplace, d order.Deadline, b *batch) error {
 	var unavailable error
-	for i, a := range j.poster.DoAll(ctx, requests) {
-		due := tried[i]
+	for i, a := range <-b.answers {
+		due := b.tried[i]
 		switch {
 		case a.Err == nil:
 			r.res.Items++
@@ -151,7 +179,7 @@ func (j *Jobs) pass(ctx context.Context, r *running, m orderdb.Marketplace, d or
 			if r.failed != nil {
 				r.failed[due] = true
 			}
-			wait := j.poison.failed(due, now)
+			wait := j.poison.failed(due, b.at)
 			j.log.Error("a deadline's event could not be booked", "job", r.job.Name, "order", due.Order.UUID(),
 				"marketplace", m.ID, "event", order.Due[d], "deadline_at", due.At, "retry_after", wait, "error", a.Err)
 		}

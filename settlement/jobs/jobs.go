@@ -42,9 +42,9 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: no metrics
 	Clock      func() time.Time      // the machine's clock; nil: time.Now
 
-	// Batch is how many orders go to the write path at once. 0 means 6000:
-	// a few of the write path's batches, so that one is with the ledger while
-	// the next is decided.
+	// Batch is how many orders are read and handed to the write path at once;
+	// a run has three such batches under way. 0 means 2000, the write path's
+	// own.
 	Batch int
 	// Lease is how old an intent without an outcome has to be for redrive to
 	// take it up. 0 means 10 seconds.
@@ -115,7 +115,7 @@ func New(db *sqlx.DB, reader ledger.Reader, poster Poster, opts Options) (*Jobs,
 		opts.Clock = time.Now
 	}
 	if opts.Batch <= 0 {
-		opts.Batch = 6000
+		opts.Batch = 2000
 	}
 	if opts.Lease <= 0 {
 		opts.Lease = 10 * time.Second

@@ -95,11 +95,14 @@ type Event struct {
 	RecordedAt      time.Time // when it was decided, the machine's time
 }
 
-// Due is an order whose deadline has passed.
+// Due is an order's place among those with the same deadline.
 type Due struct {
 	Order ledger.ID
 	At    time.Time
 }
+
+// DueOf is the order's place.
+func DueOf(o *order.Order) Due { return Due{Order: o.ID, At: o.DeadlineAt} }
 
 // sqlState is the five-character code of a Postgres error, "" for none.
 func sqlState(err error) string {

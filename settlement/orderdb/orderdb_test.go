@@ -205,7 +205,7 @@ func TestOrdersFeedAndDue(t *testing.T) {
 		if len(page) == 0 {
 			break
 		}
-		due, after = due+len(page), page[len(page)-1]
+		due, after = due+len(page), orderdb.DueOf(&page[len(page)-1])
 	}
 	if due != 25 {
 		t.Errorf("%d orders due", due)

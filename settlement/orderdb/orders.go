@@ -123,24 +123,11 @@ func (s *Store) Events(ctx context.Context, marketplace uint32, after int64, lim
 // Due lists orders whose deadline d is at or before until, by deadline and
 // id, after the given one: a cursor, so that an order that stays due does not
 // hold up the rest.
-func (s *Store) Due(ctx context.Context, marketplace uint32, d order.Deadline, until time.Time, after Due, limit int) ([]Due, error) {
+func (s *Store) Due(ctx context.Context, marketplace uint32, d order.Deadline, until time.Time, after Due, limit int) ([]order.Order, error) {
 	if after.At.IsZero() {
 		after.At = time.Unix(0, 0)
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT id, deadline_at FROM orders
-		WHERE marketplace = $1 AND deadline = $2 AND deadline_at <= $3 AND deadline_at >= $4 AND (deadline_at, id) > ($4, $5)
-		ORDER BY deadline_at, id LIMIT $6`, marketplace, d, until, after.At, after.Order.UUID(), limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []Due
-	for rows.Next() {
-		var due Due
-		if err := rows.Scan((*uid)(&due.Order), (*moment)(&due.At)); err != nil {
-			return nil, err
-		}
-		list = append(list, due)
-	}
-	return list, rows.Err()
+	return s.orders(ctx, `SELECT `+orderColumns+` FROM orders o
+		WHERE o.marketplace = $1 AND o.deadline = $2 AND o.deadline_at <= $3 AND o.deadline_at >= $4 AND (o.deadline_at, o.id) > ($4, $5)
+		ORDER BY o.deadline_at, o.id LIMIT $6`, marketplace, d, until, after.At, after.Order.UUID(), limit)
 }

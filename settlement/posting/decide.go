@@ -178,7 +178,7 @@ func (p *Poster) load(ctx context.Context, w *orderdb.Writer, d *decision, tasks
 	found := map[ledger.ID]order.Order{}
 	for _, t := range tasks {
 		for _, id := range t.req.Orders {
-			if _, ok := p.orders[id]; t.careful || !ok {
+			if p.remembered(t, id) == nil {
 				ids = append(ids, id)
 			}
 		}
@@ -222,9 +222,8 @@ next:
 		}
 		for _, id := range t.req.Orders {
 			o, ok := found[id]
-			if !ok {
-				o, ok = p.orders[id]
-				ok, f.memory = ok && !t.careful, true
+			if seen := p.remembered(t, id); seen != nil {
+				o, ok, f.memory = *seen, true, true
 			}
 			if !ok || o.Marketplace != t.req.Marketplace {
 				d.refuse(t, ErrNotFound)
@@ -245,6 +244,21 @@ next:
 		drafts = append(drafts, f)
 	}
 	return drafts, nil
+}
+
+// remembered is an order that need not be read, as it was last seen; nil if it
+// must be.
+func (p *Poster) remembered(t *task, id ledger.ID) *order.Order {
+	if t.careful {
+		return nil
+	}
+	if o, ok := p.orders[id]; ok {
+		return o
+	}
+	if o := t.req.Seen; o != nil && o.ID == id {
+		return o
+	}
+	return nil
 }
 
 // marketplaces are those of the tasks, with their clocks as they stand.

@@ -54,10 +54,10 @@ type Poster struct {
 
 	// Of the deciding stage alone:
 	deciding connection
-	pending  []*task            // seen, wait for their order or for a better moment
-	inflight map[ledger.ID]int  // orders with a chain between decision and record
-	chains   map[ledger.ID]bool // those chains
-	orders   map[ledger.ID]order.Order
+	pending  []*task                        // seen, wait for their order or for a better moment
+	inflight map[ledger.ID]int              // orders with a chain between decision and record
+	chains   map[ledger.ID]bool             // those chains
+	orders   map[ledger.ID]*order.Order     // as they stood last, see rememberOrders
 	markets  map[uint32]orderdb.Marketplace // with a live clock: they do not change
 	accounts map[orderdb.AccountName]ledger.ID
 	careful  bool        // the last transaction found something taken
@@ -103,7 +103,7 @@ func New(db *sqlx.DB, engine ledger.Engine, opts Options) *Poster {
 		recorded: make(chan []*chain, 1),
 		inflight: map[ledger.ID]int{},
 		chains:   map[ledger.ID]bool{},
-		orders:   map[ledger.ID]order.Order{},
+		orders:   map[ledger.ID]*order.Order{},
 		markets:  map[uint32]orderdb.Marketplace{},
 		accounts: map[orderdb.AccountName]ledger.ID{},
 		known:    map[ledger.ID]struct{}{},

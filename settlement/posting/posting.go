@@ -49,6 +49,10 @@ type Request struct {
 	Agreement *Agreement  // agree: what was agreed
 	Orders    []ledger.ID // every other event: the order; several for pay only
 
+	// Seen is the order, for a caller who has just read it: it is not read
+	// again then unless it turns out to have moved on. Nil if not.
+	Seen *order.Order
+
 	// Command says what happened. At zero means the marketplace's now. By ""
 	// means the one who usually does it. Intent and Books are filled in here.
 	Command order.Command

@@ -204,8 +204,8 @@ func (p *Poster) rememberOrders(list []order.Order) {
 	if len(p.orders)+len(list) > most {
 		clear(p.orders)
 	}
-	for _, o := range list {
-		p.orders[o.ID] = o
+	for i := range list {
+		p.orders[list[i].ID] = &list[i]
 	}
 }
 
