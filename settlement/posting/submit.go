@@ -167,7 +167,7 @@ func (p *Poster) openAndTransfer(accounts []ledger.Account, chains []*chain) (do
 	}
 	var opened []ledger.AccountResult
 	var results []ledger.TransferResult
-	err = p.untilKnown("open_and_transfer", len(accounts)+len(legs), func(ctx context.Context) (err error) {
+	err = p.untilKnown("create_transfers", len(legs), func(ctx context.Context) (err error) {
 		opened, results, err = opener.OpenAndTransfer(ctx, accounts, legs)
 		if err == nil && (len(opened) != len(accounts) || results != nil && len(results) != len(legs)) {
 			err = fmt.Errorf("the ledger answered %d of %d accounts, %d of %d transfers", len(opened), len(accounts), len(results), len(legs))
