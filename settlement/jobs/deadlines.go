@@ -129,12 +129,14 @@ func (j *Jobs) wouldPass(r *running, m orderdb.Marketplace, d order.Deadline, ba
 type batch struct {
 	tried   []orderdb.Due
 	at      time.Time
-	answers chan []posting.Answer
+	done    chan struct{} // closed when what follows is there
+	answers []posting.Answer
+	err     error
 }
 
 // handOver gives a batch to the write path; nil if none of it is to be tried.
 func (j *Jobs) handOver(ctx context.Context, r *running, m orderdb.Marketplace, d order.Deadline, due []order.Order) *batch {
-	b := &batch{at: j.now(), answers: make(chan []posting.Answer, 1)}
+	b := &batch{at: j.now(), done: make(chan struct{})}
 	requests := make([]posting.Request, 0, len(due))
 	for i := range due {
 		o := &due[i]
@@ -153,15 +155,25 @@ func (j *Jobs) handOver(ctx context.Context, r *running, m orderdb.Marketplace, 
 	if len(requests) == 0 {
 		return nil
 	}
-	go func() { b.answers <- j.poster.DoAll(ctx, requests) }()
+	go func() {
+		defer close(b.done)
+		b.err = r.guard(func() error {
+			b.answers = j.poster.DoAll(ctx, requests)
+			return nil
+		})
+	}()
 	return b
 }
 
 // collect waits for a batch. An error means that the run cannot go on; an
 // order's own failure is counted and passed by.
 func (j *Jobs) collect(ctx context.Context, r *running, m orderdb.Marketplace, d order.Deadline, b *batch) error {
+	<-b.done
+	if b.err != nil {
+		return b.err
+	}
 	var unavailable error
-	for i, a := range <-b.answers {
+	for i, a := range b.answers {
 		due := b.tried[i]
 		switch {
 		case a.Err == nil:

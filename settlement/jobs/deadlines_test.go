@@ -198,6 +198,7 @@ func TestDryRunMovesNothing(t *testing.T) {
 type poisoned struct {
 	*posting.Poster
 	bad   map[ledger.ID]bool
+	mu    sync.Mutex // a run has several batches under way
 	tried map[ledger.ID]int
 }
 
@@ -207,7 +208,9 @@ func (p *poisoned) DoAll(ctx context.Context, requests []posting.Request) []post
 	var index []int
 	for i, r := range requests {
 		id := r.Orders[0]
+		p.mu.Lock()
 		p.tried[id]++
+		p.mu.Unlock()
 		if p.bad[id] {
 			answers[i].Err = &posting.Rejected{Reason: "exceeds_credits"}
 			continue
@@ -228,7 +231,7 @@ func TestPoisonIsPassedBy(t *testing.T) {
 	}
 	w.clock(late)
 	now := late
-	p := &poisoned{w.poster, map[ledger.ID]bool{ids[0]: true, ids[1]: true}, map[ledger.ID]int{}}
+	p := &poisoned{Poster: w.poster, bad: map[ledger.ID]bool{ids[0]: true, ids[1]: true}, tried: map[ledger.ID]int{}}
 	// As many poisoned orders as fit a batch: they must not stop the next.
 	j := w.jobs(p, func(o *Options) { o.Batch, o.Clock = 2, func() time.Time { return now } })
 	job, err := j.Job(ExpireUnpaid)

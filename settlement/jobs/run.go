@@ -108,7 +108,7 @@ func (j *Jobs) run(ctx context.Context, job *Job, want Run, src source) (res Res
 			return r.res, err
 		}
 	}
-	err = r.guard(ctx)
+	err = r.guard(func() error { return job.body(ctx, r) })
 	took := time.Since(begun)
 
 	rowCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rowTimeout)
@@ -138,16 +138,16 @@ func (j *Jobs) run(ctx context.Context, job *Job, want Run, src source) (res Res
 	return r.res, err
 }
 
-// guard runs the body and makes an error of its panic: one job's mistake must
+// guard makes an error of a panic: one job's mistake must
 // not end the process that the others run in.
-func (r *running) guard(ctx context.Context) (err error) {
+func (r *running) guard(do func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 			r.j.log.Error("run panicked", "job", r.job.Name, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	return r.job.body(ctx, r)
+	return do()
 }
 
 // goOn is asked between batches: nil, or why the run has to end here.
