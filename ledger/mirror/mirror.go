@@ -49,10 +49,9 @@
 //
 // # What is not here
 //
-// The journal of a mirror has no balances of accounts as of each transfer
-// (ledger_balances) and no burned ids: only the ledger itself answers from
-// those, and the cluster is asked for them. Nothing but the mirror may write
-// the tables; the schema keeps an engine out.
+// The journal of a mirror has no burned ids: only the ledger itself answers
+// from those, and the cluster is asked. Nothing but the mirror may write the
+// tables; the schema keeps an engine out.
 package mirror
 
 import (

@@ -202,8 +202,11 @@ func TestAgreesWithTheRulesInMemory(t *testing.T) {
 				x.Flags, x.Timeout = ledger.TransferPending, uint32(random.IntN(3))
 			case 1:
 				x = ledger.Transfer{ID: x.ID, PendingID: ledger.U64(next - random.Uint64N(30)), Amount: ledger.AmountMax, Flags: ledger.TransferPostPending}
-				if random.IntN(2) == 0 {
+				switch random.IntN(4) {
+				case 0, 1:
 					x.Amount, x.Flags = ledger.Amount{}, ledger.TransferVoidPending
+				case 2:
+					x.Amount = ledger.U64(random.Uint64N(20)) // a part
 				}
 			}
 			if random.IntN(4) == 0 && i < len(transfers)-1 {
@@ -233,6 +236,24 @@ func TestAgreesWithTheRulesInMemory(t *testing.T) {
 	got, err := engines[0].LookupAccounts(t.Context(), ids)
 	if err != nil || !slices.Equal(want, got) {
 		t.Errorf("accounts: want %+v, got %+v, %v", want, got, err)
+	}
+	rows := 0
+	for _, id := range ids {
+		for range 4 {
+			f := ledger.AccountFilter{AccountID: id, Limit: 1 + random.Uint32N(400), Flags: ledger.FilterFlags(1 + random.IntN(7))}
+			if random.IntN(2) == 0 {
+				f.TimestampMin, f.TimestampMax = clock-random.Uint64N(100e9), clock-random.Uint64N(50e9)
+			}
+			want, _ := memory.GetAccountBalances(t.Context(), f)
+			got, err := engines[0].GetAccountBalances(t.Context(), f)
+			if err != nil || !slices.Equal(want, got) {
+				t.Fatalf("balances, %+v: want %+v,\ngot %+v, %v", f, want, got, err)
+			}
+			rows += len(got)
+		}
+	}
+	if rows < 100 {
+		t.Errorf("%d balances compared, which says too little", rows)
 	}
 	checkBooks(t, db)
 }

@@ -58,7 +58,6 @@ func (e *Engine) load(ctx context.Context, tx *sqlx.Tx, touch rules.Touch, now u
 	w := &work{
 		accounts:  make(map[ledger.ID]*accountEntry, len(touch.Accounts)),
 		transfers: make(map[ledger.ID]*transferEntry, len(touch.Transfers)),
-		balances:  map[balanceKey]ledger.AccountBalance{},
 	}
 	if err := e.loadTransfers(ctx, tx, w, touch.Transfers, now); err != nil {
 		return nil, fmt.Errorf("loading transfers: %w", err)

@@ -31,11 +31,7 @@ var (
 		{"timeout", "bigint"}, {"ledger", "bigint"}, {"code", "int"}, {"flags", "int"}, {"amount", "numeric"},
 	}}
 	pendingTable = table{"ledger_pending", []column{
-		{"transfer_id", "uuid"}, {"state", "smallint"}, {"expires_at", "bigint"},
-	}}
-	balancesTable = table{"ledger_balances", []column{
-		{"account_id", "uuid"}, {"timestamp", "bigint"},
-		{"debits_pending", "numeric"}, {"debits_posted", "numeric"}, {"credits_pending", "numeric"}, {"credits_posted", "numeric"},
+		{"transfer_id", "uuid"}, {"state", "smallint"}, {"expires_at", "bigint"}, {"expired_after", "bigint"},
 	}}
 	burnedTable = table{"ledger_burned", []column{{"id", "uuid"}}}
 
@@ -184,23 +180,21 @@ func putTransfer(f *fields, t *ledger.Transfer) {
 	f.amount(t.Amount)
 }
 
-func putPending(f *fields, t *ledger.Transfer, s rules.PendingState) {
-	f.id(t.ID)
-	f.number(uint64(s))
-	if at := expiresAt(t); at != 0 {
+// putPending writes a pending transfer's state, and for one that expires the
+// newest transfer at that moment (ns since 1970 UTC).
+func putPending(f *fields, e *transferEntry, newest uint64) {
+	f.id(e.transfer.ID)
+	f.number(uint64(e.pending))
+	if at := expiresAt(&e.transfer); at != 0 {
 		f.number(at)
 	} else {
 		f.null()
 	}
-}
-
-func putBalance(f *fields, account ledger.ID, b *ledger.AccountBalance) {
-	f.id(account)
-	f.number(b.Timestamp)
-	f.amount(b.DebitsPending)
-	f.amount(b.DebitsPosted)
-	f.amount(b.CreditsPending)
-	f.amount(b.CreditsPosted)
+	if e.pending == rules.PendingExpired {
+		f.number(newest)
+	} else {
+		f.null()
+	}
 }
 
 // expiresAt is when pending transfer t expires, ns since 1970 UTC; 0 is never.
@@ -280,7 +274,7 @@ func transferFields(t *ledger.Transfer) []any {
 	}
 }
 
-// balanceFields are the places for balancesTable's columns after account_id.
+// balanceFields are the places for the columns of ledger_balances after account_id.
 func balanceFields(b *ledger.AccountBalance) []any {
 	return []any{
 		into(&b.Timestamp), (*scanAmount)(&b.DebitsPending), (*scanAmount)(&b.DebitsPosted),

@@ -57,12 +57,8 @@ func (e *Engine) store(ctx context.Context, tx *sqlx.Tx, before state, w *work) 
 	err := errors.Join(
 		insert(accountsTable, len(c.newAccounts), func(f *fields, i int) { putAccount(f, c.newAccounts[i]) }, ""),
 		insert(transfersTable, len(c.transfers), func(f *fields, i int) { putTransfer(f, c.transfers[i]) }, ""),
-		insert(pendingTable, len(c.pending), func(f *fields, i int) { putPending(f, &c.pending[i].transfer, c.pending[i].pending) },
-			" ON CONFLICT (transfer_id) DO UPDATE SET state = EXCLUDED.state"),
-		insert(balancesTable, len(c.balances), func(f *fields, i int) {
-			b := w.balances[c.balances[i]]
-			putBalance(f, c.balances[i].account, &b)
-		}, ""),
+		insert(pendingTable, len(c.pending), func(f *fields, i int) { putPending(f, c.pending[i], before.newest.Transfer) },
+			" ON CONFLICT (transfer_id) DO UPDATE SET state = EXCLUDED.state, expired_after = EXCLUDED.expired_after"),
 		insert(burnedTable, len(c.burned), func(f *fields, i int) { f.id(c.burned[i]) }, ""),
 	)
 	if err != nil {

@@ -18,7 +18,6 @@ import (
 type work struct {
 	accounts  map[ledger.ID]*accountEntry
 	transfers map[ledger.ID]*transferEntry
-	balances  map[balanceKey]ledger.AccountBalance
 	taken     map[uint64]bool // timestamps asked for; nil when the batch imports nothing
 	expiring  []ledger.Transfer
 	newest    rules.Newest
@@ -35,11 +34,6 @@ type transferEntry struct {
 	exists, stored      bool
 	pending, wasPending rules.PendingState
 	burned, wasBurned   bool
-}
-
-type balanceKey struct {
-	account   ledger.ID
-	timestamp uint64
 }
 
 var _ rules.Store = (*work)(nil)
@@ -108,13 +102,11 @@ func (w *work) Pending(id ledger.ID) rules.PendingState { return w.transfer(id).
 
 func (w *work) SetPending(t ledger.Transfer, s rules.PendingState) { w.transfer(t.ID).pending = s }
 
-func (w *work) PutBalance(account ledger.ID, b ledger.AccountBalance) {
-	w.balances[balanceKey{account, b.Timestamp}] = b
-}
+// PutBalance and DeleteBalance have nothing to do: balances over time follow
+// from the journal (the view ledger_balances).
+func (w *work) PutBalance(ledger.ID, ledger.AccountBalance) {}
 
-func (w *work) DeleteBalance(account ledger.ID, timestamp uint64) {
-	delete(w.balances, balanceKey{account, timestamp})
-}
+func (w *work) DeleteBalance(ledger.ID, uint64) {}
 
 func (w *work) Burned(id ledger.ID) bool { return w.transfer(id).burned }
 
@@ -164,7 +156,6 @@ type changes struct {
 	changedAccounts []*ledger.Account
 	transfers       []*ledger.Transfer
 	pending         []*transferEntry
-	balances        []balanceKey
 	burned          []ledger.ID
 }
 
@@ -190,16 +181,10 @@ func (w *work) changes() (c changes) {
 			c.burned = append(c.burned, id)
 		}
 	}
-	for k := range w.balances {
-		c.balances = append(c.balances, k)
-	}
 	slices.SortFunc(c.newAccounts, func(a, b *ledger.Account) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
 	slices.SortFunc(c.changedAccounts, func(a, b *ledger.Account) int { return a.ID.Cmp(b.ID) })
 	slices.SortFunc(c.transfers, func(a, b *ledger.Transfer) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
 	slices.SortFunc(c.pending, func(a, b *transferEntry) int { return a.transfer.ID.Cmp(b.transfer.ID) })
-	slices.SortFunc(c.balances, func(a, b balanceKey) int {
-		return cmp.Or(a.account.Cmp(b.account), cmp.Compare(a.timestamp, b.timestamp))
-	})
 	slices.SortFunc(c.burned, ledger.ID.Cmp)
 	return c
 }
