@@ -199,13 +199,17 @@ func (p *Poster) leave(chains []*chain) {
 // read them. What is remembered may have been overtaken by another process,
 // and does no harm then: whatever is decided on it finds its place taken, and
 // whatever is refused because of it is looked at again (see refuse).
+//
+// An order with no deadline ahead is through and not kept.
 func (p *Poster) rememberOrders(list []order.Order) {
-	const most = 1 << 16
+	const most = 1 << 15
 	if len(p.orders)+len(list) > most {
 		clear(p.orders)
 	}
 	for i := range list {
-		p.orders[list[i].ID] = &list[i]
+		if list[i].Deadline != order.NoDeadline {
+			p.orders[list[i].ID] = &list[i]
+		}
 	}
 }
 
