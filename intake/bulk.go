@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -59,7 +60,11 @@ func bulkOf[Item any](s *Server, name, summary string,
 				}
 				reqs, index = append(reqs, req), append(index, i)
 			}
-			for j, a := range s.opts.Poster.DoAll(c.ctx, reqs) {
+			done := s.opts.Poster.DoAll(c.ctx, reqs)
+			if err := allBusy(done); err != nil {
+				return answer{}, err
+			}
+			for j, a := range done {
 				if i := index[j]; a.Err != nil {
 					answers[i] = s.refused(c, i, a.Err)
 				} else {
@@ -89,6 +94,20 @@ func bulkRequest[Item any](c *call, i int, v *strict.Value, item *Item,
 	bare := v.Without("idempotency_key")
 	req.Marketplace, req.Key, req.Hash = c.marketplace, key, hash(c.route, &bare)
 	return req, nil
+}
+
+// allBusy is the error of a bulk none of whose items was let in: the answer to
+// the whole request then, so that it says when to send it again.
+func allBusy(done []posting.Answer) error {
+	for _, a := range done {
+		if !errors.Is(a.Err, posting.ErrBusy) {
+			return nil
+		}
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	return done[0].Err
 }
 
 // refused is the answer to a bulk's item i for an error.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"escrowd/intake/api"
+	"escrowd/settlement/posting"
 )
 
 type metrics struct {
@@ -173,6 +175,10 @@ func (s *Server) problem(ctx context.Context, err error) *api.Problem {
 	case api.ProblemInternal, api.ProblemFrozen:
 		s.log.Error("request failed", "request_id", t.id, "marketplace", t.marketplace, "error", err)
 	case api.ProblemUnavailable, api.ProblemUnknown:
+		if errors.Is(err, posting.ErrBusy) { // thousands a second, and there is a metric
+			s.log.Debug("request turned away", "request_id", t.id, "marketplace", t.marketplace)
+			break
+		}
 		s.log.Warn("request not answered", "request_id", t.id, "marketplace", t.marketplace, "error", err)
 	}
 	return &p

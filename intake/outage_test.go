@@ -203,6 +203,22 @@ func TestTranslation(t *testing.T) {
 			t.Errorf("%v: the insides got out: %s", c.err, text)
 		}
 	}
+	// Too many at once: a bulk is turned away in whole, and nobody's log is filled.
+	s.server.opts.Poster = scripted{posting.ErrBusy}
+	before := s.log.Len()
+	for _, path := range []string{"/v1/orders/00000000-0000-7000-8000-000000000001/ship", "/v1/bulk/ship"} {
+		body := "{}"
+		if strings.Contains(path, "bulk") {
+			body = `{"items":[{"order":"00000000-0000-7000-8000-000000000001"}]}`
+		}
+		status, h, text := s.send("POST", path, body)
+		if status != 503 || h.Get("Retry-After") != "1" || !strings.Contains(text, api.ProblemUnavailable) {
+			t.Errorf("busy, %s: %d, Retry-After %q, %s", path, status, h.Get("Retry-After"), text)
+		}
+	}
+	if log := s.log.String()[before:]; strings.Contains(log, "level=WARN") {
+		t.Errorf("busy: %s", log)
+	}
 	s.server.opts.Poster = nil // a panic
 	if p := s.problem("POST", "/v1/orders/00000000-0000-7000-8000-000000000001/ship", "{}"); p.Type != api.ProblemInternal {
 		t.Errorf("a panic: %+v", p)

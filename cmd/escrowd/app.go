@@ -69,7 +69,8 @@ type AppOptions struct {
 	MetricsAddr string
 	// NoJobs leaves deadlines and redrives to another process; a clock that is
 	// set over the API fires its deadlines all the same.
-	NoJobs bool
+	NoJobs  bool
+	MaxWait time.Duration // of posting.Options
 }
 
 // App is a whole escrowd in one process: the parts in the order in which
@@ -144,7 +145,7 @@ func OpenApp(ctx context.Context, g *Globals, o AppOptions) (app *App, err error
 		return nil, err
 	}
 
-	a.Poster = posting.New(a.Store.DB, a.Engine, posting.Options{Logger: g.Log, Registerer: a.Registry})
+	a.Poster = posting.New(a.Store.DB, a.Engine, posting.Options{Logger: g.Log, Registerer: a.Registry, MaxWait: o.MaxWait})
 	a.onClose("write path", a.Poster.Close)
 	if err := redrive(ctx, g.Log, a.Poster); err != nil {
 		return nil, err

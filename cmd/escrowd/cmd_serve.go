@@ -2,14 +2,16 @@ package main
 
 import (
 	"context"
+	"time"
 )
 
 type serveCmd struct {
 	StoreFlags  `embed:""`
 	EngineFlags `embed:""`
-	Addr        string `default:"127.0.0.1:8080" env:"ESCROWD_ADDR" placeholder:"HOST:PORT" help:"Where the API listens; port 0 takes a free one. Default: ${default}"`
-	MetricsAddr string `default:"127.0.0.1:9090" env:"ESCROWD_METRICS_ADDR" placeholder:"HOST:PORT" help:"Where Prometheus finds /metrics; empty for nowhere. Default: ${default}"`
-	NoJobs      bool   `env:"ESCROWD_NO_JOBS" help:"Leave deadlines and redrives to another server on the same database."`
+	Addr        string        `default:"127.0.0.1:8080" env:"ESCROWD_ADDR" placeholder:"HOST:PORT" help:"Where the API listens; port 0 takes a free one. Default: ${default}"`
+	MetricsAddr string        `default:"127.0.0.1:9090" env:"ESCROWD_METRICS_ADDR" placeholder:"HOST:PORT" help:"Where Prometheus finds /metrics; empty for nowhere. Default: ${default}"`
+	MaxWait     time.Duration `default:"1s" env:"ESCROWD_MAX_WAIT" placeholder:"DURATION" help:"How long a request waits for its turn at most; beyond that it is answered 503 with nothing decided. Default: ${default}"`
+	NoJobs      bool          `env:"ESCROWD_NO_JOBS" help:"Leave deadlines and redrives to another server on the same database."`
 }
 
 func (serveCmd) Help() string {
@@ -27,8 +29,11 @@ func (c *serveCmd) Run(ctx context.Context, g *Globals) (err error) {
 	if c.Addr == "" {
 		return usageError("--addr must not be empty")
 	}
+	if c.MaxWait <= 0 {
+		return usageError("--max-wait must be more than 0")
+	}
 	app, err := OpenApp(ctx, g, AppOptions{Store: c.StoreFlags, Engine: c.EngineFlags,
-		Addr: c.Addr, MetricsAddr: c.MetricsAddr, NoJobs: c.NoJobs})
+		Addr: c.Addr, MetricsAddr: c.MetricsAddr, NoJobs: c.NoJobs, MaxWait: c.MaxWait})
 	if err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func (j *Jobs) handOver(ctx context.Context, r *running, m orderdb.Marketplace, 
 			continue
 		}
 		b.tried = append(b.tried, place)
-		requests = append(requests, posting.Request{Marketplace: m.ID, Orders: []ledger.ID{o.ID}, Seen: o,
+		requests = append(requests, posting.Request{Marketplace: m.ID, Orders: []ledger.ID{o.ID}, Seen: o, Patient: true,
 			Command: order.Command{Event: order.Due[d], By: order.System, At: o.DeadlineAt}})
 	}
 	if len(requests) == 0 {

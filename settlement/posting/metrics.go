@@ -16,7 +16,8 @@ type metrics struct {
 
 	intents      *prometheus.CounterVec
 	inflight     prometheus.Gauge
-	waiting      prometheus.Gauge
+	waiting      prometheus.GaugeFunc
+	wait         prometheus.Histogram
 	requests     *prometheus.CounterVec
 	duration     *prometheus.HistogramVec
 	transaction  prometheus.Histogram
@@ -26,6 +27,7 @@ type metrics struct {
 	ledgerErrors prometheus.Counter
 	ledgerDown   prometheus.Gauge
 	unavailable  prometheus.Counter
+	busy         prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, p *Poster) *metrics {
@@ -37,10 +39,12 @@ func newMetrics(reg prometheus.Registerer, p *Poster) *metrics {
 			Name: "escrowd_intents_total", Help: "Events of orders by what came of them: applied, rejected by the ledger, or frozen."}, []string{"outcome"}),
 		inflight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "escrowd_intents_in_flight", Help: "Chains of transfers of this process that are decided and whose outcome is not recorded yet."}),
-		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "escrowd_posting_waiting", Help: "Requests that wait to be decided."}),
+		waiting: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "escrowd_posting_waiting", Help: "Requests that wait to be decided."}, p.inLine),
+		wait: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "escrowd_posting_wait_seconds", Help: "From a request's arrival at the write path to its turn to be decided.", Buckets: seconds}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "escrowd_posting_requests_total", Help: "Requests to the write path by how they ended: applied, refused, rejected, unavailable, unknown, failed."}, []string{"result"}),
+			Name: "escrowd_posting_requests_total", Help: "Requests to the write path by how they ended: applied, refused, rejected, busy, unavailable, unknown, failed."}, []string{"result"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "escrowd_posting_duration_seconds", Help: "From a request's arrival at the write path to its answer.", Buckets: seconds}, []string{"result"}),
 		transaction: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -56,13 +60,15 @@ func newMetrics(reg prometheus.Registerer, p *Poster) *metrics {
 		ledgerDown: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "escrowd_ledger_unreachable", Help: "1 while the ledger does not answer the write path."}),
 		unavailable: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "escrowd_posting_unavailable_total", Help: "Requests turned away because the database did not answer or too many waited."}),
+			Name: "escrowd_posting_unavailable_total", Help: "Requests turned away because the database did not answer."}),
+		busy: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "escrowd_posting_busy_total", Help: "Requests turned away because more came than could be decided in time."}),
 	}
 	for _, o := range []orderdb.OutcomeKind{orderdb.Applied, orderdb.Rejected, orderdb.Frozen} {
 		m.intents.WithLabelValues(string(o)) // a series that is 0 can be alerted on, a missing one cannot
 	}
-	m.collectors = []prometheus.Collector{m.intents, m.inflight, m.waiting, m.requests, m.duration, m.transaction, m.batch,
-		m.ledgerTime, m.ledgerBatch, m.ledgerErrors, m.ledgerDown, m.unavailable, &openIntents{p: p}}
+	m.collectors = []prometheus.Collector{m.intents, m.inflight, m.waiting, m.wait, m.requests, m.duration, m.transaction, m.batch,
+		m.ledgerTime, m.ledgerBatch, m.ledgerErrors, m.ledgerDown, m.unavailable, m.busy, &openIntents{p: p}}
 	if reg != nil {
 		reg.MustRegister(m.collectors...)
 	}
@@ -91,8 +97,11 @@ func (m *metrics) ledgerRequest(request string, events int, took time.Duration) 
 
 func (m *metrics) observe(err error, took time.Duration) {
 	result := resultOf(err)
-	if result == "unavailable" {
+	switch result {
+	case "unavailable":
 		m.unavailable.Inc()
+	case "busy":
+		m.busy.Inc()
 	}
 	m.requests.WithLabelValues(result).Inc()
 	m.duration.WithLabelValues(result).Observe(took.Seconds())
@@ -108,6 +117,8 @@ func resultOf(err error) string {
 		return "rejected"
 	case errors.As(err, &refusal), errors.Is(err, ErrNotFound), errors.Is(err, ErrKeyReused), errors.As(err, new(*ReferenceTaken)), errors.As(err, new(*Invalid)):
 		return "refused"
+	case errors.Is(err, ErrBusy):
+		return "busy"
 	case errors.Is(err, ErrUnavailable):
 		return "unavailable"
 	case errors.Is(err, ErrUnknown):

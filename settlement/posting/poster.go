@@ -23,8 +23,11 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: no metrics
 	Clock      func() time.Time      // the machine's clock; nil: time.Now
 
-	// QueueMax is how many requests may wait; beyond it they are answered
-	// ErrUnavailable. 0 means 32768.
+	// MaxWait is how long a request waits to be decided at most before it is
+	// answered ErrBusy. 0 means one second.
+	MaxWait time.Duration
+	// QueueMax is how many requests may wait, for the sake of memory; beyond
+	// it they are answered ErrBusy. 0 means 32768.
 	QueueMax int
 	// BatchMax is how many requests one transaction decides at most.
 	// 0 means 2000.
@@ -44,7 +47,10 @@ type Poster struct {
 	m      *metrics
 
 	mu     sync.Mutex
-	queue  []*task // came in, not yet seen by the deciding stage
+	queue  []*task   // came in, not yet seen by the deciding stage
+	since  time.Time // when the first of queue came that is not patient; zero for none
+	first  time.Time // when the first came that found no room in the last batch; zero for none
+	left   int       // how many the deciding stage has seen and not decided
 	closed bool
 	wake   chan struct{} // says that queue is no longer empty; holds one
 
@@ -83,6 +89,9 @@ func New(db *sqlx.DB, engine ledger.Engine, opts Options) *Poster {
 	}
 	if opts.Clock == nil {
 		opts.Clock = time.Now
+	}
+	if opts.MaxWait <= 0 {
+		opts.MaxWait = time.Second
 	}
 	if opts.QueueMax <= 0 {
 		opts.QueueMax = 32768
@@ -156,66 +165,58 @@ func (p *Poster) DoAll(ctx context.Context, reqs []Request) []Answer {
 	answers := make([]Answer, len(reqs))
 	tasks := make([]*task, 0, len(reqs))
 	index := make([]int, 0, len(reqs))
+	now := time.Now()
 	for i := range reqs {
 		if err := reqs[i].check(); err != nil {
 			answers[i].Err = err
 			continue
 		}
-		tasks = append(tasks, &task{req: reqs[i], ctx: ctx, answer: make(chan Answer, 1), began: time.Now()})
+		tasks = append(tasks, &task{req: reqs[i], ctx: ctx, answer: make(chan Answer, 1), began: now})
 		index = append(index, i)
 	}
-	if err := p.enqueue(tasks); err != nil {
-		for _, i := range index {
-			answers[i].Err = err
-		}
-		return answers
-	}
+	late, enough := p.patience(tasks)
+	defer enough()
+	err := p.enter(tasks, now)
 	for j, t := range tasks {
-		a := t.wait()
+		a := Answer{Err: err}
+		if err == nil {
+			a = t.wait(late)
+		}
 		answers[index[j]] = a
 		p.m.observe(a.Err, time.Since(t.began))
 	}
 	return answers
 }
 
-// wait is the task's answer, or why the caller stopped waiting for it.
-func (t *task) wait() Answer {
+// wait is the task's answer, or why the caller stopped waiting for it. Once it
+// is late the caller stops if nothing is decided.
+func (t *task) wait(late <-chan struct{}) Answer {
 	select {
 	case a := <-t.answer:
 		return a
 	default:
 	}
-	select {
-	case a := <-t.answer:
-		return a
-	case <-t.ctx.Done():
-		if t.state.CompareAndSwap(waiting, abandoned) {
-			return Answer{Err: fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(t.ctx))}
-		}
+	for {
 		select {
 		case a := <-t.answer:
 			return a
-		default:
-			return Answer{Err: fmt.Errorf("%w: %w", ErrUnknown, context.Cause(t.ctx))}
+		case <-late:
+			if t.state.CompareAndSwap(waiting, abandoned) {
+				return Answer{Err: ErrBusy}
+			}
+			late = nil
+		case <-t.ctx.Done():
+			if t.state.CompareAndSwap(waiting, abandoned) {
+				return Answer{Err: fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(t.ctx))}
+			}
+			select {
+			case a := <-t.answer:
+				return a
+			default:
+				return Answer{Err: fmt.Errorf("%w: %w", ErrUnknown, context.Cause(t.ctx))}
+			}
 		}
 	}
-}
-
-func (p *Poster) enqueue(tasks []*task) error {
-	if len(tasks) == 0 {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return fmt.Errorf("%w: shutting down", ErrUnavailable)
-	}
-	if len(p.queue)+len(tasks) > p.opts.QueueMax {
-		return fmt.Errorf("%w: %d requests wait already", ErrUnavailable, len(p.queue))
-	}
-	p.queue = append(p.queue, tasks...)
-	p.poke()
-	return nil
 }
 
 func (p *Poster) poke() {
@@ -238,10 +239,10 @@ func (p *Poster) Redrive(ctx context.Context, lease time.Duration, limit int) (f
 	}
 	t := &task{ctx: ctx, open: chainsOf(intents), answer: make(chan Answer, 1), began: time.Now()}
 	t.state.Store(decided)
-	if err := p.enqueue([]*task{t}); err != nil {
+	if err := p.enter([]*task{t}, t.began); err != nil {
 		return 0, err
 	}
-	if err := t.wait().Err; err != nil {
+	if err := t.wait(nil).Err; err != nil {
 		return len(intents), err
 	}
 	return len(intents), p.store.CloseBatches(ctx, lease)

@@ -16,10 +16,14 @@
 // only if all its transfers stand in the ledger; ids are stored before they
 // are used, so sending them again changes nothing.
 //
-// Two stages run at once, joined by two channels: one talks to Postgres
-// (the outcomes of batch k and the intents of batch k+1 share a transaction),
-// the other to the ledger. While a batch is in the ledger the next is
-// gathered, so the more callers there are, the more share a commit.
+// Three stages run at once, joined by channels: one decides, one talks to the
+// ledger, one records, the first and the last each on a connection of its own.
+// While a batch is in the ledger the next is gathered, so the more callers
+// there are, the more share a commit.
+//
+// Who cannot be served soon is told so soon: a request that is not decided
+// within Options.MaxWait is turned away, and so is whoever comes while the
+// first in line has waited for half of that (door.go).
 //
 // What keeps two events of one order apart is no lock but the UNIQUE
 // (order, seq, attempt) of the intents: the second finds the place taken,
@@ -59,6 +63,10 @@ type Request struct {
 
 	// Data is what the caller said of the event, kept on the timeline.
 	Data json.RawMessage
+
+	// Patient requests are never turned away for being many, and make room for
+	// the others: a job's, which nobody waits for. All of one DoAll are, or none.
+	Patient bool
 }
 
 // Agreement is what buyer and seller agreed. Amounts are minor units.
@@ -93,13 +101,18 @@ var (
 	ErrNotFound = errors.New("no such order")
 	// ErrKeyReused: the idempotency key came before with something else.
 	ErrKeyReused = errors.New("idempotency key was used for another request")
-	// ErrUnavailable: the database does not answer or the queue is full.
-	// Nothing was decided; the request can be sent again.
+	// ErrUnavailable: the database does not answer, or it is ErrBusy. Nothing
+	// was decided; the request can be sent again.
 	ErrUnavailable = errors.New("not available at the moment; nothing was decided")
+	// ErrBusy is the ErrUnavailable of a write path that has more to do than
+	// it can within Options.MaxWait.
+	ErrBusy = fmt.Errorf("%w: too many requests wait already", ErrUnavailable)
 	// ErrUnknown: the request was accepted or may have been, and its outcome
 	// is not known yet. The same request with the same key tells it later.
 	ErrUnknown = errors.New("outcome not known yet")
 )
+
+var errClosing = fmt.Errorf("%w: shutting down", ErrUnavailable)
 
 // Invalid says what is wrong with a request before any order is looked at.
 type Invalid struct {

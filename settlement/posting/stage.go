@@ -50,9 +50,9 @@ func (p *Poster) decideStage() {
 			return
 		}
 		timer.Stop()
-		closing := p.take()
 		var batch []*task
 		if len(ready) == 0 {
+			p.take()
 			batch, ready = p.pick(time.Now())
 		}
 		if len(batch) > 0 {
@@ -71,7 +71,7 @@ func (p *Poster) decideStage() {
 			default:
 			}
 		}
-		if closing && p.drained(len(ready)) {
+		if p.closing() && p.drained(len(ready)) {
 			return
 		}
 	}
@@ -89,68 +89,6 @@ func (p *Poster) nextLook() *time.Timer {
 	return time.NewTimer(wait)
 }
 
-// take moves the queue to the stage's own list and reports whether the Poster
-// is closing.
-func (p *Poster) take() (closing bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pending = append(p.pending, p.queue...)
-	p.queue = nil
-	p.m.waiting.Set(float64(len(p.pending)))
-	return p.closed
-}
-
-// pick takes the tasks that can be decided together: no two about one order,
-// one key or one reference, and none about an order in flight. Tasks left
-// behind keep their order. Chains to be driven again need no decision.
-func (p *Poster) pick(now time.Time) (batch []*task, again []*chain) {
-	type name struct {
-		marketplace uint32
-		name        string
-	}
-	orders := map[ledger.ID]bool{}
-	keys := map[name]bool{}
-	references := map[name]bool{}
-	left := p.pending[:0]
-	for _, t := range p.pending {
-		if t.open != nil {
-			again = append(again, p.again(t)...)
-			continue
-		}
-		if t.ctx.Err() != nil && t.state.CompareAndSwap(waiting, abandoned) {
-			continue
-		}
-		if t.state.Load() == abandoned {
-			continue
-		}
-		free := len(batch) < p.opts.BatchMax && !t.after.After(now)
-		for _, id := range t.req.Orders {
-			free = free && !orders[id] && p.inflight[id] == 0
-		}
-		key := name{t.req.Marketplace, t.req.Key}
-		free = free && (t.req.Key == "" || !keys[key])
-		var ref name
-		if a := t.req.Agreement; a != nil {
-			ref = name{t.req.Marketplace, a.Reference}
-			free = free && !references[ref]
-		}
-		// Taken or not: what comes after it about the same order waits.
-		for _, id := range t.req.Orders {
-			orders[id] = true
-		}
-		keys[key] = true
-		references[ref] = true
-		if !free || !t.state.CompareAndSwap(waiting, decided) {
-			left = append(left, t)
-			continue
-		}
-		batch = append(batch, t)
-	}
-	clear(p.pending[len(left):])
-	p.pending = left
-	return batch, again
-}
-
 // again lists the chains of a redrive that are not in flight here already.
 func (p *Poster) again(t *task) []*chain {
 	var list []*chain
@@ -164,12 +102,12 @@ func (p *Poster) again(t *task) []*chain {
 	if len(list) == 0 {
 		t.reply(Answer{})
 	}
-	p.enter(list)
+	p.hold(list)
 	return list
 }
 
-// enter and leave keep account of what is between decision and record.
-func (p *Poster) enter(chains []*chain) {
+// hold and leave keep account of what is between decision and record.
+func (p *Poster) hold(chains []*chain) {
 	for _, c := range chains {
 		p.chains[c.id] = true
 		for _, n := range c.intents {
@@ -223,7 +161,7 @@ func (p *Poster) turn(batch []*task) (ready []*chain) {
 	case err == nil:
 		p.careful = false
 		p.rememberNames(d.accounts)
-		p.enter(d.chains)
+		p.hold(d.chains)
 		for _, r := range d.replies {
 			r.task.reply(r.answer)
 			p.rememberOrders(r.now)
@@ -383,7 +321,7 @@ func (p *Poster) drained(open int) bool {
 			left = append(left, t)
 			continue
 		}
-		t.reply(Answer{Err: fmt.Errorf("%w: shutting down", ErrUnavailable)})
+		t.reply(Answer{Err: errClosing})
 	}
 	p.pending = left
 	if open+len(left)+len(p.chains) > 0 {
@@ -401,7 +339,7 @@ func (p *Poster) drained(open int) bool {
 func (p *Poster) giveUp(chains []*chain) {
 	p.take()
 	for _, t := range p.pending {
-		t.reply(Answer{Err: fmt.Errorf("%w: shutting down", ErrUnavailable)})
+		t.reply(Answer{Err: errClosing})
 	}
 	p.leaveToRedrive(chains)
 }
