@@ -1,0 +1,175 @@
+package orderdb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"escrowd/ledger"
+)
+
+// The methods of Writer are the set-based statements of the write path: each
+// is one round trip for a whole batch, in the transaction that Begin began.
+
+// Writer is the write path's own connection with its prepared statements
+// (lib/pq without preparing is three times slower). It is used by one
+// goroutine; after an error of the connection, close it and make another.
+type Writer struct {
+	store *Store
+	conn  *sqlx.Conn
+
+	findKeys, loadOrders, loadClocks, insertReferences, insertOrders, decide, insertIntents, insertKeys,
+	addOutcomes, setOutcomes, move, refuse, openBatch, chains, findAccounts, insertAccounts *sqlx.Stmt
+}
+
+// sessionSQL fixes how the statements are planned. Each looks a batch of rows
+// up by key, so an index is right whatever the tables' sizes; but a plan that
+// is made and kept while a table is small would read all of it for ever.
+// The price that Postgres sets on a plan it was told to avoid would make it
+// compile or spread the statement over workers, which takes longer than it.
+const sessionSQL = `SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+	SET plan_cache_mode = force_generic_plan; SET jit = off; SET max_parallel_workers_per_gather = 0`
+
+// NewWriter takes a connection and prepares the statements.
+func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
+	w = &Writer{store: s}
+	if w.conn, err = s.db.Connx(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = w.Close()
+		}
+	}()
+	if _, err = w.conn.ExecContext(ctx, sessionSQL); err != nil {
+		return nil, err
+	}
+	for _, p := range []struct {
+		stmt **sqlx.Stmt
+		sql  string
+	}{
+		{&w.findKeys, findKeysSQL}, {&w.loadOrders, loadOrdersSQL}, {&w.loadClocks, loadClocksSQL},
+		{&w.insertReferences, insertReferencesSQL}, {&w.insertOrders, insertOrdersSQL},
+		{&w.decide, decideSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL}, {&w.openBatch, openBatchSQL},
+		{&w.addOutcomes, addOutcomesSQL}, {&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
+		{&w.chains, chainsSQL}, {&w.findAccounts, findAccountsSQL}, {&w.insertAccounts, insertAccountsSQL},
+	} {
+		if *p.stmt, err = w.conn.PreparexContext(ctx, p.sql); err != nil {
+			return nil, fmt.Errorf("orderdb: prepare: %w", err)
+		}
+	}
+	return w, nil
+}
+
+// Tx is a transaction of a Writer's. It is not database/sql's, which would hold
+// a lock that a statement wants when it finds the connection gone: each would
+// wait for the other until the context ends.
+type Tx struct {
+	w  *Writer
+	tx driver.Tx // nil when it has ended
+}
+
+// Begin begins a transaction; the caller ends it before the next one.
+func (w *Writer) Begin(ctx context.Context) (*Tx, error) {
+	t := &Tx{w: w}
+	return t, w.conn.Raw(func(conn any) (err error) {
+		t.tx, err = conn.(driver.ConnBeginTx).BeginTx(ctx, driver.TxOptions{})
+		return err
+	})
+}
+
+// Commit ends the transaction. After an error it is not known how.
+func (t *Tx) Commit() error { return t.end(driver.Tx.Commit) }
+
+// Rollback gives the transaction up, unless it has ended.
+func (t *Tx) Rollback() error { return t.end(driver.Tx.Rollback) }
+
+func (t *Tx) end(how func(driver.Tx) error) error {
+	if t.tx == nil {
+		return nil
+	}
+	tx := t.tx
+	t.tx = nil
+	return t.w.conn.Raw(func(any) error { return how(tx) })
+}
+
+// PrepareContext prepares a statement of the transaction.
+func (t *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
+	return t.w.conn.PrepareContext(ctx, query)
+}
+
+// Close ends the connection: it is not fit for other uses.
+func (w *Writer) Close() error {
+	err := w.conn.Raw(func(any) error { return driver.ErrBadConn }) // takes it out of the pool
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
+		return nil
+	}
+	return errors.Join(err, w.conn.Close())
+}
+
+func returnedIDs(ctx context.Context, stmt *sqlx.Stmt, args ...any) (map[ledger.ID]bool, error) {
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := readIDs(rows)
+	if err != nil {
+		return nil, err
+	}
+	return setOf(ids), nil
+}
+
+func setOf(ids []ledger.ID) map[ledger.ID]bool {
+	set := make(map[ledger.ID]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set
+}
+
+func readIDs(rows *sql.Rows) ([]ledger.ID, error) {
+	defer rows.Close()
+	var ids []ledger.ID
+	for rows.Next() {
+		var id ledger.ID
+		if err := rows.Scan((*uid)(&id)); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// ErrTaken: a place in an order or an idempotency key is taken. The
+// transaction has to be rolled back; InsertIntents and InsertKeys tell which.
+var ErrTaken = errors.New("taken by another process, or before")
+
+// exec runs a statement that finds nothing taken, or fails with ErrTaken.
+func (w *Writer) exec(ctx context.Context, stmt *sqlx.Stmt, args ...any) error {
+	_, err := stmt.ExecContext(ctx, args...)
+	if sqlState(err) == uniqueViolation {
+		return fmt.Errorf("%w: %w", ErrTaken, err)
+	}
+	return err
+}
+
+// update runs a statement that changes the order of each intent, and insists
+// that it does: the intent had no outcome a moment ago, so its order must
+// still stand just before it.
+func (w *Writer) update(ctx context.Context, stmt *sqlx.Stmt, intents []ledger.ID) error {
+	if len(intents) == 0 {
+		return nil
+	}
+	res, err := stmt.ExecContext(ctx, uids(intents))
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || int(n) != len(intents) {
+		return errors.Join(err, fmt.Errorf("orderdb: %d intents moved %d orders: %w", len(intents), n, ErrContradiction))
+	}
+	return nil
+}

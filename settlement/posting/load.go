@@ -1,0 +1,255 @@
+package posting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
+	"escrowd/settlement/orderdb"
+)
+
+// load reads the orders and marketplaces of tasks and drafts their commands.
+func (p *Poster) load(ctx context.Context, w *orderdb.Writer, d *decision, tasks []*task) ([]*draft, error) {
+	if len(tasks) == 0 {
+		return nil, nil
+	}
+	var ids []ledger.ID
+	found := map[ledger.ID]order.Order{}
+	for _, t := range tasks {
+		for _, id := range t.req.Orders {
+			if p.remembered(t, id) == nil {
+				ids = append(ids, id)
+			}
+		}
+	}
+	var err error
+	if len(ids) > 0 {
+		if found, err = w.LoadOrders(ctx, ids); err != nil {
+			return nil, err
+		}
+	}
+	markets, err := p.marketplaces(ctx, w, tasks)
+	if err != nil {
+		return nil, err
+	}
+	machine := p.opts.Clock()
+	policies := map[policyName]*order.Policy{}
+	var drafts []*draft
+next:
+	for _, t := range tasks {
+		market, ok := markets[t.req.Marketplace]
+		if !ok {
+			d.refuse(t, ErrNotFound)
+			continue
+		}
+		f := &draft{task: t, market: market}
+		if f.intent, err = orderdb.NewChain(); err != nil {
+			return nil, err
+		}
+		now, deadlines := market.At(machine)
+		if t.req.Agreement != nil {
+			o, err := p.newOrder(ctx, w, market, t.req.Agreement, policies)
+			if refused := new(Invalid); errors.As(err, &refused) {
+				d.refuse(t, err)
+				continue
+			} else if err != nil {
+				return nil, err
+			}
+			f.orders = []order.Order{o}
+			f.needs = append(f.needs, orderdb.AccountName{Ledger: o.Ledger, Code: chart.Buyer, Owner: o.Buyer},
+				orderdb.AccountName{Ledger: o.Ledger, Code: chart.SellerPending, Owner: o.Seller})
+		}
+		for _, id := range t.req.Orders {
+			o, ok := found[id]
+			if seen := p.remembered(t, id); seen != nil {
+				o, ok, f.memory = *seen, true, true
+			}
+			if !ok || o.Marketplace != t.req.Marketplace {
+				d.refuse(t, ErrNotFound)
+				continue next
+			}
+			f.orders = append(f.orders, o)
+		}
+		for i := range f.orders {
+			c, refusal := command(&f.orders[i], t.req.Command, now, deadlines)
+			if refusal != nil {
+				d.refuseDraft(f, refusal)
+				continue next
+			}
+			c.Intent = orderdb.ChainMember(f.intent, i)
+			f.cmds = append(f.cmds, c)
+			f.needs = append(f.needs, booksFor(&f.orders[i], &c)...)
+		}
+		drafts = append(drafts, f)
+	}
+	return drafts, nil
+}
+
+// remembered is an order that need not be read, as it was last seen; nil if it
+// must be.
+func (p *Poster) remembered(t *task, id ledger.ID) *order.Order {
+	if t.careful {
+		return nil
+	}
+	if o, ok := p.orders[id]; ok {
+		return o
+	}
+	if o := t.req.Seen; o != nil && o.ID == id {
+		return o
+	}
+	return nil
+}
+
+// marketplaces are those of the tasks, with their clocks as they stand.
+func (p *Poster) marketplaces(ctx context.Context, w *orderdb.Writer, tasks []*task) (map[uint32]orderdb.Marketplace, error) {
+	found := map[uint32]orderdb.Marketplace{}
+	var missing []uint32
+	for _, t := range tasks {
+		id := t.req.Marketplace
+		if _, seen := found[id]; seen {
+			continue
+		}
+		var known bool
+		if found[id], known = p.markets[id]; !known {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return found, nil
+	}
+	list, err := w.LoadMarketplaces(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range missing {
+		m, ok := list[id]
+		if !ok {
+			delete(found, id)
+			continue
+		}
+		if found[id] = m; m.Clock == orderdb.LiveClock {
+			p.markets[id] = m
+		}
+	}
+	return found, nil
+}
+
+// command completes what the caller said: who and when.
+func command(o *order.Order, c order.Command, now, deadlines time.Time) (order.Command, error) {
+	if c.By == "" {
+		c.By = order.DefaultRole(o.State, c.Event)
+	}
+	if c.At.IsZero() {
+		// Never before the order's last event: two machines' clocks differ.
+		c.At = now
+		if c.At.Before(o.At) {
+			c.At = o.At
+		}
+		return c, nil
+	}
+	c.At = c.At.UTC().Truncate(time.Microsecond)
+	latest, what := now, "the marketplace's clock"
+	if c.By == order.System {
+		latest, what = deadlines, "the deadlines that fire"
+	}
+	if c.At.After(latest) {
+		return c, &order.Refusal{Rule: RuleFuture, Event: c.Event, State: o.State, Allowed: order.AllowedIn(o.State),
+			Detail: fmt.Sprintf("it would take effect at %s, %s stands at %s",
+				c.At.Format(time.RFC3339Nano), what, latest.Format(time.RFC3339Nano))}
+	}
+	return c, nil
+}
+
+type policyName struct {
+	marketplace uint32
+	name        string
+}
+
+// newOrder is an order as agreed, before its first event. policies are those
+// that the transaction has looked up already.
+func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Marketplace, a *Agreement, policies map[policyName]*order.Policy) (order.Order, error) {
+	cur, ok := chart.ByCode(a.Currency)
+	if !ok {
+		return order.Order{}, &Invalid{"currency", "not an ISO 4217 currency"}
+	}
+	books, err := chart.Ledger(m.ID, cur)
+	if err != nil {
+		return order.Order{}, &Invalid{"currency", err.Error()}
+	}
+	name := a.Policy
+	if name == "" {
+		name = order.Standard().Name
+	}
+	policy, ok := policies[policyName{m.ID, name}]
+	if !ok {
+		policy, err = w.NewestPolicy(ctx, m.ID, name)
+		if err != nil && !errors.Is(err, orderdb.ErrNotFound) {
+			return order.Order{}, err
+		}
+		policies[policyName{m.ID, name}] = policy // nil: there is none
+	}
+	if policy == nil {
+		return order.Order{}, &Invalid{"policy", "the marketplace has no such policy"}
+	}
+	fees, ok := policy.FeeFor(cur.Code)
+	if !ok {
+		return order.Order{}, &Invalid{"currency", "policy " + policy.Name + " has no fee for " + cur.Code}
+	}
+	id, err := orderdb.NewID()
+	if err != nil {
+		return order.Order{}, err
+	}
+	o := order.Order{Terms: order.Terms{
+		ID: id, Marketplace: m.ID, Reference: a.Reference, Ledger: books, Buyer: a.Buyer, Seller: a.Seller,
+		Amount: a.Amount, Policy: policy, ShipByDate: a.ShipByDate.UTC().Truncate(time.Microsecond),
+	}}
+	if a.ShipByDate.IsZero() {
+		o.ShipByDate = time.Time{}
+	}
+	o.Fee, o.Tax = fees.On(a.Amount)
+	return o, nil
+}
+
+// booksFor names the accounts of the whole ledger that an event may use.
+func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
+	name := func(code chart.AccountCode, owner string) orderdb.AccountName {
+		return orderdb.AccountName{Ledger: o.Ledger, Code: code, Owner: owner}
+	}
+	row, _ := order.Lookup(o.State, c.Event)
+	switch row.Effect {
+	case order.HoldPayment:
+		if !order.PolicyWord(c.Method) {
+			return nil // Plan refuses it
+		}
+		return []orderdb.AccountName{name(chart.PayinClearing, c.Method)}
+	case order.Freeze:
+		return []orderdb.AccountName{name(chart.DisputeSuspense, "")}
+	case order.ReleaseAll, order.Split:
+		return []orderdb.AccountName{name(chart.FeeRevenue, ""), name(chart.TaxPayable, "")}
+	}
+	return nil
+}
+
+// nameAccounts finds or makes the rows of all accounts that the drafts need.
+func (p *Poster) nameAccounts(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft) error {
+	var missing []orderdb.AccountName
+	asked := map[orderdb.AccountName]bool{}
+	for _, f := range drafts {
+		for _, n := range f.needs {
+			if _, ok := p.accounts[n]; !ok && !asked[n] {
+				asked[n] = true
+				missing = append(missing, n)
+			}
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	found, err := w.Accounts(ctx, missing)
+	d.accounts = found
+	return err
+}
