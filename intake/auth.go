@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"escrowd/intake/api"
 	"escrowd/settlement/orderdb"
 )
@@ -27,9 +29,14 @@ const keyMax = 10_000
 type auth struct {
 	lookup func(ctx context.Context, key string) (uint32, error)
 	now    func() time.Time
+	asking singleflight.Group // by hash: thousands may come with a key just when it has to be asked for again
 	mu     sync.Mutex
 	known  map[[32]byte]knownKey
 }
+
+// askTimeout bounds a question that several callers wait for, so that it is
+// not one caller's to give up.
+const askTimeout = 10 * time.Second
 
 type knownKey struct {
 	marketplace uint32
@@ -58,10 +65,26 @@ func (a *auth) marketplace(r *http.Request) (uint32, error) {
 	if ok && now.Before(k.until) {
 		return k.marketplace, nil
 	}
-	m, err := a.lookup(r.Context(), key)
-	if errors.Is(err, orderdb.ErrNotFound) {
-		return 0, newProblem(api.ProblemUnauthorized, "the key is unknown or revoked")
+	select {
+	case res := <-a.asking.DoChan(string(hash[:]), func() (any, error) { return a.ask(r.Context(), key, hash, now) }):
+		if errors.Is(res.Err, orderdb.ErrNotFound) {
+			return 0, newProblem(api.ProblemUnauthorized, "the key is unknown or revoked")
+		}
+		if res.Err != nil {
+			return 0, res.Err
+		}
+		return res.Val.(uint32), nil
+	case <-r.Context().Done():
+		return 0, r.Context().Err()
 	}
+}
+
+// ask asks the database for a key's marketplace and remembers a good answer,
+// which was true at now or later.
+func (a *auth) ask(ctx context.Context, key string, hash [32]byte, now time.Time) (uint32, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	defer cancel()
+	m, err := a.lookup(ctx, key)
 	if err != nil {
 		return 0, err
 	}

@@ -42,6 +42,8 @@ import (
 type Poster interface {
 	Do(ctx context.Context, req posting.Request) (posting.Result, error)
 	DoAll(ctx context.Context, reqs []posting.Request) []posting.Answer
+	// Busy reports, and counts, that a request would be turned away now.
+	Busy() bool
 }
 
 // Deadlines fires what is due in a marketplace; *jobs.Jobs is one.

@@ -89,6 +89,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // ServeHTTP serves one request; see the package comment for its way.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	busy := r.Method == http.MethodPost && s.opts.Poster != nil && s.opts.Poster.Busy()
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails, says crypto/rand
 	t := &trace{id: hex.EncodeToString(random[:])}
@@ -96,6 +97,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w}
 	rec.Header().Set("X-Request-Id", t.id)
 	rec.Header().Set("X-Content-Type-Options", "nosniff")
+	if busy {
+		// Before anything is read or logged: what this costs, the requests
+		// that were let in have to wait for.
+		s.metrics.requests.WithLabelValues("*", r.Method, "503").Inc()
+		s.fail(rec, r, posting.ErrBusy)
+		return
+	}
 	s.metrics.inflight.Inc()
 	defer func() {
 		if p := recover(); p != nil {

@@ -149,7 +149,10 @@ func TestDatabaseGone(t *testing.T) {
 }
 
 // scripted answers every request to the write path with an error.
-type scripted struct{ err error }
+type scripted struct {
+	err  error
+	busy bool
+}
 
 func (s scripted) Do(context.Context, posting.Request) (posting.Result, error) {
 	return posting.Result{}, s.err
@@ -162,6 +165,8 @@ func (s scripted) DoAll(_ context.Context, reqs []posting.Request) []posting.Ans
 	}
 	return answers
 }
+
+func (s scripted) Busy() bool { return s.busy }
 
 // TestTranslation: every error that the write path and the store have is one
 // kind of problem, by itself and in bulk, and what nobody foresaw says nothing
@@ -190,7 +195,7 @@ func TestTranslation(t *testing.T) {
 		{&pq.Error{Code: "23505", Message: inside}, 500, api.ProblemInternal},
 		{errors.New(inside), 500, api.ProblemInternal},
 	} {
-		s.server.opts.Poster = scripted{c.err}
+		s.server.opts.Poster = scripted{err: c.err}
 		p := s.problem("POST", "/v1/orders/00000000-0000-7000-8000-000000000001/ship", "{}")
 		if p.Status != c.status || p.Type != c.typ {
 			t.Errorf("%v: %+v, want %d %s", c.err, p, c.status, c.typ)
@@ -204,7 +209,7 @@ func TestTranslation(t *testing.T) {
 		}
 	}
 	// Too many at once: a bulk is turned away in whole, and nobody's log is filled.
-	s.server.opts.Poster = scripted{posting.ErrBusy}
+	s.server.opts.Poster = scripted{err: posting.ErrBusy}
 	before := s.log.Len()
 	for _, path := range []string{"/v1/orders/00000000-0000-7000-8000-000000000001/ship", "/v1/bulk/ship"} {
 		body := "{}"
@@ -218,6 +223,15 @@ func TestTranslation(t *testing.T) {
 	}
 	if log := s.log.String()[before:]; strings.Contains(log, "level=WARN") {
 		t.Errorf("busy: %s", log)
+	}
+	// And before they are read, which costs most; reading goes on.
+	s.server.opts.Poster = scripted{busy: true}
+	status, h, text := s.send("POST", "/v1/bulk/ship", `not JSON`)
+	if status != 503 || h.Get("Retry-After") != "1" || h.Get("X-Request-Id") == "" || !strings.Contains(text, api.ProblemUnavailable) {
+		t.Errorf("busy: %d, Retry-After %q, %s", status, h.Get("Retry-After"), text)
+	}
+	if status, _, text := s.send("GET", "/v1/whoami", ""); status != 200 {
+		t.Errorf("reading while busy: %d %s", status, text)
 	}
 	s.server.opts.Poster = nil // a panic
 	if p := s.problem("POST", "/v1/orders/00000000-0000-7000-8000-000000000001/ship", "{}"); p.Type != api.ProblemInternal {

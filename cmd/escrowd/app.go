@@ -38,7 +38,7 @@ func (f EngineFlags) mirrored() bool { return f.Engine == "tigerbeetle" }
 // open connects to the ledger. The caller closes it before the store.
 func (f EngineFlags) open(ctx context.Context, s *Store) (ledger.Engine, error) {
 	if !f.mirrored() {
-		return pgengine.New(s.DB)
+		return pgengine.New(s.Writes)
 	}
 	if len(f.TigerbeetleAddresses) == 0 {
 		return nil, usageError("--engine tigerbeetle needs --tigerbeetle-addresses")
@@ -145,7 +145,7 @@ func OpenApp(ctx context.Context, g *Globals, o AppOptions) (app *App, err error
 		return nil, err
 	}
 
-	a.Poster = posting.New(a.Store.DB, a.Engine, posting.Options{Logger: g.Log, Registerer: a.Registry, MaxWait: o.MaxWait})
+	a.Poster = posting.New(a.Store.Writes, a.Engine, posting.Options{Logger: g.Log, Registerer: a.Registry, MaxWait: o.MaxWait})
 	a.onClose("write path", a.Poster.Close)
 	if err := redrive(ctx, g.Log, a.Poster); err != nil {
 		return nil, err

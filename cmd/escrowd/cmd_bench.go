@@ -37,10 +37,11 @@ type benchCmd struct {
 	DatabaseURL string `placeholder:"URL" help:"Use this Postgres: in a schema of the benchmark's own, which is dropped afterwards."`
 
 	Orders      int    `default:"10000" help:"How many orders to measure. Default: ${default}"`
-	Connections int    `placeholder:"N" help:"How many requests are under way at once. Default: 64, or 4 with --bulk."`
+	Connections int    `placeholder:"N" help:"How many requests are under way at once. Default: 64; 4 with --bulk, 1024 with --overload."`
 	Bulk        int    `placeholder:"N" help:"Use the bulk endpoints with so many items a request, up to 1000."`
 	Life        string `enum:"pay-confirm,full,mixed" default:"pay-confirm" help:"What of an order is measured: ${enum}."`
 	Settle      int    `placeholder:"N" help:"Measure the auto-release job over so many due orders, instead of requests."`
+	Overload    bool   `help:"Measure how many payments a second it bears, and then what becomes of twice as many."`
 	History     int    `placeholder:"N" help:"Measure without and with so many closed orders in the books, and compare."`
 	Sweep       string `enum:",connections,bulk,history" default:"" placeholder:"AXIS" help:"Measure many points along connections, bulk or history (up to --history, else a million)."`
 	Table       bool   `help:"Measure single requests by many connections and by one, bulk, and settlement; with --history all of it once more after that."`
@@ -51,7 +52,7 @@ type benchCmd struct {
 func (benchCmd) Help() string {
 	return `Starts a Postgres of its own with durable settings, a server on it, and a load generator in a process of its own; measures; then checks the books: the check-books job, the trial balance, and every total against what the load must have left. Exits 1 if they do not balance, whatever the figures.
 
-An order is a fund and a release with fee, in two requests: pay and confirm. The API wants an order agreed before and shipped in between; with --life pay-confirm that happens outside of the measured time, so the time is that of paying all orders plus that of confirming all. With full all four requests are measured, each for all orders before the next; with mixed each connection takes its orders through all four. All orders share one clearing and one fee account. An answer 503 is waited out, counted, and sent again.
+An order is a fund and a release with fee, in two requests: pay and confirm. The API wants an order agreed before and shipped in between; with --life pay-confirm that happens outside of the measured time, so the time is that of paying all orders plus that of confirming all. With full all four requests are measured, each for all orders before the next; with mixed each connection takes its orders through all four. All orders share one clearing and one fee account. An answer 503 is waited out, counted, and sent again; with --overload it is not, and requests come at their times whether or not those before are answered.
 
 CPU is per process, from /proc: escrowd with this command in it, the load generator, Postgres with all its backends. WAL and commits are of the whole Postgres. The raw ledger is the same engine alone, given the same transfers in batches of the same size by one caller, in the same run. The server logs each request as it would in service, to nowhere; the schedule of its jobs is off.
 
@@ -59,6 +60,7 @@ CPU is per process, from /proc: escrowd with this command in it, the load genera
     escrowd bench --connections 1 --orders 500
     escrowd bench --bulk 1000 --orders 100000
     escrowd bench --settle 1000000
+    escrowd bench --overload
     escrowd bench --history 1000000
     escrowd bench --sweep connections --svg connections.svg
     escrowd bench --engine tigerbeetle --tigerbeetle-addresses 127.0.0.1:3000`
@@ -107,6 +109,8 @@ func (c *benchCmd) check() error {
 		return usageError("--table and --sweep are two things: give one")
 	case c.SVG != "" && c.Sweep == "":
 		return usageError("--svg draws a --sweep")
+	case c.Overload && (c.Table || c.Sweep != "" || c.Settle > 0 || c.Bulk > 0 || c.Life != string(bench.LifePayConfirm)):
+		return usageError("--overload is single payments: no --table, --sweep, --settle, --bulk or --life")
 	case c.Settle > 0 && (c.Bulk > 0 || c.Sweep == "connections" || c.Sweep == "bulk"):
 		return usageError("--settle has no requests, so no --bulk and no sweep but history")
 	}
@@ -115,11 +119,14 @@ func (c *benchCmd) check() error {
 
 // works is what the flags ask for.
 func (c *benchCmd) works() []bench.Work {
-	w := bench.Work{Orders: c.Orders, Life: bench.Life(c.Life), Connections: c.Connections, Bulk: c.Bulk, History: c.History}
+	w := bench.Work{Orders: c.Orders, Life: bench.Life(c.Life), Connections: c.Connections, Bulk: c.Bulk, History: c.History, Overload: c.Overload}
 	if w.Connections == 0 {
 		w.Connections = 64
 		if c.Bulk > 0 || c.Sweep == "bulk" {
 			w.Connections = 4
+		}
+		if c.Overload {
+			w.Connections = 1024 // the more share a batch, the more it bears
 		}
 	}
 	if c.Table {
@@ -344,7 +351,7 @@ func openMemoryApp(ctx context.Context, g *Globals, o AppOptions) (app *App, err
 	a.Orders, a.Registry = orderdb.New(a.Store.DB), prometheus.NewRegistry()
 	a.Engine = newMemoryLedger()
 	a.onClose("ledger", func(context.Context) error { return a.Engine.Close() })
-	a.Poster = posting.New(a.Store.DB, a.Engine, posting.Options{Logger: g.Log, Registerer: a.Registry})
+	a.Poster = posting.New(a.Store.Writes, a.Engine, posting.Options{Logger: g.Log, Registerer: a.Registry})
 	a.onClose("write path", a.Poster.Close)
 	if a.Jobs, err = jobs.New(a.Store.DB, a.Engine, a.Poster, jobs.Options{Logger: g.Log, Registerer: a.Registry}); err != nil {
 		return nil, err

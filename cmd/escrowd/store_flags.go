@@ -40,7 +40,10 @@ const (
 
 // Store is an open database. Close it.
 type Store struct {
-	DB      *sqlx.DB
+	DB *sqlx.DB
+	// Writes are connections that only the write path and the ledger use, so
+	// that they never stand in line behind everybody who wants to read.
+	Writes  *sqlx.DB
 	dsn     string
 	name    string
 	cluster *localpg.Cluster // nil if the database is not ours
@@ -57,7 +60,7 @@ func (s *Store) DSN() string { return s.dsn }
 func (s *Store) Close() error {
 	var err error
 	if s.DB != nil {
-		err = s.DB.Close()
+		err = errors.Join(s.DB.Close(), s.Writes.Close())
 	}
 	if s.cluster != nil {
 		err = errors.Join(err, s.cluster.Close())
@@ -164,12 +167,15 @@ func (s *Store) dial(ctx context.Context, access Access) error {
 	if err != nil {
 		return fmt.Errorf("%s: the connection string does not parse", s)
 	}
-	s.DB = sqlx.NewDb(sql.OpenDB(connector), "postgres")
-	// A third of the 100 sessions that Postgres allows by default; kept open,
-	// because a new session costs more than most of our statements.
-	s.DB.SetMaxOpenConns(32)
-	s.DB.SetMaxIdleConns(32)
-	s.DB.SetConnMaxIdleTime(5 * time.Minute)
+	pool := func(most int) *sqlx.DB {
+		db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+		db.SetMaxOpenConns(most)
+		db.SetMaxIdleConns(most) // a new session costs more than most of our statements
+		db.SetConnMaxIdleTime(5 * time.Minute)
+		return db
+	}
+	// In all a third of the 100 sessions that Postgres allows by default.
+	s.DB, s.Writes = pool(24), pool(8)
 	var version int
 	if err := s.DB.GetContext(ctx, &version, `SELECT current_setting('server_version_num')::int`); err != nil {
 		return fmt.Errorf("connect to %s: %w", s, err)

@@ -28,11 +28,7 @@ func (p *Poster) enter(tasks []*task, now time.Time) error {
 		return errClosing
 	}
 	if !tasks[0].patient() {
-		first := p.first
-		if first.IsZero() {
-			first = p.since
-		}
-		if !first.IsZero() && now.Sub(first) >= p.opts.MaxWait/2 || len(p.queue)+len(tasks) > p.opts.QueueMax {
+		if p.shut(now) || len(p.queue)+len(tasks) > p.opts.QueueMax {
 			return ErrBusy
 		}
 		if p.since.IsZero() {
@@ -42,6 +38,28 @@ func (p *Poster) enter(tasks []*task, now time.Time) error {
 	p.queue = append(p.queue, tasks...)
 	p.poke()
 	return nil
+}
+
+// shut reports whether the first in line has waited for too long to let in
+// more. It is called with mu held.
+func (p *Poster) shut(now time.Time) bool {
+	first := p.first
+	if first.IsZero() {
+		first = p.since
+	}
+	return !first.IsZero() && now.Sub(first) >= p.opts.MaxWait/2
+}
+
+// Busy reports whether a request would be turned away now, and counts it as
+// turned away if so: for a caller who then need not even read it.
+func (p *Poster) Busy() bool {
+	p.mu.Lock()
+	busy := p.shut(time.Now())
+	p.mu.Unlock()
+	if busy {
+		p.m.busy.Inc()
+	}
+	return busy
 }
 
 // patient tasks may wait as long as it takes.

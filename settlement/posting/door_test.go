@@ -65,6 +65,9 @@ func TestNobodyWaitsForLong(t *testing.T) {
 	if _, err := p.Do(w.ctx, pay["refused"]); !errors.Is(err, posting.ErrBusy) {
 		t.Errorf("who came then: %v, want %v", err, posting.ErrBusy)
 	}
+	if !p.Busy() {
+		t.Error("nobody is let in, and it is not busy")
+	}
 	if n := gauge(t, reg, "escrowd_posting_waiting"); n != 1 {
 		t.Errorf("%v in line, want only the one that was let in and left", n)
 	}
@@ -73,8 +76,8 @@ func TestNobodyWaitsForLong(t *testing.T) {
 	pay["job"] = job
 	begin("job")
 	w.until("the job is in line", func() bool { return gauge(t, reg, "escrowd_posting_waiting") == 2 })
-	if n := gauge(t, reg, "escrowd_posting_busy_total"); n != 2 {
-		t.Errorf("%v counted as turned away, want 2", n)
+	if n := gauge(t, reg, "escrowd_posting_busy_total"); n != 3 {
+		t.Errorf("%v counted as turned away, want 3", n)
 	}
 
 	close(g.gate)
@@ -95,6 +98,7 @@ func TestNobodyWaitsForLong(t *testing.T) {
 			return err == nil
 		})
 	}
+	w.until("it is busy no more", func() bool { return !p.Busy() })
 	w.balanced()
 }
 

@@ -12,6 +12,7 @@
 //	proc.go     reading /proc
 //	history.go  writing orders of the past, fast
 //	settle.go   the auto-release job over many due orders
+//	overload.go more requests than can be borne
 //	raw.go      the ledger alone, for comparison
 //	books.go    the check afterwards
 //	sweep.go    many points: over connections, bulk sizes, history
@@ -96,6 +97,9 @@ type Work struct {
 	// Settle measures the auto-release job instead of requests.
 	Settle bool `json:"settle"`
 	Life   Life `json:"life,omitempty"` // "" with Settle
+	// Overload measures what happens at twice the load that Orders by
+	// Connections are found to be.
+	Overload bool `json:"overload,omitempty"`
 	// Connections is how many requests are under way at once.
 	Connections int `json:"connections,omitempty"`
 	// Bulk is the items of a request on the bulk endpoints, at most
@@ -121,15 +125,16 @@ type Report struct {
 // Point is one Work measured. Times of requests are the load generator's.
 type Point struct {
 	Work
-	OrdersPerSecond float64 `json:"orders_per_second"`
-	Seconds         float64 `json:"seconds"`
-	Requests        int     `json:"requests"`
-	TurnedAway      int     `json:"turned_away"` // answered 503 and sent again
-	Latency         Latency `json:"latency_ms"`
-	Phases          []Phase `json:"phases,omitempty"`
-	Cost            Cost    `json:"cost"`
-	Raw             Raw     `json:"raw_ledger"`
-	RawShare        float64 `json:"share_of_raw_ledger"` // orders a second over the raw ledger's
+	OrdersPerSecond float64   `json:"orders_per_second"`
+	Seconds         float64   `json:"seconds"`
+	Requests        int       `json:"requests"`
+	TurnedAway      int       `json:"turned_away"` // answered 503 and sent again
+	Latency         Latency   `json:"latency_ms"`
+	Overload        *Overload `json:"overload_result,omitempty"`
+	Phases          []Phase   `json:"phases,omitempty"`
+	Cost            Cost      `json:"cost"`
+	Raw             Raw       `json:"raw_ledger"`
+	RawShare        float64   `json:"share_of_raw_ledger"` // orders a second over the raw ledger's
 	// HistoryRatio is the orders a second over those of the first point that
 	// differs in its history alone; 0 where there is none.
 	HistoryRatio float64 `json:"history_ratio,omitempty"`
@@ -235,9 +240,13 @@ func (s *System) Run(ctx context.Context, works []Work) (r Report, err error) {
 			}
 		}
 		r.Points = append(r.Points, p)
-		if w.Settle {
+		switch {
+		case w.Settle:
 			s.tell("%s: %s orders/s", p.Name, figure(p.OrdersPerSecond))
-		} else {
+		case w.Overload:
+			s.tell("%s: %s payments/s accepted, %s refused, latency of the accepted in ms %s", p.Name,
+				figure(p.Overload.Accepted), figure(p.Overload.Refused), p.Latency)
+		default:
 			s.tell("%s: %s orders/s, latency in ms %s", p.Name, figure(p.OrdersPerSecond), p.Latency)
 		}
 	}
@@ -357,15 +366,21 @@ func (s *session) point(ctx context.Context, w Work) (Point, error) {
 		s.history += missing
 	}
 	var err error
-	if w.Settle {
+	switch {
+	case w.Settle:
 		err = s.settle(ctx, &p)
-	} else {
+	case w.Overload:
+		err = s.overload(ctx, &p)
+	default:
 		err = s.requests(ctx, &p)
 	}
 	if err != nil {
 		return p, err
 	}
 	p.OrdersPerSecond = float64(p.Orders) / p.Seconds
+	if w.Overload {
+		return p, nil // half an order each: no raw ledger does the like
+	}
 	return p, s.compare(ctx, &p)
 }
 

@@ -39,13 +39,20 @@ type step struct {
 	Orders      int           `json:"orders"`
 	Connections int           `json:"connections"`
 	Bulk        int           `json:"bulk"`
+	// Rate is how many requests are sent a second, each of one event of one
+	// order, whether or not those before are answered. 0: each connection
+	// sends its next one when the last is answered.
+	Rate float64 `json:"rate,omitempty"`
 }
 
 // done is the answer to a step.
 type done struct {
 	Seconds    float64     `json:"seconds"` // from the first request to the last answer
 	TurnedAway int         `json:"turned_away"`
-	Latencies  []latencies `json:"latencies"` // by event
+	Latencies  []latencies `json:"latencies"`          // by event
+	Sending    float64     `json:"sending,omitempty"`  // with Rate: seconds to the last request
+	Accepted   bits        `json:"accepted,omitempty"` // with Rate: which, counted from First; Latencies are theirs
+	Refused    latencies   `json:"refused,omitempty"`  // with Rate: of those turned away
 	Error      string      `json:"error,omitempty"`
 }
 
@@ -88,7 +95,11 @@ func ServeLoad(ctx context.Context, in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return fmt.Errorf("load generator: %w", err)
 		}
-		d, err := g.step(ctx, s)
+		run := g.step
+		if s.Rate > 0 {
+			run = g.open
+		}
+		d, err := run(ctx, s)
 		if err != nil {
 			d.Error = err.Error()
 		}

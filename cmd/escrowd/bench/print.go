@@ -41,6 +41,9 @@ func (r *Report) Print(w io.Writer) error {
 // meaning says what an order is here.
 func (p *Point) meaning() string {
 	const load = "The load generator is a process of its own on the same machine."
+	if p.Overload != nil {
+		return "Each request is the payment of an order that is agreed. They come at their times, whether or not those before are answered; latency counts from that time. " + load
+	}
 	switch p.Life {
 	case LifeFull:
 		return "An order is four requests, all measured: agree, pay (fund), ship, confirm (release with fee), each for all orders before the next. " + load
@@ -69,6 +72,10 @@ func (p *printer) row(label string, values ...string) {
 }
 
 func (p *printer) point(v *Point) {
+	if v.Overload != nil {
+		p.overload(v)
+		return
+	}
 	p.line("%s: %s orders", v.Name, count(v.Orders))
 	rate := figure(v.OrdersPerSecond)
 	if v.HistoryRatio > 0 {
@@ -94,6 +101,19 @@ func (p *printer) point(v *Point) {
 	if v.HeldFundsSeconds > 0 {
 		p.row("held-funds report", fmt.Sprintf("%.2f s with all of them held", v.HeldFundsSeconds))
 	}
+	p.line("")
+}
+
+func (p *printer) overload(v *Point) {
+	o := v.Overload
+	p.line("%s: %s payments", v.Name, count(v.Requests))
+	p.row("capacity", figure(o.Capacity)+" payments/s")
+	p.row("offered", fmt.Sprintf("%s payments/s for %.1f s", figure(o.Offered), float64(v.Requests)/o.Offered))
+	p.row("accepted", fmt.Sprintf("%s/s, latency in ms %s", figure(o.Accepted), v.Latency))
+	p.row("refused", fmt.Sprintf("%s/s (503 with Retry-After), latency in ms %s", figure(o.Refused), o.RefusedLatency))
+	c := &v.Cost
+	p.row("CPU, ms per payment", fmt.Sprintf("escrowd %s, load generator %s, postgres %s%s", milli(c.CPU.Server), milli(c.CPU.Load), milli(c.CPU.Postgres), tiger(c.CPU.Tigerbeetle)))
+	p.row("peak memory", fmt.Sprintf("%.0f MB", float64(c.PeakMemory)/1e6))
 	p.line("")
 }
 

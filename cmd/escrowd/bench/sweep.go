@@ -14,6 +14,8 @@ func (w Work) named() Work {
 	switch {
 	case w.Settle:
 		parts = append(parts, "settlement by the job")
+	case w.Overload:
+		parts = append(parts, fmt.Sprintf("payments at %d times the load that %s are", overloadTimes, plural(w.Connections, "connection")))
 	case w.Bulk > 0:
 		parts = append(parts, fmt.Sprintf("bulk of %s, %s", count(w.Bulk), plural(w.Connections, "connection")))
 	default:
