@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"escrowd/ledger"
+	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 	"escrowd/settlement/posting"
@@ -117,6 +118,34 @@ func TestOvertaken(t *testing.T) {
 				w.balanced()
 			})
 		}
+	}
+}
+
+// A payment for several orders, all of which the process has seen last, and of
+// which another has moved some on: as a whole it is refused, and soon.
+func TestPaymentOvertakenInPart(t *testing.T) {
+	for _, overtaken := range [][]int{{1}, {0, 2}, {0, 1, 2}} {
+		t.Run(fmt.Sprint(overtaken), func(t *testing.T) {
+			w := newWorld(t, nil)
+			second := w.another()
+			var ids []ledger.ID
+			for i := range 3 {
+				ids = append(ids, w.agree(fmt.Sprint("P-", i)).ID)
+			}
+			for _, i := range overtaken {
+				_, err := second.Do(w.ctx, w.event(ids[i], canceled))
+				w.must(err)
+			}
+			_, err := w.poster.Do(w.soon(), posting.Request{Marketplace: w.market.ID, Orders: ids, Command: paid})
+			var refusal *order.Refusal
+			if !errors.As(err, &refusal) || refusal.Rule != order.RuleState || refusal.State != order.Canceled {
+				t.Errorf("%v, want it refused for the canceled order", err)
+			}
+			if b := w.books(); b[chart.PayinClearing] != [2]int64{} {
+				t.Errorf("the books: %v", b)
+			}
+			w.balanced()
+		})
 	}
 }
 

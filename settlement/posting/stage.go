@@ -234,7 +234,7 @@ func (p *Poster) turn(batch []*task) (ready []*chain) {
 		for _, t := range batch {
 			t.state.Store(waiting)
 			if t == again.park {
-				t.after = time.Now().Add(parkFor)
+				t.after, t.careful = time.Now().Add(parkFor), true
 			}
 		}
 		p.pending = append(batch, p.pending...)
