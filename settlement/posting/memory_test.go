@@ -149,6 +149,29 @@ func TestPaymentOvertakenInPart(t *testing.T) {
 	}
 }
 
+// Requests about one order are decided in the order in which they came, also
+// when the first of them is looked at twice.
+func TestRequestsKeepTheirOrder(t *testing.T) {
+	w := newWorld(t, nil)
+	o := w.agree("K-1")
+	w.do(o.ID, paid)
+	// It is held: a confirmation before the shipment is refused, and must not
+	// be decided after it.
+	for name, p := range map[string]*posting.Poster{"from memory": w.poster, "from the database": w.another()} {
+		o := w.agree("K-" + name)
+		w.do(o.ID, paid)
+		answers := p.DoAll(w.soon(), []posting.Request{w.event(o.ID, confirmed), w.event(o.ID, shipped)})
+		var refusal *order.Refusal
+		if !errors.As(answers[0].Err, &refusal) || refusal.State != order.Held || answers[1].Err != nil {
+			t.Errorf("%s: the confirmation %v, the shipment %v", name, answers[0].Err, answers[1].Err)
+		}
+		if got := w.order(o.ID); got.State != order.Shipped {
+			t.Errorf("%s: it stands at %s", name, got.State)
+		}
+	}
+	w.balanced()
+}
+
 // Two processes move the same orders on at random: whatever each remembers,
 // every answer fits the order's one timeline.
 func TestTwoPostersOvertakeEachOther(t *testing.T) {
