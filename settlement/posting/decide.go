@@ -26,7 +26,7 @@ type decision struct {
 type reply struct {
 	task   *task
 	answer Answer
-	now    []order.Order // as they stand now, where that is certain
+	now    []order.Order // as they stand now, where that is certain; not the answer's own
 }
 
 func (d *decision) refuse(t *task, err error) {

@@ -172,6 +172,25 @@ func TestRequestsKeepTheirOrder(t *testing.T) {
 	w.balanced()
 }
 
+// An answer belongs to the caller, who may change it.
+func TestAnswersAreTheCallers(t *testing.T) {
+	w := newWorld(t, nil)
+	r, err := w.poster.Do(w.ctx, w.agreement("C-1"))
+	w.must(err)
+	id := r.Orders[0].ID
+	r.Orders[0].Amount, r.Orders[0].Seq = 1, 7
+	r, err = w.poster.Do(w.ctx, w.event(id, paid))
+	w.must(err)
+	if o := r.Orders[0]; o.Held != 10_000 || o.Seq != 2 {
+		t.Errorf("%+v", o)
+	}
+	r.Orders[0].Held = 1
+	if o := w.do(id, canceled); o.Refunded != 10_000 {
+		t.Errorf("%+v", o.Progress)
+	}
+	w.balanced()
+}
+
 // Two processes move the same orders on at random: whatever each remembers,
 // every answer fits the order's one timeline.
 func TestTwoPostersOvertakeEachOther(t *testing.T) {
