@@ -175,6 +175,74 @@ func TestTakenInBetweenAgain(t *testing.T) {
 	w.balanced()
 }
 
+// The same request comes to two processes at the same moment. One does it, and
+// the other answers the same, whatever it is that the second finds taken.
+func TestSameRequestAtTwoProcesses(t *testing.T) {
+	for _, c := range []struct {
+		name, table string
+		req         func(w *world) posting.Request
+	}{
+		{"agree", "order_references", func(w *world) posting.Request { return w.agreement("S-1") }},
+		{"pay", "intents", func(w *world) posting.Request { return w.event(w.agree("S-1").ID, paid) }},
+		{"ship", "intents", func(w *world) posting.Request {
+			o := w.agree("S-1")
+			w.do(o.ID, paid)
+			return w.event(o.ID, shipped)
+		}},
+	} {
+		for _, body := range []byte{1, 2} {
+			t.Run(fmt.Sprintf("%s, body %d", c.name, body), func(t *testing.T) {
+				w := newWorld(t, nil)
+				req := c.req(w)
+				between := w.hold(c.table, "SHARE")
+				done := make(chan posting.Answer, 2)
+				for p, r := range map[*posting.Poster]posting.Request{w.poster: keyed(req, "k", 1), w.another(): keyed(req, "k", body)} {
+					go func() { done <- p.DoAll(w.soon(), []posting.Request{r})[0] }()
+				}
+				w.queued(c.table, 2)
+				w.must(between.Rollback())
+				a, b := <-done, <-done
+				if a.Err != nil || a.Result.Replayed {
+					a, b = b, a
+				}
+				if a.Err != nil || a.Result.Replayed {
+					t.Fatalf("nobody did it: %+v and %+v", a, b)
+				}
+				if body == 1 && (b.Err != nil || !b.Result.Replayed || b.Result.Intent != a.Result.Intent) {
+					t.Errorf("the other of the same body: %+v, want what the first did: %+v", b, a)
+				}
+				if body == 2 && !errors.Is(b.Err, posting.ErrKeyReused) {
+					t.Errorf("the other of another body: %+v", b)
+				}
+				w.balanced()
+			})
+		}
+	}
+}
+
+// A process looks for a key before another uses it, and at the order after:
+// what refuses the request then is the very request, so it gets its answer.
+func TestRefusedByItself(t *testing.T) {
+	w := newWorld(t, nil)
+	o := w.agree("I-1")
+	first, use := w.late(w.poster, keyed(w.event(o.ID, paid), "k", 1))
+	second := w.another() // who has to read the order
+	_, err := second.Do(w.ctx, w.agreement("I-2"))
+	w.must(err)
+	between := w.hold("orders", "ACCESS EXCLUSIVE")
+	done := make(chan posting.Answer, 1)
+	go func() {
+		done <- second.DoAll(w.soon(), []posting.Request{keyed(w.event(o.ID, paid), "k", 1)})[0]
+	}()
+	w.queued("orders", 1)
+	use(between)
+	w.must(between.Commit())
+	if a := <-done; a.Err != nil || !a.Result.Replayed || a.Result.Intent != first.Intent {
+		t.Errorf("%+v", a)
+	}
+	w.balanced()
+}
+
 // Places in orders are taken in between, of one request in a batch or of
 // several: the others take place once, these are decided by what is there.
 func TestPlaceTakenInBetween(t *testing.T) {

@@ -27,7 +27,7 @@ func (p *Poster) storeOrders(ctx context.Context, w *orderdb.Writer, d *decision
 	kept := drafts[:0]
 	for _, f := range drafts {
 		if f.task.req.Agreement != nil && !done[f.changes[0].After.ID] {
-			d.refuse(f.task, &ReferenceTaken{f.task.req.Agreement.Reference})
+			d.refuseDraft(f, &ReferenceTaken{f.task.req.Agreement.Reference})
 			continue
 		}
 		kept = append(kept, f)
