@@ -18,7 +18,7 @@ type decision struct {
 	fresh    []orderdb.Outcome  // applied without the ledger: no money moves
 	made     map[ledger.ID]bool // of fresh, those that made their order
 	replies  []reply
-	again    []*task // refused by what memory says: to be decided from the database
+	again    []*task // refused, but perhaps wrongly: to be decided from the database
 	parked   []*task // their order is busy in another process
 	accounts map[orderdb.AccountName]ledger.ID
 }
@@ -26,16 +26,18 @@ type decision struct {
 type reply struct {
 	task   *task
 	answer Answer
-	now    []order.Order // as they stand now, where that is certain
+	now    []order.Order // as they stand now, where that is certain; not the answer's own
 }
 
 func (d *decision) refuse(t *task, err error) {
 	d.replies = append(d.replies, reply{task: t, answer: Answer{Err: err}})
 }
 
-// refuseDraft refuses a task, unless that came of an order as memory has it.
+// refuseDraft refuses a task; but at first only to look again, if that came of
+// an order as memory has it, or if it has a key: what refuses it may be the same
+// request, that another process did after the key was looked for here.
 func (d *decision) refuseDraft(f *draft, err error) {
-	if f.memory {
+	if f.memory || f.task.req.Key != "" && !f.task.careful {
 		d.again = append(d.again, f.task)
 		return
 	}

@@ -176,7 +176,7 @@ func (p *Poster) turn(batch []*task) (ready []*chain) {
 		for _, t := range batch {
 			t.state.Store(waiting)
 			if t == again.park {
-				t.after = time.Now().Add(parkFor)
+				t.after, t.careful = time.Now().Add(parkFor), true
 			}
 		}
 		p.pending = append(batch, p.pending...)
@@ -223,13 +223,14 @@ func (p *Poster) rememberNames(found map[orderdb.AccountName]ledger.ID) {
 }
 
 // comeBack lets tasks be decided by a later turn, not before a moment (zero for
-// at once), from the database and not from memory.
+// at once), from the database and not from memory. They go before what came in
+// after them: requests about one order keep their order.
 func (p *Poster) comeBack(tasks []*task, after time.Time) {
 	for _, t := range tasks {
 		t.after, t.careful = after, true
 		t.state.Store(waiting)
 	}
-	p.pending = append(p.pending, tasks...)
+	p.pending = append(tasks, p.pending...)
 }
 
 // transact decides a batch in one transaction.

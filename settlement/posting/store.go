@@ -3,6 +3,7 @@ package posting
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
@@ -26,7 +27,7 @@ func (p *Poster) storeOrders(ctx context.Context, w *orderdb.Writer, d *decision
 	kept := drafts[:0]
 	for _, f := range drafts {
 		if f.task.req.Agreement != nil && !done[f.changes[0].After.ID] {
-			d.refuse(f.task, &ReferenceTaken{f.task.req.Agreement.Reference})
+			d.refuseDraft(f, &ReferenceTaken{f.task.req.Agreement.Reference})
 			continue
 		}
 		kept = append(kept, f)
@@ -132,7 +133,7 @@ func (f *draft) finish(d *decision) {
 		if f.task.req.Agreement != nil {
 			d.made[f.intent] = true
 		}
-		d.replies = append(d.replies, reply{task: f.task, answer: Answer{Result: r}, now: r.Orders})
+		d.replies = append(d.replies, reply{task: f.task, answer: Answer{Result: r}, now: slices.Clone(r.Orders)})
 		return
 	}
 	c := &chain{id: f.intent, market: f.market.ID, task: f.task, result: r}

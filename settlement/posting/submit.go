@@ -67,6 +67,7 @@ func (c *chain) answer() Answer {
 		return Answer{Err: &Rejected{Intent: c.id, Reason: c.reason, Frozen: c.kind == orderdb.Frozen}}
 	}
 	r := c.result
+	r.Orders = slices.Clone(r.Orders) // the caller may change them, and they are remembered
 	r.LedgerTimestamp = c.intents[0].timestamp
 	return Answer{Result: r}
 }
