@@ -103,11 +103,11 @@ func (f *firing) Fire(ctx context.Context, marketplace uint32) (fired int, err e
 			if order.Due[d] == "" {
 				continue
 			}
-			list, err := f.store.Due(ctx, marketplace, d, m.Deadlines, orderdb.Due{}, 1000)
+			page, err := f.store.Due(ctx, marketplace, d, m.Deadlines, orderdb.Due{}, 1000)
 			if err != nil {
 				return fired, err
 			}
-			for _, due := range list {
+			for _, due := range page.Orders {
 				if _, err := f.poster.Do(ctx, posting.Request{Marketplace: marketplace, Orders: []orderID{due.ID},
 					Command: order.Command{Event: order.Due[d], By: order.System, At: due.DeadlineAt}}); err != nil {
 					return fired, err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -286,20 +285,14 @@ func redrive(ctx context.Context, log *slog.Logger, p *posting.Poster) error {
 // started with another engine or cluster would otherwise refuse, or worse
 // accept, everything.
 func sameBooks(ctx context.Context, s *Store, reader ledger.Reader) error {
-	var legs []byte
-	err := s.DB.GetContext(ctx, &legs, `SELECT i.legs FROM outcomes o JOIN intents i ON i.id = o.intent
-		WHERE o.outcome = 'applied' AND o.ledger_timestamp IS NOT NULL ORDER BY o.position DESC LIMIT 1`)
-	if errors.Is(err, sql.ErrNoRows) {
+	newest, err := orderdb.New(s.DB).NewestMove(ctx)
+	if errors.Is(err, orderdb.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read the newest event of %s: %w", s, err)
 	}
-	transfers, err := ledger.DecodeTransfers(legs)
-	if err != nil || len(transfers) == 0 {
-		return fmt.Errorf("read the newest event's transfers of %s: %w", s, err)
-	}
-	found, err := reader.LookupTransfers(ctx, []ledger.ID{transfers[0].ID})
+	found, err := reader.LookupTransfers(ctx, []ledger.ID{newest})
 	if err != nil {
 		return fmt.Errorf("ask the ledger for the newest event's transfers: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"escrowd/ledger"
+	"escrowd/ledger/pgrows"
 	"escrowd/ledger/rules"
 )
 
@@ -30,8 +31,8 @@ const (
 // in $3: those that are transfers, with the state of the pending ones, and
 // those that are burned. One statement, because each costs a round trip.
 var loadTransfersSQL = func() string {
-	burned := "id, id, id, id, id" + strings.Repeat(", 0", len(transfersTable.columns)-5)
-	names := transfersTable.names("t.")
+	burned := "id, id, id, id, id" + strings.Repeat(", 0", len(transfersTable.Columns)-5)
+	names := transfersTable.Names("t.")
 	return fmt.Sprintf(`SELECT %d, %s, p.state
 	FROM (%s) due
 	JOIN ledger_pending p ON p.transfer_id = due.transfer_id
@@ -45,7 +46,7 @@ SELECT %d, %s, 0 FROM ledger_burned WHERE id = ANY ($3::uuid[])`,
 		foundDue, names, dueSQL, foundTransfer, names, foundBurned, burned)
 }()
 
-var loadAccountsSQL = "SELECT " + accountsTable.names("") + " FROM ledger_accounts WHERE id = ANY ($1::uuid[])"
+var loadAccountsSQL = "SELECT " + accountsTable.Names("") + " FROM ledger_accounts WHERE id = ANY ($1::uuid[])"
 
 const loadTimestampsSQL = `SELECT timestamp FROM ledger_transfers WHERE timestamp = ANY ($1::bigint[])
 UNION ALL
@@ -156,8 +157,8 @@ func (e *Engine) loadTimestamps(ctx context.Context, tx *sqlx.Tx, w *work, times
 	for _, at := range timestamps {
 		w.taken[at] = false
 	}
-	column := table{columns: []column{{"timestamp", "bigint"}}}
-	args := column.arrays(len(timestamps), func(f *fields, i int) { f.number(timestamps[i]) })
+	column := pgrows.Table{Columns: []pgrows.Column{{Name: "timestamp", Kind: "bigint"}}}
+	args := column.Arrays(len(timestamps), func(f *pgrows.Fields, i int) { f.Number(timestamps[i]) })
 	var at uint64
 	return e.query(ctx, tx, loadTimestampsSQL, args, func(rows *sqlx.Rows) error {
 		if err := rows.Scan(into(&at)); err != nil {
@@ -170,5 +171,5 @@ func (e *Engine) loadTimestamps(ctx context.Context, tx *sqlx.Tx, w *work, times
 
 // idArray is ids as one parameter of type uuid[].
 func idArray(ids []ledger.ID) any {
-	return burnedTable.arrays(len(ids), func(f *fields, i int) { f.id(ids[i]) })[0]
+	return burnedTable.Arrays(len(ids), func(f *pgrows.Fields, i int) { f.ID(ids[i]) })[0]
 }

@@ -33,7 +33,7 @@ func (e *Engine) LookupAccounts(ctx context.Context, ids []ledger.ID) ([]ledger.
 	return inOrder(ids, byID), nil
 }
 
-var lookupTransfersSQL = "SELECT " + transfersTable.names("") + " FROM ledger_transfers WHERE id = ANY ($1::uuid[])"
+var lookupTransfersSQL = "SELECT " + transfersTable.Names("") + " FROM ledger_transfers WHERE id = ANY ($1::uuid[])"
 
 // LookupTransfers answers the transfers that exist, in the order asked.
 func (e *Engine) LookupTransfers(ctx context.Context, ids []ledger.ID) ([]ledger.Transfer, error) {
@@ -82,7 +82,7 @@ func (e *Engine) GetAccountTransfers(ctx context.Context, f ledger.AccountFilter
 	// transfer is on both sides: its accounts differ.
 	var sides []string
 	for _, side := range accountSides(f) {
-		sides = append(sides, "(SELECT "+transfersTable.names("t.")+" FROM ledger_transfers t WHERE "+
+		sides = append(sides, "(SELECT "+transfersTable.Names("t.")+" FROM ledger_transfers t WHERE "+
 			q.and(side+" = "+q.account)+q.tail("t.timestamp")+")")
 	}
 	text := strings.Join(sides, " UNION ALL ")
@@ -133,7 +133,7 @@ func (e *Engine) QueryAccounts(ctx context.Context, f ledger.QueryFilter) ([]led
 	}
 	var q query
 	q.queryFilter(f)
-	text := "SELECT " + accountsTable.names("t.") + " FROM ledger_accounts t WHERE " + q.and("true") + q.tail("t.timestamp")
+	text := "SELECT " + accountsTable.Names("t.") + " FROM ledger_accounts t WHERE " + q.and("true") + q.tail("t.timestamp")
 	var a ledger.Account
 	var found []ledger.Account
 	places := accountFields(&a)
@@ -158,7 +158,7 @@ func (e *Engine) QueryTransfers(ctx context.Context, f ledger.QueryFilter) ([]le
 	}
 	var q query
 	q.queryFilter(f)
-	text := "SELECT " + transfersTable.names("t.") + " FROM ledger_transfers t WHERE " + q.and("true") + q.tail("t.timestamp")
+	text := "SELECT " + transfersTable.Names("t.") + " FROM ledger_transfers t WHERE " + q.and("true") + q.tail("t.timestamp")
 	return e.transfers(ctx, text, q.args)
 }
 

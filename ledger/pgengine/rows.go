@@ -2,198 +2,89 @@ package pgengine
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 
 	"escrowd/ledger"
+	"escrowd/ledger/pgrows"
 	"escrowd/ledger/rules"
 )
 
-// column is one column of a table and its Postgres type.
-type column struct{ name, kind string }
-
-// table is what the engine writes to: columns in the order in which the put
-// functions below fill them.
-type table struct {
-	name    string
-	columns []column
-}
-
 var (
-	accountsTable = table{"ledger_accounts", []column{
-		{"id", "uuid"}, {"user_data_128", "uuid"}, {"user_data_64", "bigint"}, {"timestamp", "bigint"},
-		{"user_data_32", "bigint"}, {"ledger", "bigint"}, {"code", "int"}, {"flags", "int"},
-		{"debits_pending", "numeric"}, {"debits_posted", "numeric"}, {"credits_pending", "numeric"}, {"credits_posted", "numeric"},
+	accountsTable = pgrows.Table{Name: "ledger_accounts", Columns: []pgrows.Column{
+		{Name: "id", Kind: "uuid"}, {Name: "user_data_128", Kind: "uuid"}, {Name: "user_data_64", Kind: "bigint"}, {Name: "timestamp", Kind: "bigint"},
+		{Name: "user_data_32", Kind: "bigint"}, {Name: "ledger", Kind: "bigint"}, {Name: "code", Kind: "int"}, {Name: "flags", Kind: "int"},
+		{Name: "debits_pending", Kind: "numeric"}, {Name: "debits_posted", Kind: "numeric"}, {Name: "credits_pending", Kind: "numeric"}, {Name: "credits_posted", Kind: "numeric"},
 	}}
-	transfersTable = table{"ledger_transfers", []column{
-		{"id", "uuid"}, {"debit_account_id", "uuid"}, {"credit_account_id", "uuid"}, {"pending_id", "uuid"},
-		{"user_data_128", "uuid"}, {"user_data_64", "bigint"}, {"timestamp", "bigint"}, {"user_data_32", "bigint"},
-		{"timeout", "bigint"}, {"ledger", "bigint"}, {"code", "int"}, {"flags", "int"}, {"amount", "numeric"},
+	transfersTable = pgrows.Table{Name: "ledger_transfers", Columns: []pgrows.Column{
+		{Name: "id", Kind: "uuid"}, {Name: "debit_account_id", Kind: "uuid"}, {Name: "credit_account_id", Kind: "uuid"}, {Name: "pending_id", Kind: "uuid"},
+		{Name: "user_data_128", Kind: "uuid"}, {Name: "user_data_64", Kind: "bigint"}, {Name: "timestamp", Kind: "bigint"}, {Name: "user_data_32", Kind: "bigint"},
+		{Name: "timeout", Kind: "bigint"}, {Name: "ledger", Kind: "bigint"}, {Name: "code", Kind: "int"}, {Name: "flags", Kind: "int"}, {Name: "amount", Kind: "numeric"},
 	}}
-	pendingTable = table{"ledger_pending", []column{
-		{"transfer_id", "uuid"}, {"state", "smallint"}, {"expires_at", "bigint"}, {"expired_after", "bigint"},
+	pendingTable = pgrows.Table{Name: "ledger_pending", Columns: []pgrows.Column{
+		{Name: "transfer_id", Kind: "uuid"}, {Name: "state", Kind: "smallint"}, {Name: "expires_at", Kind: "bigint"}, {Name: "expired_after", Kind: "bigint"},
 	}}
-	burnedTable = table{"ledger_burned", []column{{"id", "uuid"}}}
+	burnedTable = pgrows.Table{Name: "ledger_burned", Columns: []pgrows.Column{{Name: "id", Kind: "uuid"}}}
 
 	// What a transfer changes on an account: its balances, and whether it is closed.
-	accountChanges = table{"ledger_accounts", []column{
-		{"id", "uuid"}, {"flags", "int"},
-		{"debits_pending", "numeric"}, {"debits_posted", "numeric"}, {"credits_pending", "numeric"}, {"credits_posted", "numeric"},
+	accountChanges = pgrows.Table{Name: "ledger_accounts", Columns: []pgrows.Column{
+		{Name: "id", Kind: "uuid"}, {Name: "flags", Kind: "int"},
+		{Name: "debits_pending", Kind: "numeric"}, {Name: "debits_posted", Kind: "numeric"}, {Name: "credits_pending", Kind: "numeric"}, {Name: "credits_posted", Kind: "numeric"},
 	}}
 )
 
-// names lists the table's columns, each after prefix ("" or "t.").
-func (t table) names(prefix string) string {
-	var b strings.Builder
-	for i, c := range t.columns {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(prefix + c.name)
-	}
-	return b.String()
+func putAccount(f *pgrows.Fields, a *ledger.Account) {
+	f.ID(a.ID)
+	f.ID(a.UserData128)
+	f.Bits(a.UserData64)
+	f.Number(a.Timestamp)
+	f.Number(uint64(a.UserData32))
+	f.Number(uint64(a.Ledger))
+	f.Number(uint64(a.Code))
+	f.Number(uint64(a.Flags))
+	f.Amount(a.DebitsPending)
+	f.Amount(a.DebitsPosted)
+	f.Amount(a.CreditsPending)
+	f.Amount(a.CreditsPosted)
 }
 
-// fields collects values as text that needs no quoting: digits, uuids, NULL.
-// With one buffer a column it makes Postgres arrays, with a single buffer the
-// lines of a COPY; either way each value is followed by a comma.
-type fields struct {
-	buffers [][]byte
-	at      int
+func putAccountChange(f *pgrows.Fields, a *ledger.Account) {
+	f.ID(a.ID)
+	f.Number(uint64(a.Flags))
+	f.Amount(a.DebitsPending)
+	f.Amount(a.DebitsPosted)
+	f.Amount(a.CreditsPending)
+	f.Amount(a.CreditsPosted)
 }
 
-func (f *fields) next() *[]byte {
-	b := &f.buffers[f.at]
-	if f.at++; f.at == len(f.buffers) {
-		f.at = 0
-	}
-	return b
-}
-
-func (f *fields) id(v ledger.ID) {
-	const hex = "0123456789abcdef"
-	b := f.next()
-	// Dashes are not needed to be read as a uuid, so they are not sent.
-	for _, c := range v.Bytes() {
-		*b = append(*b, hex[c>>4], hex[c&15])
-	}
-	*b = append(*b, ',')
-}
-
-func (f *fields) number(v uint64) {
-	b := f.next()
-	*b = append(strconv.AppendUint(*b, v, 10), ',')
-}
-
-// bits writes v as the bigint with the same bit pattern.
-func (f *fields) bits(v uint64) {
-	b := f.next()
-	*b = append(strconv.AppendInt(*b, int64(v), 10), ',')
-}
-
-func (f *fields) amount(v ledger.Amount) {
-	if v.Hi == 0 {
-		f.number(v.Lo)
-		return
-	}
-	b := f.next()
-	*b = append(v.Big().Append(*b, 10), ',')
-}
-
-func (f *fields) null() {
-	b := f.next()
-	*b = append(*b, "NULL,"...)
-}
-
-// putter writes row i of a set of rows.
-type putter func(f *fields, i int)
-
-// arrays is n rows as one array a column, each ready to be a parameter.
-func (t table) arrays(n int, put putter) []any {
-	f := fields{buffers: make([][]byte, len(t.columns))}
-	for i := range f.buffers {
-		f.buffers[i] = append(make([]byte, 0, 2+n*24), '{')
-	}
-	for i := range n {
-		put(&f, i)
-	}
-	params := make([]any, len(f.buffers))
-	for i, b := range f.buffers {
-		if n > 0 {
-			b = b[:len(b)-1]
-		}
-		params[i] = string(append(b, '}'))
-	}
-	return params
-}
-
-// lines gives n rows one by one as lines for COPY ... (DELIMITER ',', NULL 'NULL').
-func (t table) lines(n int, put putter, send func(line string) error) error {
-	f := fields{buffers: make([][]byte, 1)}
-	for i := range n {
-		f.buffers[0] = f.buffers[0][:0]
-		put(&f, i)
-		if err := send(string(f.buffers[0][:len(f.buffers[0])-1])); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func putAccount(f *fields, a *ledger.Account) {
-	f.id(a.ID)
-	f.id(a.UserData128)
-	f.bits(a.UserData64)
-	f.number(a.Timestamp)
-	f.number(uint64(a.UserData32))
-	f.number(uint64(a.Ledger))
-	f.number(uint64(a.Code))
-	f.number(uint64(a.Flags))
-	f.amount(a.DebitsPending)
-	f.amount(a.DebitsPosted)
-	f.amount(a.CreditsPending)
-	f.amount(a.CreditsPosted)
-}
-
-func putAccountChange(f *fields, a *ledger.Account) {
-	f.id(a.ID)
-	f.number(uint64(a.Flags))
-	f.amount(a.DebitsPending)
-	f.amount(a.DebitsPosted)
-	f.amount(a.CreditsPending)
-	f.amount(a.CreditsPosted)
-}
-
-func putTransfer(f *fields, t *ledger.Transfer) {
-	f.id(t.ID)
-	f.id(t.DebitAccountID)
-	f.id(t.CreditAccountID)
-	f.id(t.PendingID)
-	f.id(t.UserData128)
-	f.bits(t.UserData64)
-	f.number(t.Timestamp)
-	f.number(uint64(t.UserData32))
-	f.number(uint64(t.Timeout))
-	f.number(uint64(t.Ledger))
-	f.number(uint64(t.Code))
-	f.number(uint64(t.Flags))
-	f.amount(t.Amount)
+func putTransfer(f *pgrows.Fields, t *ledger.Transfer) {
+	f.ID(t.ID)
+	f.ID(t.DebitAccountID)
+	f.ID(t.CreditAccountID)
+	f.ID(t.PendingID)
+	f.ID(t.UserData128)
+	f.Bits(t.UserData64)
+	f.Number(t.Timestamp)
+	f.Number(uint64(t.UserData32))
+	f.Number(uint64(t.Timeout))
+	f.Number(uint64(t.Ledger))
+	f.Number(uint64(t.Code))
+	f.Number(uint64(t.Flags))
+	f.Amount(t.Amount)
 }
 
 // putPending writes a pending transfer's state, and for one that expires the
 // newest transfer at that moment (ns since 1970 UTC).
-func putPending(f *fields, e *transferEntry, newest uint64) {
-	f.id(e.transfer.ID)
-	f.number(uint64(e.pending))
+func putPending(f *pgrows.Fields, e *transferEntry, newest uint64) {
+	f.ID(e.transfer.ID)
+	f.Number(uint64(e.pending))
 	if at := expiresAt(&e.transfer); at != 0 {
-		f.number(at)
+		f.Number(at)
 	} else {
-		f.null()
+		f.Null()
 	}
 	if e.pending == rules.PendingExpired {
-		f.number(newest)
+		f.Number(newest)
 	} else {
-		f.null()
+		f.Null()
 	}
 }
 

@@ -7,11 +7,9 @@ import (
 	"strings"
 
 	"github.com/jmoiron/sqlx"
-)
 
-// copyFrom is how many rows make a COPY, at two more round trips, faster than
-// arrays in the one statement that writes the rest.
-const copyFrom = 256
+	"escrowd/ledger/pgrows"
+)
 
 // statement is SQL under construction and its parameters.
 type statement struct {
@@ -26,15 +24,9 @@ func (s *statement) arg(v any) string {
 }
 
 // unnest is n rows as a FROM item, whose columns are the table's.
-func (s *statement) unnest(t table, n int, put putter) string {
-	var b strings.Builder
-	for i, a := range t.arrays(n, put) {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(s.arg(a) + "::" + t.columns[i].kind + "[]")
-	}
-	return "unnest(" + b.String() + ") AS u (" + t.names("") + ")"
+func (s *statement) unnest(t pgrows.Table, n int, put pgrows.Putter) string {
+	arrays := t.Arrays(n, put)
+	return t.Unnest(func(i int) string { return s.arg(arrays[i]) })
 }
 
 // store writes what w changed and raises the books' sequence, all of it in one
@@ -44,22 +36,22 @@ func (e *Engine) store(ctx context.Context, tx *sqlx.Tx, before state, w *work) 
 	var s statement
 	// No two parts touch the same row, so it does not matter that Postgres runs
 	// them in no particular order and on one view of the data.
-	insert := func(t table, n int, put putter, conflict string) error {
+	insert := func(t pgrows.Table, n int, put pgrows.Putter, conflict string) error {
 		if n == 0 {
 			return nil
 		}
-		if n >= copyFrom && conflict == "" {
-			return copyRows(ctx, tx, t, n, put)
+		if n >= pgrows.CopyFrom && conflict == "" {
+			return t.Copy(ctx, tx, n, put)
 		}
-		s.parts = append(s.parts, "INSERT INTO "+t.name+" ("+t.names("")+") SELECT * FROM "+s.unnest(t, n, put)+conflict)
+		s.parts = append(s.parts, "INSERT INTO "+t.Name+" ("+t.Names("")+") SELECT * FROM "+s.unnest(t, n, put)+conflict)
 		return nil
 	}
 	err := errors.Join(
-		insert(accountsTable, len(c.newAccounts), func(f *fields, i int) { putAccount(f, c.newAccounts[i]) }, ""),
-		insert(transfersTable, len(c.transfers), func(f *fields, i int) { putTransfer(f, c.transfers[i]) }, ""),
-		insert(pendingTable, len(c.pending), func(f *fields, i int) { putPending(f, c.pending[i], before.newest.Transfer) },
+		insert(accountsTable, len(c.newAccounts), func(f *pgrows.Fields, i int) { putAccount(f, c.newAccounts[i]) }, ""),
+		insert(transfersTable, len(c.transfers), func(f *pgrows.Fields, i int) { putTransfer(f, c.transfers[i]) }, ""),
+		insert(pendingTable, len(c.pending), func(f *pgrows.Fields, i int) { putPending(f, c.pending[i], before.newest.Transfer) },
 			" ON CONFLICT (transfer_id) DO UPDATE SET state = EXCLUDED.state, expired_after = EXCLUDED.expired_after"),
-		insert(burnedTable, len(c.burned), func(f *fields, i int) { f.id(c.burned[i]) }, ""),
+		insert(burnedTable, len(c.burned), func(f *pgrows.Fields, i int) { f.ID(c.burned[i]) }, ""),
 	)
 	if err != nil {
 		return err
@@ -76,7 +68,7 @@ func (e *Engine) store(ctx context.Context, tx *sqlx.Tx, before state, w *work) 
 		s.parts = append(s.parts, `UPDATE ledger_accounts a SET flags = u.flags,
 			debits_pending = u.debits_pending, debits_posted = u.debits_posted,
 			credits_pending = u.credits_pending, credits_posted = u.credits_posted
-			FROM `+s.unnest(accountChanges, n, func(f *fields, i int) { putAccountChange(f, c.changedAccounts[i]) })+
+			FROM `+s.unnest(accountChanges, n, func(f *pgrows.Fields, i int) { putAccountChange(f, c.changedAccounts[i]) })+
 			" WHERE a.id = u.id RETURNING 1")
 		text += fmt.Sprintf(" AND (SELECT count(*) FROM part%d) = %s", len(s.parts), s.arg(n))
 	}
@@ -98,25 +90,4 @@ func (e *Engine) store(ctx context.Context, tx *sqlx.Tx, before state, w *work) 
 		return errors.New("writing the batch: the books are not as they were locked: ledger_state or an account was changed by another hand")
 	}
 	return nil
-}
-
-// copyRows adds n rows to t by COPY.
-func copyRows(ctx context.Context, tx *sqlx.Tx, t table, n int, put putter) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("copying %d rows into %s: %w", n, t.name, err)
-		}
-	}()
-	st, err := tx.PrepareContext(ctx, "COPY "+t.name+" ("+t.names("")+") FROM STDIN (DELIMITER ',', NULL 'NULL')")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	// lib/pq sends the arguments of each Exec as one line, with tabs between:
-	// a whole line is one argument here, with our own delimiter.
-	if err := t.lines(n, put, func(line string) error { _, err := st.ExecContext(ctx, line); return err }); err != nil {
-		return err
-	}
-	_, err = st.ExecContext(ctx) // with no argument: end of data, and the verdict
-	return err
 }

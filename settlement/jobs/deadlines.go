@@ -82,14 +82,25 @@ func (j *Jobs) passDeadlinesOf(ctx context.Context, r *running, m orderdb.Market
 			return err
 		}
 		// The cursor passes by what failed: it stays due, but the run goes on.
-		due, err := j.store.Due(ctx, m.ID, d, until, cursor, j.opts.Batch)
+		page, err := j.store.Due(ctx, m.ID, d, until, cursor, j.opts.Batch)
 		if err != nil {
 			return fmt.Errorf("reading what is due: %w", err)
 		}
+		due := page.Orders
+		if page.Past > 0 && !r.DryRun {
+			// What the run before this one booked, and whatever else has moved on
+			// in time.
+			if err := j.store.ForgetPast(ctx, m.ID, d, cursor, page.Last); err != nil {
+				return fmt.Errorf("forgetting deadlines of the past: %w", err)
+			}
+		}
+		cursor = page.Last
 		if len(due) == 0 {
+			if page.More {
+				continue
+			}
 			return nil
 		}
-		cursor = orderdb.DueOf(&due[len(due)-1])
 		if r.DryRun {
 			j.wouldPass(r, m, d, due)
 			err = r.progress(ctx)
@@ -106,7 +117,7 @@ func (j *Jobs) passDeadlinesOf(ctx context.Context, r *running, m orderdb.Market
 		if err != nil {
 			return err
 		}
-		if len(due) < j.opts.Batch {
+		if !page.More {
 			return nil
 		}
 	}

@@ -217,6 +217,13 @@ type Change struct {
 	Accounts []ledger.Account
 }
 
+// SetsDeadline reports whether the order gets another deadline than it had, or
+// another moment for it.
+func (ch *Change) SetsDeadline() bool {
+	a, b := &ch.After.Progress, &ch.Before
+	return a.Deadline != NoDeadline && (a.Deadline != b.Deadline || !a.DeadlineAt.Equal(b.DeadlineAt))
+}
+
 // LegID is the id of a leg (from 0) of an intent's attempt: the intent's id,
 // whose last 16 bits are zero, with the attempt in the upper and the leg
 // (from 1) in the lower eight of them. It rises with time as the intent's

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lib/pq"
-
 	"escrowd/ledger"
 	"escrowd/settlement/order"
 )
@@ -76,11 +74,11 @@ func (s *Store) Open(ctx context.Context, lease time.Duration, limit int) ([]Ope
 	rows, err := s.db.QueryContext(ctx,
 		`WITH late AS (
 		    SELECT i.chain FROM open_batches b
-		    CROSS JOIN LATERAL (SELECT n.id, n.chain, n.legs FROM intents n WHERE n.id BETWEEN b.first AND b.last ORDER BY n.id OFFSET 0) i
+		    CROSS JOIN LATERAL (SELECT n.id, n.chain, n.moves FROM intents n WHERE n.id BETWEEN b.first AND b.last ORDER BY n.id OFFSET 0) i
 		    LEFT JOIN LATERAL (SELECT o.intent FROM outcomes o WHERE o.intent = i.id LIMIT 1) o ON true
-		    WHERE b.created_at <= now() - $1 * interval '1 microsecond' AND o.intent IS NULL AND i.legs IS NOT NULL
+		    WHERE b.created_at <= now() - $1 * interval '1 microsecond' AND o.intent IS NULL AND i.moves IS NOT NULL
 		    ORDER BY b.created_at, i.id LIMIT $2)
-		 SELECT i.id, i.chain, i.order_id, i.marketplace, i.accounts, i.legs
+		 SELECT i.id, i.chain, i.order_id, i.marketplace, i.at, i.moves
 		 FROM (SELECT DISTINCT chain FROM late) q
 		 -- the members of a chain differ in the last 32 bits only, see ChainMember
 		 CROSS JOIN LATERAL (SELECT n.* FROM intents n
@@ -93,19 +91,27 @@ func (s *Store) Open(ctx context.Context, lease time.Duration, limit int) ([]Ope
 	var list []OpenIntent
 	for rows.Next() {
 		var n OpenIntent
-		var accounts, legs []byte
-		if err := rows.Scan((*uid)(&n.ID), (*uid)(&n.Chain), (*uid)(&n.Order), &n.Marketplace, &accounts, &legs); err != nil {
+		var moves []byte
+		var at time.Time
+		if err := rows.Scan((*uid)(&n.ID), (*uid)(&n.Chain), (*uid)(&n.Order), &n.Marketplace, (*moment)(&at), &moves); err != nil {
 			return nil, err
 		}
-		if n.Accounts, err = ledger.DecodeAccounts(accounts); err != nil {
-			return nil, fmt.Errorf("intent %s: %w", n.ID.UUID(), err)
-		}
-		if n.Legs, err = ledger.DecodeTransfers(legs); err != nil {
+		if n.Accounts, n.Legs, err = unpackMoves(moves, n.ID, n.Order, at.UnixMicro()); err != nil {
 			return nil, fmt.Errorf("intent %s: %w", n.ID.UUID(), err)
 		}
 		list = append(list, n)
 	}
 	return list, rows.Err()
+}
+
+// NewestMove is the id of the first transfer of the event that was recorded
+// last of those that moved money, or ErrNotFound.
+func (s *Store) NewestMove(ctx context.Context) (ledger.ID, error) {
+	var intent ledger.ID
+	var attempt int16
+	err := s.db.QueryRowContext(ctx, `SELECT i.id, i.attempt FROM outcomes o JOIN intents i ON i.id = o.intent
+		WHERE o.outcome = 'applied' AND o.ledger_timestamp IS NOT NULL ORDER BY o.position DESC LIMIT 1`).Scan((*uid)(&intent), &attempt)
+	return order.LegID(intent, attempt, 0), notFound(err)
 }
 
 // OpenBatches is how many batches of intents wait for outcomes, and how old
@@ -144,11 +150,12 @@ func ChainMember(chain ledger.ID, i int) ledger.ID {
 	return chain
 }
 
-func chainRanges(chains []ledger.ID) (first, last pq.StringArray) {
-	for _, c := range chains {
-		first, last = append(first, c.UUID()), append(last, ledger.ID{Hi: c.Hi, Lo: c.Lo | 0xffffffff}.UUID())
+func chainRanges(chains []ledger.ID) (first, last any) {
+	end := make([]ledger.ID, len(chains))
+	for i, c := range chains {
+		end[i] = ledger.ID{Hi: c.Hi, Lo: c.Lo | 0xffffffff}
 	}
-	return first, last
+	return uids(chains), uids(end)
 }
 
 // Blocker is the intent that holds a place in an order, or one without an id

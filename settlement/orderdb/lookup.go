@@ -9,6 +9,7 @@ import (
 
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
+	"escrowd/ledger/pgrows"
 	"escrowd/settlement/order"
 )
 
@@ -26,18 +27,18 @@ type KeyName struct {
 	Key         string
 }
 
+var keyNames = pgrows.Table{Columns: keysTable.Columns[:2]}
+
 const findKeysSQL = `SELECT k.marketplace, k.key, k.hash, k.intent
 	FROM unnest($1::int[], $2::text[]) AS q (marketplace, key)
 	JOIN idempotency_keys k ON k.marketplace = q.marketplace AND k.key = q.key`
 
 // FindKeys looks idempotency keys up.
 func (w *Writer) FindKeys(ctx context.Context, names []KeyName) (map[KeyName]KeyUse, error) {
-	var markets pq.Int64Array
-	var keys pq.StringArray
-	for _, n := range names {
-		markets, keys = append(markets, int64(n.Marketplace)), append(keys, n.Key)
-	}
-	rows, err := w.findKeys.QueryContext(ctx, markets, keys)
+	rows, err := w.findKeys.QueryContext(ctx, keyNames.Arrays(len(names), func(f *pgrows.Fields, i int) {
+		f.Number(uint64(names[i].Marketplace))
+		f.Text(names[i].Key)
+	})...)
 	if err != nil {
 		return nil, err
 	}

@@ -202,15 +202,17 @@ func TestOrdersFeedAndDue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(page) == 0 {
+		if due += len(page.Orders); page.Past != 0 || page.Last != orderdb.DueOf(&page.Orders[len(page.Orders)-1]) {
+			t.Errorf("%d of the past, last %+v", page.Past, page.Last)
+		}
+		if after = page.Last; !page.More {
 			break
 		}
-		due, after = due+len(page), orderdb.DueOf(&page[len(page)-1])
 	}
 	if due != 25 {
 		t.Errorf("%d orders due", due)
 	}
-	if list, err := s.Due(ctx, m.ID, order.PayBy, o.DeadlineAt.Add(-time.Microsecond), orderdb.Due{}, 10); err != nil || len(list) != 0 {
-		t.Errorf("due before the deadline: %d, %v", len(list), err)
+	if page, err := s.Due(ctx, m.ID, order.PayBy, o.DeadlineAt.Add(-time.Microsecond), orderdb.Due{}, 10); err != nil || len(page.Orders) != 0 || page.More {
+		t.Errorf("due before the deadline: %+v, %v", page, err)
 	}
 }

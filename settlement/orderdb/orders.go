@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"escrowd/ledger"
+	"escrowd/ledger/pgrows"
 	"escrowd/settlement/order"
 )
 
@@ -120,14 +121,63 @@ func (s *Store) Events(ctx context.Context, marketplace uint32, after int64, lim
 		WHERE e.position > $1 AND e.marketplace = $2 ORDER BY e.position LIMIT $3`, after, marketplace, limit)
 }
 
-// Due lists orders whose deadline d is at or before until, by deadline and
-// id, after the given one: a cursor, so that an order that stays due does not
-// hold up the rest.
-func (s *Store) Due(ctx context.Context, marketplace uint32, d order.Deadline, until time.Time, after Due, limit int) ([]order.Order, error) {
-	if after.At.IsZero() {
-		after.At = time.Unix(0, 0)
+// DuePage is a stretch of the deadlines that have passed, by moment and id.
+type DuePage struct {
+	Orders []order.Order // that still wait for them
+	Past   int           // how many deadlines are the past of orders that have moved on
+	Last   Due           // the end of the stretch; from there the next one goes on
+	More   bool          // there may be a next one
+}
+
+// Due looks through up to limit deadlines d at or before until, after the given
+// one: a cursor, so that an order that stays due does not hold up the rest.
+func (s *Store) Due(ctx context.Context, marketplace uint32, d order.Deadline, until time.Time, after Due, limit int) (p DuePage, err error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT at, order_id FROM order_deadlines
+		WHERE marketplace = $1 AND deadline = $2 AND at <= $3 AND at >= $4 AND (at, order_id) > ($4, $5)
+		ORDER BY at, order_id LIMIT $6`, marketplace, d, until, after.since(), after.Order.UUID(), limit)
+	if err != nil {
+		return p, err
 	}
-	return s.orders(ctx, `SELECT `+orderColumns+` FROM orders o
-		WHERE o.marketplace = $1 AND o.deadline = $2 AND o.deadline_at <= $3 AND o.deadline_at >= $4 AND (o.deadline_at, o.id) > ($4, $5)
-		ORDER BY o.deadline_at, o.id LIMIT $6`, marketplace, d, until, after.At, after.Order.UUID(), limit)
+	defer rows.Close()
+	var list []Due
+	for rows.Next() {
+		var at Due
+		if err := rows.Scan((*moment)(&at.At), (*uid)(&at.Order)); err != nil {
+			return p, err
+		}
+		list = append(list, at)
+	}
+	if err := rows.Err(); err != nil || len(list) == 0 {
+		return p, err
+	}
+	p.Last, p.More = list[len(list)-1], len(list) == limit
+	p.Orders, err = s.orders(ctx, `SELECT `+orderColumns+` FROM `+dueTable.Unnest(pgrows.From(2))+`
+		JOIN orders o ON o.id = u.id AND o.deadline = $1 AND o.deadline_at = u.at
+		ORDER BY u.at, u.id`, append([]any{d}, dueTable.Arrays(len(list), func(f *pgrows.Fields, i int) {
+		f.ID(list[i].Order)
+		f.Time(list[i].At)
+	})...)...)
+	p.Past = len(list) - len(p.Orders)
+	return p, err
+}
+
+var dueTable = pgrows.Table{Columns: []pgrows.Column{{Name: "id", Kind: "uuid"}, {Name: "at", Kind: "timestamptz"}}}
+
+func (d Due) since() time.Time {
+	if d.At.IsZero() {
+		return time.Unix(0, 0)
+	}
+	return d.At
+}
+
+// ForgetPast removes the deadlines d after one and up to another that are the
+// past of orders that have moved on. An order's present deadline always stays,
+// whatever happens at the same time: it was noted in the transaction that made
+// it the present one, so whoever does not see that does not see the note.
+func (s *Store) ForgetPast(ctx context.Context, marketplace uint32, d order.Deadline, after, upTo Due) error {
+	_, err := s.db.ExecContext(ctx, `DELETE FROM order_deadlines t
+		WHERE marketplace = $1 AND deadline = $2 AND at BETWEEN $3 AND $5 AND (at, order_id) > ($3, $4) AND (at, order_id) <= ($5, $6)
+		  AND NOT EXISTS (SELECT FROM orders o WHERE o.id = t.order_id AND o.deadline = t.deadline AND o.deadline_at = t.at)`,
+		marketplace, d, after.since(), after.Order.UUID(), upTo.At, upTo.Order.UUID())
+	return err
 }

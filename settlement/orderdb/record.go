@@ -3,9 +3,8 @@ package orderdb
 import (
 	"context"
 
-	"github.com/lib/pq"
-
 	"escrowd/ledger"
+	"escrowd/ledger/pgrows"
 )
 
 // Outcome is what came of an intent.
@@ -27,28 +26,38 @@ const (
 	Frozen   OutcomeKind = "frozen"
 )
 
+var outcomesTable = pgrows.Table{Name: "outcomes", Columns: []pgrows.Column{
+	{Name: "intent", Kind: "uuid"}, {Name: "marketplace", Kind: "int"}, {Name: "outcome", Kind: "text"},
+	{Name: "reason", Kind: "text"}, {Name: "ledger_timestamp", Kind: "bigint"},
+}}
+
 // The lock makes positions visible in their order, see the schema: it is held
-// before the first of them is drawn.
-const addOutcomesSQL = `WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(1702060914, 'outcomes'::regclass::oid::int)), -- "escr"
-	closed AS (DELETE FROM open_batches WHERE first = ANY($6::uuid[]))
-	INSERT INTO outcomes (intent, marketplace, outcome, reason, ledger_timestamp)
-	SELECT intent, marketplace, outcome, nullif(reason, ''), nullif(ts, 0)
-	FROM locked, unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::bigint[])
-	  WITH ORDINALITY AS r (intent, marketplace, outcome, reason, ts, n)
-	ORDER BY n`
+// before the first of them is drawn. unnest gives its rows in their order, and
+// the identity draws positions as they come.
+var addOutcomesSQL = `WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(1702060914, 'outcomes'::regclass::oid::int)), -- "escr"
+	closed AS (DELETE FROM open_batches WHERE first = ANY($1::uuid[]))
+	INSERT INTO outcomes (` + outcomesTable.Names("") + `) SELECT ` + outcomesTable.Names("u.") + ` FROM locked, ` + outcomesTable.Unnest(pgrows.From(2))
 
-const setOutcomesSQL = addOutcomesSQL + ` ON CONFLICT (intent) DO NOTHING RETURNING intent`
+var setOutcomesSQL = addOutcomesSQL + ` ON CONFLICT (intent) DO NOTHING RETURNING intent`
 
-const moveSQL = `UPDATE orders o SET seq = i.seq, attempt = 0, state = i.state, held = i.held, released = i.released,
+// moveSQL moves orders on to where their intents lead, and notes the deadlines
+// that this sets. It answers how many orders it moved.
+const moveSQL = `WITH moved AS (UPDATE orders o SET seq = i.seq, attempt = 0, state = i.state, held = i.held, released = i.released,
 		refunded = i.refunded, fee_charged = i.fee_charged, tax_charged = i.tax_charged, maturing = i.maturing,
 		deadline = i.deadline, deadline_at = i.deadline_at, at = i.at, paid_at = i.paid_at, freeze_id = i.freeze_id,
 		buyer_extended = i.buyer_extended, seller_extended = i.seller_extended
 	FROM intents i
-	WHERE i.id = ANY($1::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1`
+	WHERE i.id = ANY($1::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1
+	RETURNING o.marketplace, o.deadline, o.deadline_at, o.id, i.deadline_set),
+	noted AS (INSERT INTO order_deadlines (marketplace, deadline, at, order_id)
+		SELECT ` + deadlinesOfOrders + ` FROM moved WHERE deadline_set)
+	SELECT count(*) FROM moved`
 
-const refuseSQL = `UPDATE orders o SET attempt = i.attempt + 1
+const refuseSQL = `WITH moved AS (UPDATE orders o SET attempt = i.attempt + 1
 	FROM intents i
-	WHERE i.id = ANY($1::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1 AND o.attempt = i.attempt`
+	WHERE i.id = ANY($1::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1 AND o.attempt = i.attempt
+	RETURNING 1)
+	SELECT count(*) FROM moved`
 
 // Recording is what Record writes.
 type Recording struct {
@@ -59,27 +68,29 @@ type Recording struct {
 }
 
 // Record writes outcomes and moves on the orders of those that were applied.
-// It answers whose outcome it wrote; the others had one. ErrTaken: one had and
-// r was not Careful; the transaction has to be rolled back.
+// If r is Careful it answers whose outcome it wrote; the others had one.
+// ErrTaken: one had and r was not Careful; the transaction has to be rolled
+// back.
 func (w *Writer) Record(ctx context.Context, r Recording) (set map[ledger.ID]bool, err error) {
 	if len(r.Outcomes) == 0 {
 		return nil, nil
 	}
-	var (
-		ids             []ledger.ID
-		markets, stamps pq.Int64Array
-		kinds, reasons  pq.StringArray
-	)
-	for _, o := range r.Outcomes {
-		ids, markets = append(ids, o.Intent), append(markets, int64(o.Marketplace))
-		kinds, reasons = append(kinds, string(o.Outcome)), append(reasons, o.Reason)
-		stamps = append(stamps, int64(o.LedgerTimestamp))
-	}
-	args := []any{uids(ids), markets, kinds, reasons, stamps, uids(r.Closed)}
+	args := append([]any{uids(r.Closed)}, outcomesTable.Arrays(len(r.Outcomes), func(f *pgrows.Fields, i int) {
+		o := &r.Outcomes[i]
+		f.ID(o.Intent)
+		f.Number(uint64(o.Marketplace))
+		f.Word(string(o.Outcome))
+		f.TextOrNull(o.Reason)
+		if o.LedgerTimestamp == 0 {
+			f.Null()
+		} else {
+			f.Bits(o.LedgerTimestamp)
+		}
+	})...)
 	if r.Careful {
 		set, err = returnedIDs(ctx, w.setOutcomes, args...)
 	} else {
-		set, err = setOf(ids), w.exec(ctx, w.addOutcomes, args...)
+		err = taken(w.addOutcomes.ExecContext(ctx, args...))
 	}
 	if err != nil {
 		return nil, err
@@ -87,7 +98,7 @@ func (w *Writer) Record(ctx context.Context, r Recording) (set map[ledger.ID]boo
 	var applied, refused []ledger.ID
 	for _, o := range r.Outcomes {
 		switch {
-		case !set[o.Intent], r.Made[o.Intent]:
+		case r.Careful && !set[o.Intent], r.Made[o.Intent]:
 		case o.Outcome == Applied:
 			applied = append(applied, o.Intent)
 		case o.Outcome == Rejected:

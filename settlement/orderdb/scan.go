@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lib/pq"
-
 	"escrowd/ledger"
+	"escrowd/ledger/pgrows"
 	"escrowd/settlement/order"
 )
 
@@ -41,22 +40,11 @@ func (u uid) Value() (driver.Value, error) {
 }
 
 // uids is a uuid[] parameter.
-func uids(ids []ledger.ID) pq.StringArray {
-	list := make(pq.StringArray, len(ids))
-	for i, id := range ids {
-		list[i] = id.UUID()
-	}
-	return list
+func uids(ids []ledger.ID) any {
+	return idTable.Arrays(len(ids), func(f *pgrows.Fields, i int) { f.ID(ids[i]) })[0]
 }
 
-// micros is a time as Unix microseconds, 0 for the zero time: how times go
-// into the set-based statements, which turn 0 into NULL.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
+var idTable = pgrows.Table{Columns: []pgrows.Column{{Name: "id", Kind: "uuid"}}}
 
 // moment reads a timestamptz; NULL is the zero time.
 type moment time.Time

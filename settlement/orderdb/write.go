@@ -3,15 +3,44 @@ package orderdb
 import (
 	"context"
 
-	"github.com/lib/pq"
-
 	"escrowd/ledger"
+	"escrowd/ledger/pgrows"
 	"escrowd/settlement/order"
 )
 
-const insertKeysSQL = `INSERT INTO idempotency_keys (marketplace, key, hash, intent)
-	SELECT * FROM unnest($1::int[], $2::text[], $3::bytea[], $4::uuid[])
-	ON CONFLICT DO NOTHING`
+// The tables that the write path adds rows to; the put functions fill their
+// columns in this order.
+var (
+	keysTable = pgrows.Table{Name: "idempotency_keys", Columns: []pgrows.Column{
+		{Name: "marketplace", Kind: "int"}, {Name: "key", Kind: "text"}, {Name: "hash", Kind: "bytea"}, {Name: "intent", Kind: "uuid"},
+	}}
+	referencesTable = pgrows.Table{Name: "order_references", Columns: []pgrows.Column{
+		{Name: "marketplace", Kind: "int"}, {Name: "reference", Kind: "text"}, {Name: "order_id", Kind: "uuid"},
+	}}
+	ordersTable = pgrows.Table{Name: "orders", Columns: []pgrows.Column{
+		{Name: "id", Kind: "uuid"}, {Name: "marketplace", Kind: "int"}, {Name: "reference", Kind: "text"}, {Name: "ledger", Kind: "bigint"},
+		{Name: "buyer", Kind: "text"}, {Name: "seller", Kind: "text"}, {Name: "buyer_account", Kind: "uuid"}, {Name: "seller_account", Kind: "uuid"},
+		{Name: "policy", Kind: "bigint"}, {Name: "amount", Kind: "bigint"}, {Name: "fee", Kind: "bigint"}, {Name: "tax", Kind: "bigint"},
+		{Name: "ship_by_date", Kind: "timestamptz"}, {Name: "agreed_at", Kind: "timestamptz"}, {Name: "seq", Kind: "int"},
+		{Name: "state", Kind: "text"}, {Name: "held", Kind: "bigint"}, {Name: "released", Kind: "bigint"}, {Name: "refunded", Kind: "bigint"},
+		{Name: "fee_charged", Kind: "bigint"}, {Name: "tax_charged", Kind: "bigint"}, {Name: "maturing", Kind: "bigint"},
+		{Name: "deadline", Kind: "text"}, {Name: "deadline_at", Kind: "timestamptz"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"},
+	}}
+	deadlinesTable = pgrows.Table{Name: "order_deadlines", Columns: []pgrows.Column{
+		{Name: "marketplace", Kind: "int"}, {Name: "deadline", Kind: "text"}, {Name: "at", Kind: "timestamptz"}, {Name: "order_id", Kind: "uuid"},
+	}}
+	intentsTable = pgrows.Table{Name: "intents", Columns: []pgrows.Column{
+		{Name: "id", Kind: "uuid"}, {Name: "chain", Kind: "uuid"}, {Name: "position", Kind: "smallint"}, {Name: "order_id", Kind: "uuid"},
+		{Name: "seq", Kind: "int"}, {Name: "attempt", Kind: "smallint"}, {Name: "marketplace", Kind: "int"}, {Name: "event", Kind: "text"},
+		{Name: "actor", Kind: "text"}, {Name: "data", Kind: "jsonb"}, {Name: "moves", Kind: "bytea"}, {Name: "state", Kind: "text"},
+		{Name: "held", Kind: "bigint"}, {Name: "released", Kind: "bigint"}, {Name: "refunded", Kind: "bigint"}, {Name: "fee_charged", Kind: "bigint"},
+		{Name: "tax_charged", Kind: "bigint"}, {Name: "maturing", Kind: "bigint"}, {Name: "deadline", Kind: "text"}, {Name: "deadline_at", Kind: "timestamptz"},
+		{Name: "deadline_set", Kind: "boolean"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"}, {Name: "freeze_id", Kind: "uuid"},
+		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"},
+	}}
+)
+
+var insertKeysSQL = keysTable.Insert(1) + ` ON CONFLICT DO NOTHING`
 
 // InsertKeys notes what keys were used for. False means that another process
 // used one of them first: the transaction has to be rolled back and decided anew.
@@ -25,69 +54,105 @@ func (w *Writer) InsertKeys(ctx context.Context, uses []KeyUse) (bool, error) {
 }
 
 func keyArgs(uses []KeyUse) []any {
-	var (
-		markets pq.Int64Array
-		keys    pq.StringArray
-		hashes  pq.ByteaArray
-		intents []ledger.ID
-	)
-	for _, u := range uses {
-		markets, keys = append(markets, int64(u.Marketplace)), append(keys, u.Key)
-		hashes, intents = append(hashes, u.Hash), append(intents, u.Intent)
-	}
-	return []any{markets, keys, hashes, uids(intents)}
+	return keysTable.Arrays(len(uses), func(f *pgrows.Fields, i int) {
+		u := &uses[i]
+		f.Number(uint64(u.Marketplace))
+		f.Text(u.Key)
+		f.BytesOrNull(u.Hash)
+		f.ID(u.Intent)
+	})
 }
 
-const insertReferencesSQL = `INSERT INTO order_references (marketplace, reference, order_id)
-	SELECT * FROM unnest($1::int[], $2::text[], $3::uuid[])
-	ON CONFLICT DO NOTHING RETURNING order_id`
+var (
+	insertReferencesSQL = referencesTable.Insert(1) + ` ON CONFLICT DO NOTHING RETURNING order_id`
 
-const insertOrdersSQL = `INSERT INTO orders (id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
-		policy, amount, fee, tax, ship_by_date, agreed_at, seq, state, deadline, deadline_at, at)
-	SELECT id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
-		policy, amount, fee, tax, CASE ship_by WHEN 0 THEN NULL ELSE 'epoch'::timestamptz + ship_by * interval '1 microsecond' END,
-		'epoch'::timestamptz + at * interval '1 microsecond', 1, 'agreed', 'pay_by',
-		'epoch'::timestamptz + deadline * interval '1 microsecond', 'epoch'::timestamptz + at * interval '1 microsecond'
-	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::uuid[], $8::uuid[],
-		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
-	  AS n (id, marketplace, reference, ledger, buyer, seller, buyer_account, seller_account,
-		policy, amount, fee, tax, ship_by, at, deadline)`
+	insertOrdersSQL = `WITH fresh AS (` + ordersTable.Insert(1) + ` RETURNING ` + deadlinesOfOrders + `)
+	INSERT INTO order_deadlines (` + deadlinesTable.Names("") + `) SELECT * FROM fresh`
+)
+
+// deadlinesOfOrders are the columns of orders that make order_deadlines.
+const deadlinesOfOrders = `marketplace, deadline, deadline_at, id`
 
 // InsertOrders writes orders just agreed and answers the ids of those whose
 // reference was not taken; the others are not written.
 func (w *Writer) InsertOrders(ctx context.Context, orders []order.Order) (map[ledger.ID]bool, error) {
-	var (
-		markets, ledgers, policies, amounts, fees, taxes, shipBy, at, deadline pq.Int64Array
-		references, buyers, sellers                                            pq.StringArray
-		ids, buyerAccounts, sellerAccounts                                     []ledger.ID
-	)
-	for i := range orders {
-		o := &orders[i]
-		ids, markets, references = append(ids, o.ID), append(markets, int64(o.Marketplace)), append(references, o.Reference)
-	}
-	named, err := returnedIDs(ctx, w.insertReferences, markets, references, uids(ids))
+	named, err := returnedIDs(ctx, w.insertReferences, referencesTable.Arrays(len(orders), func(f *pgrows.Fields, i int) { putReference(f, &orders[i]) })...)
 	if err != nil {
 		return nil, err
 	}
-	ids, markets, references = nil, nil, nil
+	fresh := make([]*order.Order, 0, len(orders))
 	for i := range orders {
-		o := &orders[i]
-		if !named[o.ID] {
-			continue
+		if named[orders[i].ID] {
+			fresh = append(fresh, &orders[i])
 		}
-		ids, markets, references = append(ids, o.ID), append(markets, int64(o.Marketplace)), append(references, o.Reference)
-		ledgers, buyers, sellers = append(ledgers, int64(o.Ledger)), append(buyers, o.Buyer), append(sellers, o.Seller)
-		buyerAccounts, sellerAccounts = append(buyerAccounts, o.BuyerAccount), append(sellerAccounts, o.SellerAccount)
-		policies, amounts = append(policies, o.Policy.ID), append(amounts, o.Amount)
-		fees, taxes = append(fees, o.Fee), append(taxes, o.Tax)
-		shipBy, at, deadline = append(shipBy, micros(o.ShipByDate)), append(at, micros(o.At)), append(deadline, micros(o.DeadlineAt))
 	}
-	if len(ids) == 0 {
+	if len(fresh) == 0 {
 		return named, nil
 	}
-	_, err = w.insertOrders.ExecContext(ctx, uids(ids), markets, references, ledgers, buyers, sellers,
-		uids(buyerAccounts), uids(sellerAccounts), policies, amounts, fees, taxes, shipBy, at, deadline)
+	_, err = w.insertOrders.ExecContext(ctx, ordersTable.Arrays(len(fresh), func(f *pgrows.Fields, i int) { putOrder(f, fresh[i]) })...)
 	return named, err
+}
+
+// CopyOrders adds orders as they are, for whoever brings books in: nothing is
+// checked but by the schema.
+func (w *Writer) CopyOrders(ctx context.Context, orders []order.Order) error {
+	var open []*order.Order
+	for i := range orders {
+		if orders[i].Deadline != order.NoDeadline {
+			open = append(open, &orders[i])
+		}
+	}
+	if err := ordersTable.Copy(ctx, w.conn, len(orders), func(f *pgrows.Fields, i int) { putOrder(f, &orders[i]) }); err != nil {
+		return err
+	}
+	if err := referencesTable.Copy(ctx, w.conn, len(orders), func(f *pgrows.Fields, i int) { putReference(f, &orders[i]) }); err != nil {
+		return err
+	}
+	return deadlinesTable.Copy(ctx, w.conn, len(open), func(f *pgrows.Fields, i int) {
+		f.Number(uint64(open[i].Marketplace))
+		f.Word(string(open[i].Deadline))
+		f.Time(open[i].DeadlineAt)
+		f.ID(open[i].ID)
+	})
+}
+
+func putReference(f *pgrows.Fields, o *order.Order) {
+	f.Number(uint64(o.Marketplace))
+	f.Text(o.Reference)
+	f.ID(o.ID)
+}
+
+func putOrder(f *pgrows.Fields, o *order.Order) {
+	f.ID(o.ID)
+	f.Number(uint64(o.Marketplace))
+	f.Text(o.Reference)
+	f.Number(uint64(o.Ledger))
+	f.Text(o.Buyer)
+	f.Text(o.Seller)
+	f.ID(o.BuyerAccount)
+	f.ID(o.SellerAccount)
+	f.Int(o.Policy.ID)
+	f.Int(o.Amount)
+	f.Int(o.Fee)
+	f.Int(o.Tax)
+	f.Time(o.ShipByDate)
+	f.Time(o.AgreedAt)
+	f.Int(int64(o.Seq))
+	f.Word(string(o.State))
+	putMoney(f, &o.Progress)
+	f.WordOrNull(string(o.Deadline))
+	f.Time(o.DeadlineAt)
+	f.Time(o.At)
+	f.Time(o.PaidAt)
+}
+
+func putMoney(f *pgrows.Fields, p *order.Progress) {
+	f.Int(p.Held)
+	f.Int(p.Released)
+	f.Int(p.Refunded)
+	f.Int(p.FeeCharged)
+	f.Int(p.TaxCharged)
+	f.Int(p.Maturing)
 }
 
 // Intent is one decided event, as it is stored.
@@ -102,38 +167,25 @@ type Intent struct {
 	Data     []byte // JSON, nil for none
 	Accounts []ledger.Account
 	Legs     []ledger.Transfer
+	// DeadlineSet: the event gives the order another deadline than it had, or
+	// the same one at another moment.
+	DeadlineSet bool
 }
-
-const intentsSQL = `INSERT INTO intents (id, chain, position, order_id, seq, attempt, marketplace, event, actor, data, accounts, legs,
-		state, held, released, refunded, fee_charged, tax_charged, maturing, deadline, deadline_at, at, paid_at, freeze_id,
-		buyer_extended, seller_extended)
-	SELECT id, chain, position, order_id, seq, attempt, marketplace, event, actor,
-		nullif(data, '')::jsonb, nullif(accounts, ''), nullif(legs, ''),
-		state, held, released, refunded, fee_charged, tax_charged, maturing, nullif(deadline, ''),
-		CASE deadline_at WHEN 0 THEN NULL ELSE 'epoch'::timestamptz + deadline_at * interval '1 microsecond' END,
-		'epoch'::timestamptz + at * interval '1 microsecond',
-		CASE paid_at WHEN 0 THEN NULL ELSE 'epoch'::timestamptz + paid_at * interval '1 microsecond' END,
-		nullif(freeze_id, '00000000-0000-0000-0000-000000000000'),
-		buyer_extended, seller_extended
-	FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::int[], $6::smallint[], $7::int[], $8::text[], $9::text[],
-		$10::text[], $11::bytea[], $12::bytea[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[],
-		$18::bigint[], $19::bigint[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::uuid[],
-		$25::smallint[], $26::smallint[])
-	  AS n (id, chain, position, order_id, seq, attempt, marketplace, event, actor, data, accounts, legs,
-		state, held, released, refunded, fee_charged, tax_charged, maturing, deadline, deadline_at, at, paid_at, freeze_id,
-		buyer_extended, seller_extended)`
 
 // Insertion that is ready for a conflict costs half as much again as one that
 // is not, and conflicts are rare: so there is a statement for the one and,
 // when it fails, some for the other.
-const (
-	decideSQL = `WITH opened AS (INSERT INTO open_batches (first, last) SELECT $27::uuid, $28::uuid WHERE $27::uuid IS NOT NULL),
-	used AS (INSERT INTO idempotency_keys (marketplace, key, hash, intent) SELECT * FROM unnest($29::int[], $30::text[], $31::bytea[], $32::uuid[])) ` + intentsSQL
+var (
+	decideSQL = `WITH opened AS (INSERT INTO open_batches (first, last) SELECT $1::uuid, $2::uuid WHERE $1::uuid IS NOT NULL),
+	used AS (` + keysTable.Insert(3) + `) ` + intentsTable.Insert(3+len(keysTable.Columns))
 
-	insertIntentsSQL = intentsSQL + ` ON CONFLICT (order_id, seq, attempt) DO NOTHING RETURNING id`
+	// noteSQL is decideSQL for intents that were copied.
+	noteSQL = `WITH opened AS (INSERT INTO open_batches (first, last) SELECT $1::uuid, $2::uuid WHERE $1::uuid IS NOT NULL) ` + keysTable.Insert(3)
 
-	openBatchSQL = `INSERT INTO open_batches (first, last) VALUES ($1, $2)`
+	insertIntentsSQL = intentsTable.Insert(1) + ` ON CONFLICT (order_id, seq, attempt) DO NOTHING RETURNING id`
 )
+
+const openBatchSQL = `INSERT INTO open_batches (first, last) VALUES ($1, $2)`
 
 // Batch is the smallest and the largest id of intents that go to the ledger
 // together; others may lie between.
@@ -143,15 +195,38 @@ type Batch struct{ First, Last ledger.ID }
 // ledger (none if its ids are zero), where nothing of it was there before.
 // Otherwise it answers ErrTaken.
 func (w *Writer) Decide(ctx context.Context, intents []Intent, keys []KeyUse, open Batch) error {
-	args := append(intentArgs(intents), uid(open.First), uid(open.Last))
-	return w.exec(ctx, w.decide, append(args, keyArgs(keys)...)...)
+	put, err := putIntents(intents)
+	if err != nil {
+		return err
+	}
+	args := append([]any{uid(open.First), uid(open.Last)}, keyArgs(keys)...)
+	if len(intents) < pgrows.CopyFrom || !lineSafe(intents) {
+		return taken(w.decide.ExecContext(ctx, append(args, intentsTable.Arrays(len(intents), put)...)...))
+	}
+	if err := intentsTable.Copy(ctx, w.conn, len(intents), put); err != nil {
+		return taken(nil, err)
+	}
+	return taken(w.note.ExecContext(ctx, args...))
+}
+
+func lineSafe(intents []Intent) bool {
+	for i := range intents {
+		if !pgrows.LineSafe(intents[i].Data) {
+			return false
+		}
+	}
+	return true
 }
 
 // InsertIntents stores what was decided and answers the ids of those whose
 // place in their order was free. The others are busy: something else is
 // happening to the order.
 func (w *Writer) InsertIntents(ctx context.Context, intents []Intent) (map[ledger.ID]bool, error) {
-	return returnedIDs(ctx, w.insertIntents, intentArgs(intents)...)
+	put, err := putIntents(intents)
+	if err != nil {
+		return nil, err
+	}
+	return returnedIDs(ctx, w.insertIntents, intentsTable.Arrays(len(intents), put)...)
 }
 
 // OpenBatch notes the batch that goes to the ledger.
@@ -160,38 +235,37 @@ func (w *Writer) OpenBatch(ctx context.Context, b Batch) error {
 	return err
 }
 
-func intentArgs(intents []Intent) []any {
-	var (
-		ids, chains, orders, freezes                                 []ledger.ID
-		positions, seqs, attempts, markets, held, released, refunded pq.Int64Array
-		fees, taxes, maturing, deadlines, at, paid, extB, extS       pq.Int64Array
-		events, actors, data, states, names                          pq.StringArray
-		accounts, legs                                               pq.ByteaArray
-	)
+func putIntents(intents []Intent) (pgrows.Putter, error) {
+	moves := make([][]byte, len(intents))
 	for i := range intents {
+		var err error
+		if moves[i], err = packMoves(&intents[i]); err != nil {
+			return nil, err
+		}
+	}
+	return func(f *pgrows.Fields, i int) {
 		n := &intents[i]
 		p := &n.Order.Progress
-		ids, chains, orders = append(ids, n.ID), append(chains, n.Chain), append(orders, n.Order.ID)
-		positions, seqs = append(positions, int64(n.Position)), append(seqs, int64(n.Order.Seq))
-		attempts, markets = append(attempts, int64(n.Attempt)), append(markets, int64(n.Order.Marketplace))
-		events, actors, data = append(events, string(n.Event)), append(actors, string(n.Actor)), append(data, string(n.Data))
-		a := make([]byte, 0, len(n.Accounts)*ledger.EventSize)
-		for _, v := range n.Accounts {
-			a = ledger.AppendAccount(a, v)
-		}
-		l := make([]byte, 0, len(n.Legs)*ledger.EventSize)
-		for _, v := range n.Legs {
-			l = ledger.AppendTransfer(l, v)
-		}
-		accounts, legs = append(accounts, a), append(legs, l)
-		states, held, released = append(states, string(p.State)), append(held, p.Held), append(released, p.Released)
-		refunded, fees, taxes = append(refunded, p.Refunded), append(fees, p.FeeCharged), append(taxes, p.TaxCharged)
-		maturing, names = append(maturing, p.Maturing), append(names, string(p.Deadline))
-		deadlines, at, paid = append(deadlines, micros(p.DeadlineAt)), append(at, micros(p.At)), append(paid, micros(p.PaidAt))
-		freezes = append(freezes, p.Freeze)
-		extB, extS = append(extB, int64(p.BuyerExtended)), append(extS, int64(p.SellerExtended))
-	}
-	return []any{uids(ids), uids(chains), positions, uids(orders), seqs, attempts,
-		markets, events, actors, data, accounts, legs, states, held, released, refunded, fees, taxes, maturing, names,
-		deadlines, at, paid, uids(freezes), extB, extS}
+		f.ID(n.ID)
+		f.ID(n.Chain)
+		f.Int(int64(n.Position))
+		f.ID(n.Order.ID)
+		f.Int(int64(n.Order.Seq))
+		f.Int(int64(n.Attempt))
+		f.Number(uint64(n.Order.Marketplace))
+		f.Word(string(n.Event))
+		f.Word(string(n.Actor))
+		f.TextOrNull(string(n.Data))
+		f.BytesOrNull(moves[i])
+		f.Word(string(p.State))
+		putMoney(f, p)
+		f.WordOrNull(string(p.Deadline))
+		f.Time(p.DeadlineAt)
+		f.Bool(n.DeadlineSet)
+		f.Time(p.At)
+		f.Time(p.PaidAt)
+		f.IDOrNull(p.Freeze)
+		f.Int(int64(p.BuyerExtended))
+		f.Int(int64(p.SellerExtended))
+	}, nil
 }

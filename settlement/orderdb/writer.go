@@ -22,7 +22,7 @@ type Writer struct {
 	store *Store
 	conn  *sqlx.Conn
 
-	findKeys, loadOrders, loadClocks, insertReferences, insertOrders, decide, insertIntents, insertKeys,
+	findKeys, loadOrders, loadClocks, insertReferences, insertOrders, decide, note, insertIntents, insertKeys,
 	addOutcomes, setOutcomes, move, refuse, openBatch, chains, findAccounts, insertAccounts *sqlx.Stmt
 }
 
@@ -54,7 +54,7 @@ func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
 	}{
 		{&w.findKeys, findKeysSQL}, {&w.loadOrders, loadOrdersSQL}, {&w.loadClocks, loadClocksSQL},
 		{&w.insertReferences, insertReferencesSQL}, {&w.insertOrders, insertOrdersSQL},
-		{&w.decide, decideSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL}, {&w.openBatch, openBatchSQL},
+		{&w.decide, decideSQL}, {&w.note, noteSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL}, {&w.openBatch, openBatchSQL},
 		{&w.addOutcomes, addOutcomesSQL}, {&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
 		{&w.chains, chainsSQL}, {&w.findAccounts, findAccountsSQL}, {&w.insertAccounts, insertAccountsSQL},
 	} {
@@ -95,11 +95,6 @@ func (t *Tx) end(how func(driver.Tx) error) error {
 	tx := t.tx
 	t.tx = nil
 	return t.w.conn.Raw(func(any) error { return how(tx) })
-}
-
-// PrepareContext prepares a statement of the transaction.
-func (t *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
-	return t.w.conn.PrepareContext(ctx, query)
 }
 
 // Close ends the connection: it is not fit for other uses.
@@ -148,9 +143,8 @@ func readIDs(rows *sql.Rows) ([]ledger.ID, error) {
 // transaction has to be rolled back; InsertIntents and InsertKeys tell which.
 var ErrTaken = errors.New("taken by another process, or before")
 
-// exec runs a statement that finds nothing taken, or fails with ErrTaken.
-func (w *Writer) exec(ctx context.Context, stmt *sqlx.Stmt, args ...any) error {
-	_, err := stmt.ExecContext(ctx, args...)
+// taken makes an ErrTaken of what says that a place or a key is.
+func taken(_ sql.Result, err error) error {
 	if sqlState(err) == uniqueViolation {
 		return fmt.Errorf("%w: %w", ErrTaken, err)
 	}
@@ -164,12 +158,12 @@ func (w *Writer) update(ctx context.Context, stmt *sqlx.Stmt, intents []ledger.I
 	if len(intents) == 0 {
 		return nil
 	}
-	res, err := stmt.ExecContext(ctx, uids(intents))
-	if err != nil {
+	var n int
+	if err := stmt.QueryRowContext(ctx, uids(intents)).Scan(&n); err != nil {
 		return err
 	}
-	if n, err := res.RowsAffected(); err != nil || int(n) != len(intents) {
-		return errors.Join(err, fmt.Errorf("orderdb: %d intents moved %d orders: %w", len(intents), n, ErrContradiction))
+	if n != len(intents) {
+		return fmt.Errorf("orderdb: %d intents moved %d orders: %w", len(intents), n, ErrContradiction)
 	}
 	return nil
 }

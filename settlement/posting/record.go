@@ -97,7 +97,7 @@ func (p *Poster) recordAll(outcomes []*chain, careful bool) (others map[ledger.I
 		}
 		var late []ledger.ID
 		for _, c := range outcomes {
-			if !set[c.intents[0].id] {
+			if careful && !set[c.intents[0].id] {
 				late = append(late, c.id)
 			}
 		}

@@ -43,7 +43,7 @@ func (p *Poster) storeIntents(ctx context.Context, w *orderdb.Writer, d *decisio
 			intents = append(intents, orderdb.Intent{
 				ID: f.cmds[i].Intent, Chain: f.intent, Position: int16(i), Order: ch.After, Attempt: f.orders[i].Attempt,
 				Event: ch.Event, Actor: f.cmds[i].By, Data: f.task.req.Data,
-				Accounts: ch.Accounts, Legs: ch.Legs,
+				Accounts: ch.Accounts, Legs: ch.Legs, DeadlineSet: ch.SetsDeadline(),
 			})
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,7 +112,7 @@ func (g *generation) prepare(ctx context.Context) (err error) {
 	for i := range sellers {
 		names = append(names, g.name(chart.SellerPending, sellerOf(i)))
 	}
-	err = g.write(ctx, func(w *orderdb.Writer, _ *orderdb.Tx) (err error) {
+	err = g.write(ctx, func(w *orderdb.Writer) (err error) {
 		g.accounts, err = w.Accounts(ctx, names)
 		return err
 	})
@@ -134,20 +133,20 @@ func (g *generation) prepare(ctx context.Context) (err error) {
 }
 
 // write runs f in a transaction of a writer of its own.
-func (g *generation) write(ctx context.Context, f func(*orderdb.Writer, *orderdb.Tx) error) error {
+func (g *generation) write(ctx context.Context, f func(*orderdb.Writer) error) error {
 	w, err := orderdb.NewWriter(ctx, g.s.Orders)
 	if err != nil {
 		return err
 	}
-	return errors.Join(inTransaction(ctx, w, func(tx *orderdb.Tx) error { return f(w, tx) }), w.Close())
+	return errors.Join(inTransaction(ctx, w, func() error { return f(w) }), w.Close())
 }
 
-func inTransaction(ctx context.Context, w *orderdb.Writer, f func(tx *orderdb.Tx) error) error {
+func inTransaction(ctx context.Context, w *orderdb.Writer, f func() error) error {
 	tx, err := w.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	if err := f(tx); err != nil {
+	if err := f(); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
@@ -174,7 +173,7 @@ func (g *generation) work(ctx context.Context, next *atomic.Int64, size int) (er
 		if err := c.book(ctx); err != nil {
 			return fmt.Errorf("booking: %w", err)
 		}
-		if err := inTransaction(ctx, w, func(tx *orderdb.Tx) error { return c.store(ctx, w, tx) }); err != nil {
+		if err := inTransaction(ctx, w, func() error { return c.store(ctx, w) }); err != nil {
 			return fmt.Errorf("storing: %w", err)
 		}
 		g.count(c)
@@ -252,7 +251,8 @@ func (c *chunk) plan(i int) error {
 				c.escrow = append(c.escrow, a)
 			}
 		}
-		c.intents = append(c.intents, orderdb.Intent{ID: chain, Chain: chain, Order: o, Event: e, Actor: cmd.By, Accounts: ch.Accounts, Legs: ch.Legs})
+		c.intents = append(c.intents, orderdb.Intent{ID: chain, Chain: chain, Order: o, Event: e, Actor: cmd.By, Accounts: ch.Accounts, Legs: ch.Legs,
+			DeadlineSet: ch.SetsDeadline()})
 		c.outcomes = append(c.outcomes, orderdb.Outcome{Intent: chain, Marketplace: o.Marketplace, Outcome: orderdb.Applied})
 		if cmd.By != order.System {
 			key := g.s.run + "-" + string(e) + "-" + strconv.Itoa(number)
@@ -285,8 +285,10 @@ func (c *chunk) book(ctx context.Context) error {
 }
 
 // store writes the rows of the order store.
-func (c *chunk) store(ctx context.Context, w *orderdb.Writer, tx *orderdb.Tx) error {
-	if err := c.copyOrders(ctx, tx); err != nil {
+func (c *chunk) store(ctx context.Context, w *orderdb.Writer) error {
+	// As they are in the end; the order store's own way would write each as it
+	// was agreed, to be changed for every event.
+	if err := w.CopyOrders(ctx, c.orders); err != nil {
 		return fmt.Errorf("orders: %w", err)
 	}
 	if err := w.Decide(ctx, c.intents, c.keys, orderdb.Batch{}); err != nil {
@@ -301,46 +303,6 @@ func (c *chunk) store(ctx context.Context, w *orderdb.Writer, tx *orderdb.Tx) er
 		return fmt.Errorf("outcomes: %w", err)
 	}
 	return nil
-}
-
-// copyOrders writes the orders as they are in the end; the order store's own
-// statement would write each as it was agreed, to be changed for every event.
-func (c *chunk) copyOrders(ctx context.Context, tx *orderdb.Tx) error {
-	err := copyRows(ctx, tx, len(c.orders), func(i int) []any {
-		o := &c.orders[i]
-		var deadline, deadlineAt any
-		if o.Deadline != order.NoDeadline {
-			deadline, deadlineAt = string(o.Deadline), o.DeadlineAt
-		}
-		return []any{o.ID.UUID(), o.Marketplace, o.Reference, o.Ledger, o.Buyer, o.Seller, o.BuyerAccount.UUID(), o.SellerAccount.UUID(),
-			o.Policy.ID, o.Amount, o.Fee, o.Tax, o.AgreedAt, o.Seq, string(o.State), o.Held, o.Released, o.FeeCharged, o.TaxCharged,
-			o.Maturing, deadline, deadlineAt, o.At, o.PaidAt}
-	}, "orders", "id", "marketplace", "reference", "ledger", "buyer", "seller", "buyer_account", "seller_account",
-		"policy", "amount", "fee", "tax", "agreed_at", "seq", "state", "held", "released", "fee_charged", "tax_charged",
-		"maturing", "deadline", "deadline_at", "at", "paid_at")
-	if err != nil {
-		return err
-	}
-	return copyRows(ctx, tx, len(c.orders), func(i int) []any {
-		o := &c.orders[i]
-		return []any{o.Marketplace, o.Reference, o.ID.UUID()}
-	}, "order_references", "marketplace", "reference", "order_id")
-}
-
-func copyRows(ctx context.Context, tx *orderdb.Tx, n int, row func(i int) []any, table string, columns ...string) error {
-	st, err := tx.PrepareContext(ctx, "COPY "+table+" ("+strings.Join(columns, ", ")+") FROM STDIN")
-	if err != nil {
-		return err
-	}
-	for i := range n {
-		if _, err := st.ExecContext(ctx, row(i)...); err != nil {
-			return errors.Join(err, st.Close())
-		}
-	}
-	if _, err := st.ExecContext(ctx); err != nil {
-		return errors.Join(err, st.Close())
-	}
-	return st.Close()
 }
 
 // createAccounts insists that the ledger has the accounts afterwards.

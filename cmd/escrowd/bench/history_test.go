@@ -127,8 +127,8 @@ func TestShippedLifeIsDue(t *testing.T) {
 	}
 	confirmBy := m.market.Now.Add(m.policies[taxPolicy].ConfirmAfterShipment.Duration())
 	due, err := m.Orders.Due(t.Context(), m.market.ID, order.ConfirmBy, confirmBy, orderdb.Due{}, 100)
-	if err != nil || len(due) != 30 {
-		t.Errorf("%d are due at %s, %v", len(due), confirmBy, err)
+	if err != nil || len(due.Orders) != 30 {
+		t.Errorf("%d are due at %s, %v", len(due.Orders), confirmBy, err)
 	}
 	b, err := m.check(t.Context())
 	if err != nil {

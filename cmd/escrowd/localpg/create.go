@@ -169,7 +169,7 @@ max_connections = 100
 max_wal_size = 2GB
 checkpoint_timeout = 15min
 checkpoint_completion_target = 0.9
-wal_compression = on
+wal_compression = lz4
 # Short statements by the thousand: compiling them costs more than it saves.
 jit = off
 # Ledgers only grow: look at the newest tenth of a percent, not a fifth of all.
