@@ -23,6 +23,13 @@ COMMENT ON TABLE order_deadlines IS 'every deadline that an order was given, unt
 CREATE INDEX order_deadlines_at ON order_deadlines (marketplace, deadline, at, order_id);
 INSERT INTO order_deadlines SELECT marketplace, deadline, deadline_at, id FROM orders WHERE open;
 
+-- An id above the highest is new: it need not be looked for. Ids rise with time.
+ALTER TABLE ledger_state ADD COLUMN highest_transfer uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000';
+COMMENT ON COLUMN ledger_state.highest_transfer IS 'No transfer and no burned id is above it, unless the books are a mirror''s.';
+UPDATE ledger_state SET highest_transfer = greatest(
+    coalesce((SELECT id FROM ledger_transfers ORDER BY id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'),
+    coalesce((SELECT id FROM ledger_burned ORDER BY id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'));
+
 -- The form of what goes to the ledger changes, so nothing may be on its way.
 -- +goose StatementBegin
 DO $$ BEGIN

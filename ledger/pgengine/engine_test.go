@@ -165,6 +165,32 @@ func TestCacheIsNotStale(t *testing.T) {
 	createTransfers(t, a, ledger.TransferCreated, plain(newID(t), buyer, bank, 7))
 }
 
+// The highest id is known, so that what is above it need not be looked for: it
+// must be right when it is burned, or another engine's.
+func TestHighestID(t *testing.T) {
+	db := pgtest.Open(t)
+	a, b := newEngine(t, db), newEngine(t, db)
+	bank := makeAccounts(t, a, 1, 0)[0]
+	buyer := makeAccounts(t, a, 1, ledger.AccountDebitsMustNotExceedCredits)[0]
+	top := ledger.ID{Hi: 1 << 63, Lo: 5}
+	low := plain(newID(t), bank, buyer, 100)
+	createTransfers(t, a, ledger.TransferCreated, low)
+	burned := plain(top, buyer, bank, 101)
+	createTransfers(t, a, ledger.TransferExceedsCredits, burned)
+	createTransfers(t, a, ledger.TransferIDAlreadyFailed, burned)
+	createTransfers(t, b, ledger.TransferIDAlreadyFailed, burned)
+	top.Lo++
+	highest := plain(top, buyer, bank, 1)
+	createTransfers(t, b, ledger.TransferCreated, highest)
+	createTransfers(t, a, ledger.TransferExists, highest)
+	createTransfers(t, b, ledger.TransferExists, highest, low)
+	createTransfers(t, newEngine(t, db), ledger.TransferExists, highest, low)
+	highest.Amount = ledger.U64(2)
+	createTransfers(t, a, ledger.TransferExistsWithDifferentAmount, highest)
+	top.Lo++
+	createTransfers(t, a, ledger.TransferCreated, plain(top, buyer, bank, 1), plain(newID(t), bank, buyer, 1))
+}
+
 // One engine with the rules in memory, two in turn on Postgres: a workload
 // that collides all the time must be answered alike.
 func TestAgreesWithTheRulesInMemory(t *testing.T) {

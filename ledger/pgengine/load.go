@@ -55,12 +55,12 @@ SELECT timestamp FROM ledger_accounts WHERE timestamp = ANY ($1::bigint[])`
 // load brings into memory all that a batch can touch at time now: what it
 // names, a portion of the pending transfers that are due, and the accounts of
 // every transfer found, which a post need not name.
-func (e *Engine) load(ctx context.Context, tx *sqlx.Tx, touch rules.Touch, now uint64, known cache) (*work, error) {
+func (e *Engine) load(ctx context.Context, tx *sqlx.Tx, touch rules.Touch, s state, now uint64, known cache) (*work, error) {
 	w := &work{
 		accounts:  make(map[ledger.ID]*accountEntry, len(touch.Accounts)),
 		transfers: make(map[ledger.ID]*transferEntry, len(touch.Transfers)),
 	}
-	if err := e.loadTransfers(ctx, tx, w, touch.Transfers, now); err != nil {
+	if err := e.loadTransfers(ctx, tx, w, touch.Transfers, s.highest, now); err != nil {
 		return nil, fmt.Errorf("loading transfers: %w", err)
 	}
 	if err := e.loadAccounts(ctx, tx, w, touch.Accounts, known); err != nil {
@@ -72,7 +72,10 @@ func (e *Engine) load(ctx context.Context, tx *sqlx.Tx, touch rules.Touch, now u
 	return w, nil
 }
 
-func (e *Engine) loadTransfers(ctx context.Context, tx *sqlx.Tx, w *work, ids []ledger.ID, now uint64) error {
+// loadTransfers looks for transfers and burned ids, of ids in their order. Those
+// above the highest there are need not be looked for: ids that rise with time,
+// as escrowd's do, are found to be new without a look at an index.
+func (e *Engine) loadTransfers(ctx context.Context, tx *sqlx.Tx, w *work, ids []ledger.ID, highest ledger.ID, now uint64) error {
 	entries := make([]transferEntry, len(ids)) // one allocation, not thousands
 	for i, id := range ids {
 		w.transfers[id] = &entries[i]
@@ -83,7 +86,11 @@ func (e *Engine) loadTransfers(ctx context.Context, tx *sqlx.Tx, w *work, ids []
 		pending rules.PendingState
 		places  = append(append([]any{into(&kind)}, transferFields(&t)...), into(&pending))
 	)
-	args := []any{int64(now), ledger.BatchMax, idArray(ids)}
+	old, found := slices.BinarySearchFunc(ids, highest, ledger.ID.Cmp)
+	if found {
+		old++
+	}
+	args := []any{int64(now), ledger.BatchMax, idArray(ids[:old])}
 	err := e.query(ctx, tx, loadTransfersSQL, args, func(rows *sqlx.Rows) error {
 		if err := rows.Scan(places...); err != nil {
 			return err

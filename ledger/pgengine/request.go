@@ -180,7 +180,7 @@ func (e *Engine) attempt(ctx context.Context, r request) (sent bool, err error) 
 	if now > ledger.TimestampMax {
 		return false, fmt.Errorf("the clock (%d ns) is past the last timestamp there is", now)
 	}
-	w, err := e.load(ctx, tx, r.touch, now, known)
+	w, err := e.load(ctx, tx, r.touch, s, now, known)
 	if err != nil {
 		return false, err
 	}
@@ -237,6 +237,7 @@ type state struct {
 	sequence uint64
 	writer   ledger.Uint128
 	newest   rules.Newest
+	highest  ledger.ID // no transfer and no burned id is above it
 }
 
 // lockSQL also sets, for this transaction only: plans that go through the
@@ -246,7 +247,7 @@ type state struct {
 // takes longer than running them; that COMMIT waits for the disk, if somebody
 // switched that off for the sake of other data; and that Postgres takes the
 // lock back from a machine that vanished, long before TCP would notice.
-const lockSQL = `SELECT sequence, writer, newest, newest_account, newest_transfer,
+const lockSQL = `SELECT sequence, writer, newest, newest_account, newest_transfer, highest_transfer,
 	set_config('plan_cache_mode', 'force_generic_plan', true),
 	set_config('enable_seqscan', 'off', true),
 	set_config('enable_hashjoin', 'off', true),
@@ -262,7 +263,7 @@ func (e *Engine) lock(ctx context.Context, tx *sqlx.Tx) (s state, err error) {
 		var ignored any
 		found = true
 		return rows.Scan(into(&s.sequence), (*scanUUID)(&s.writer),
-			into(&s.newest.Any), into(&s.newest.Account), into(&s.newest.Transfer),
+			into(&s.newest.Any), into(&s.newest.Account), into(&s.newest.Transfer), (*scanUUID)(&s.highest),
 			&ignored, &ignored, &ignored, &ignored, &ignored, &ignored, &ignored)
 	})
 	if err != nil {

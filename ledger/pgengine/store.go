@@ -63,6 +63,7 @@ func (e *Engine) store(ctx context.Context, tx *sqlx.Tx, before state, w *work) 
 		", newest = " + s.arg(int64(w.newest.Any)) +
 		", newest_account = " + s.arg(int64(w.newest.Account)) +
 		", newest_transfer = " + s.arg(int64(w.newest.Transfer)) +
+		", highest_transfer = " + s.arg(c.highest(before.highest).UUID()) +
 		" WHERE one AND sequence = " + s.arg(int64(before.sequence))
 	if n := len(c.changedAccounts); n > 0 {
 		s.parts = append(s.parts, `UPDATE ledger_accounts a SET flags = u.flags,

@@ -159,6 +159,19 @@ type changes struct {
 	burned          []ledger.ID
 }
 
+// highest is the highest id of all transfers and burned ids afterwards.
+func (c *changes) highest(before ledger.ID) ledger.ID {
+	for _, t := range c.transfers {
+		if t.ID.Cmp(before) > 0 {
+			before = t.ID
+		}
+	}
+	if n := len(c.burned); n > 0 && c.burned[n-1].Cmp(before) > 0 {
+		before = c.burned[n-1]
+	}
+	return before
+}
+
 // changes lists rows in the order of their timestamps (accounts that changed:
 // of their ids), so that the same batch always writes the same.
 func (w *work) changes() (c changes) {

@@ -332,3 +332,62 @@ func TestUnavailableEndsTheRun(t *testing.T) {
 		t.Errorf("%d rows tell of it", n)
 	}
 }
+
+// notes are the deadlines that are noted, and how many of them are their
+// orders' present ones.
+func (w *world) notes() (all, present int) {
+	w.t.Helper()
+	w.must(w.db.QueryRow(`SELECT count(*), count(o.id) FROM order_deadlines d
+		LEFT JOIN orders o ON (o.id, o.marketplace, o.deadline, o.deadline_at) = (d.order_id, d.marketplace, d.deadline, d.at)`).Scan(&all, &present))
+	return all, present
+}
+
+// Deadlines of the past are forgotten when their moment has passed, present
+// ones never: not by a run beside another, not by a dry one, and not while the
+// order is on its way.
+func TestDeadlinesOfThePast(t *testing.T) {
+	w := newWorld(t)
+	w.orders(4) // each of five states
+	w.clock(start.Add(1))
+	all, present := w.notes()
+	// Of each five: pay_by of all, ship_by of four, confirm_by of three (two of
+	// them at the same moment as shipped and delivered), rule_by of one.
+	if present != 20 || all != 4*(5+4+4+1) {
+		t.Fatalf("%d deadlines noted, %d present", all, present)
+	}
+	j := w.jobs(w.poster, nil)
+
+	// An order in dispute has its confirm_by in the past for as long as it takes.
+	w.clock(start.Add(60 * 24 * time.Hour))
+	if res, err := w.run(j, AutoRelease, Run{DryRun: true}); err != nil || res.Items != 8 {
+		t.Errorf("dry: %+v, %v", res, err)
+	}
+	if n, _ := w.notes(); n != all {
+		t.Errorf("a dry run forgot %d deadlines", all-n)
+	}
+	for i := range 3 { // the first books, the second forgets what it booked, the third has nothing to do
+		w.runAll(j)
+		if _, present := w.notes(); i == 2 && present != 4 { // the disputed ones wait for a ruling
+			t.Errorf("round %d: %d present", i, present)
+		}
+	}
+	if all, present := w.notes(); all != present {
+		t.Errorf("%d noted, %d present: some of the past are left", all, present)
+	}
+
+	// An extension moves the deadline; what was noted before does not fire.
+	r, err := w.poster.Do(w.ctx, posting.Request{Marketplace: w.market.ID, Command: order.Command{Event: order.Agree}, // now
+		Agreement: &posting.Agreement{Reference: "extended", Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_001}})
+	w.must(err)
+	id := r.Orders[0].ID
+	w.do(id, order.Command{Event: order.Pay, Method: "card"})
+	w.do(id, order.Command{Event: order.Extend, By: order.Seller})
+	w.clock(w.order(id).DeadlineAt.Add(-time.Second))
+	if res, err := w.run(j, CancelUnshipped, Run{}); err != nil || res.Items != 0 {
+		t.Errorf("before the new deadline: %+v, %v", res, err)
+	}
+	w.clock(w.order(id).DeadlineAt)
+	if res, err := w.run(j, CancelUnshipped, Run{}); err != nil || res.Items != 1 || w.order(id).State != order.Canceled {
+		t.Errorf("at the new deadline: %+v, %v, %s", res, err, w.order(id).State)
+	}
+}

@@ -158,6 +158,12 @@ func (w *world) balanced() {
 	if moved != applied {
 		w.t.Errorf("%d events applied, the orders moved %d times", applied, moved)
 	}
+	var unwatched int
+	w.must(w.db.Get(&unwatched, `SELECT count(*) FROM orders o WHERE open AND NOT EXISTS (
+		SELECT FROM order_deadlines d WHERE (d.marketplace, d.deadline, d.at, d.order_id) = (o.marketplace, o.deadline, o.deadline_at, o.id))`))
+	if unwatched != 0 {
+		w.t.Errorf("%d open orders whose deadline nobody will see pass", unwatched)
+	}
 	if n, _, err := w.store.OpenBatches(w.ctx); n != 0 || err != nil {
 		w.t.Errorf("%d batches left open, %v", n, err)
 	}
