@@ -43,7 +43,7 @@ type benchCmd struct {
 	Settle      int    `placeholder:"N" help:"Measure the auto-release job over so many due orders, instead of requests."`
 	Overload    bool   `help:"Measure how many payments a second it bears, and then what becomes of twice as many."`
 	History     int    `placeholder:"N" help:"Measure without and with so many closed orders in the books, and compare."`
-	Sweep       string `enum:",connections,bulk,history" default:"" placeholder:"AXIS" help:"Measure many points along connections, bulk or history (up to --history, else a million)."`
+	Sweep       string `enum:",connections,bulk,batch,history" default:"" placeholder:"AXIS" help:"Measure many points along connections, bulk, batch (the ledger alone, by transfers in a request) or history (up to --history, else a million)."`
 	Table       bool   `help:"Measure single requests by many connections and by one, bulk, and settlement; with --history all of it once more after that."`
 	SVG         string `name:"svg" placeholder:"FILE" help:"Draw a sweep's points."`
 	JSON        bool   `name:"json" help:"Print one JSON object."`
@@ -111,8 +111,10 @@ func (c *benchCmd) check() error {
 		return usageError("--svg draws a --sweep")
 	case c.Overload && (c.Table || c.Sweep != "" || c.Settle > 0 || c.Bulk > 0 || c.Life != string(bench.LifePayConfirm)):
 		return usageError("--overload is single payments: no --table, --sweep, --settle, --bulk or --life")
-	case c.Settle > 0 && (c.Bulk > 0 || c.Sweep == "connections" || c.Sweep == "bulk"):
+	case c.Settle > 0 && (c.Bulk > 0 || c.Sweep != "" && c.Sweep != string(bench.AxisHistory)):
 		return usageError("--settle has no requests, so no --bulk and no sweep but history")
+	case c.Sweep == string(bench.AxisBatch) && (c.Bulk > 0 || c.History > 0 || c.Connections > 0 || c.Life != string(bench.LifePayConfirm)):
+		return usageError("--sweep batch measures the ledger alone: no --bulk, --history, --connections or --life")
 	}
 	return nil
 }
@@ -144,6 +146,8 @@ func (c *benchCmd) works() []bench.Work {
 		return bench.OverConnections(w)
 	case bench.AxisBulk:
 		return bench.OverBulk(w)
+	case bench.AxisBatch:
+		return bench.OverBatch(w)
 	case bench.AxisHistory:
 		if w.History == 0 {
 			w.History = 1_000_000

@@ -86,6 +86,12 @@ func TestBench(t *testing.T) {
 		}
 	}
 
+	got, r = benchmark(t, "--data", dir, "--sweep=batch")
+	got.check(t, exitOK, `"balanced": true`, "the ledger alone, 8,188 transfers a request")
+	if len(r.Points) != 5 || r.Points[4].Raw.Batch != 8188 || r.Points[0].OrdersPerSecond <= 0 {
+		t.Errorf("%+v", r.Points)
+	}
+
 	s, err := StoreFlags{Data: dir}.Open(t.Context(), testGlobals(), JoinStore)
 	if err != nil {
 		t.Fatal(err)
@@ -187,6 +193,8 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"--table", "--sweep=bulk"}, "give one"},
 		{[]string{"--svg=x.svg"}, "--svg draws a --sweep"},
 		{[]string{"--settle=5", "--bulk=5"}, "--settle has no requests"},
+		{[]string{"--settle=5", "--sweep=batch"}, "--settle has no requests"},
+		{[]string{"--sweep=batch", "--history=5"}, "--sweep batch measures the ledger alone"},
 		{[]string{"--life=short"}, "--life must be one of"},
 		{[]string{"--sweep=bulk", "--svg=/no/such/directory/x.svg"}, "--svg"},
 		{[]string{"--database-url=mysql://secret"}, "neither a postgres:// URL nor"},

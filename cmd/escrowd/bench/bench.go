@@ -100,6 +100,9 @@ type Work struct {
 	// Overload measures what happens at twice the load that Orders by
 	// Connections are found to be.
 	Overload bool `json:"overload,omitempty"`
+	// Batch measures the ledger alone, with so many transfers in a request to it
+	// (an even number: an order's event has two), instead of escrowd.
+	Batch int `json:"batch,omitempty"`
 	// Connections is how many requests are under way at once.
 	Connections int `json:"connections,omitempty"`
 	// Bulk is the items of a request on the bulk endpoints, at most
@@ -241,7 +244,7 @@ func (s *System) Run(ctx context.Context, works []Work) (r Report, err error) {
 		}
 		r.Points = append(r.Points, p)
 		switch {
-		case w.Settle:
+		case w.Settle, w.Batch > 0:
 			s.tell("%s: %s orders/s", p.Name, figure(p.OrdersPerSecond))
 		case w.Overload:
 			s.tell("%s: %s payments/s accepted, %s refused, latency of the accepted in ms %s", p.Name,
@@ -369,6 +372,8 @@ func (s *session) point(ctx context.Context, w Work) (Point, error) {
 	switch {
 	case w.Settle:
 		err = s.settle(ctx, &p)
+	case w.Batch > 0:
+		return p, s.alone(ctx, &p)
 	case w.Overload:
 		err = s.overload(ctx, &p)
 	default:

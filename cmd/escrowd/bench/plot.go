@@ -17,6 +17,7 @@ type Axis string
 const (
 	AxisConnections Axis = "connections"
 	AxisBulk        Axis = "bulk"
+	AxisBatch       Axis = "batch"
 	AxisHistory     Axis = "history"
 )
 
@@ -26,6 +27,8 @@ func (a Axis) of(p *Point) float64 {
 		return float64(p.Connections)
 	case AxisBulk:
 		return float64(p.Bulk)
+	case AxisBatch:
+		return float64(p.Batch)
 	}
 	return float64(p.History)
 }
@@ -36,6 +39,8 @@ func (a Axis) label() string {
 		return "connections"
 	case AxisBulk:
 		return "items in a request"
+	case AxisBatch:
+		return "transfers in a request to the ledger"
 	}
 	return "closed orders before"
 }
@@ -63,7 +68,11 @@ func (r *Report) Plot(w io.Writer, a Axis) error {
 			{"p99", "#c9541b", func(p *Point) float64 { return p.Latency.P99 }}}},
 		{"orders a second, % of the raw ledger's", []series{{"escrowd", "#777777", func(p *Point) float64 { return 100 * p.RawShare }}}},
 	}
-	if r.Points[0].Settle {
+	switch {
+	case a == AxisBatch:
+		kinds = kinds[:1]
+		kinds[0].list[0].name = "the ledger alone"
+	case r.Points[0].Settle:
 		kinds = slices.Delete(kinds, 1, 2) // a job has no requests
 	}
 	var panels []panel

@@ -41,6 +41,9 @@ func (r *Report) Print(w io.Writer) error {
 // meaning says what an order is here.
 func (p *Point) meaning() string {
 	const load = "The load generator is a process of its own on the same machine."
+	if p.Batch > 0 {
+		return "The ledger alone, by one caller, without HTTP and order store: an order is an account and four transfers, fund and release with fee."
+	}
 	if p.Overload != nil {
 		return "Each request is the payment of an order that is agreed. They come at their times, whether or not those before are answered; latency counts from that time. " + load
 	}
@@ -123,6 +126,10 @@ func (p *printer) table(points []Point) {
 	for i := range points {
 		v := &points[i]
 		cells := []string{v.Name, count(v.Orders), figure(v.OrdersPerSecond)}
+		if v.Batch > 0 {
+			p.line("%s", strings.Join(append(cells, "", "", "", "", "", "", "", "", figure(float64(v.Raw.Batch)), "", "", "", ""), "\t"))
+			continue
+		}
 		if v.Settle {
 			cells = append(cells, "", "", "", "")
 		} else {

@@ -55,6 +55,16 @@ func (s *session) compare(ctx context.Context, p *Point) error {
 	return nil
 }
 
+// alone measures nothing but the ledger.
+func (s *session) alone(ctx context.Context, p *Point) (err error) {
+	if p.Raw, err = s.measureRaw(ctx, rawCase{orders: max(1, p.Batch/2)}, p.Orders); err != nil {
+		return err
+	}
+	p.Orders, p.OrdersPerSecond, p.RawShare = p.Raw.Orders, p.Raw.OrdersPerSecond, 1
+	p.Seconds = float64(p.Orders) / p.OrdersPerSecond
+	return nil
+}
+
 func (s *System) measureRaw(ctx context.Context, c rawCase, most int) (r Raw, err error) {
 	e, drop, err := s.Raw(ctx)
 	if err != nil {

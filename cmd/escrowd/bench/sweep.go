@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"escrowd/intake/api"
+	"escrowd/ledger"
 )
 
 // named is w with a name that says in words what is measured.
@@ -14,6 +15,8 @@ func (w Work) named() Work {
 	switch {
 	case w.Settle:
 		parts = append(parts, "settlement by the job")
+	case w.Batch > 0:
+		parts = append(parts, "the ledger alone, "+plural(w.Batch, "transfer")+" a request")
 	case w.Overload:
 		parts = append(parts, fmt.Sprintf("payments at %d times the load that %s are", overloadTimes, plural(w.Connections, "connection")))
 	case w.Bulk > 0:
@@ -67,6 +70,15 @@ func OverBulk(w Work) (works []Work) {
 		v := w
 		v.Bulk, v.Orders = b, min(w.Orders, max(100, w.Orders/10, w.Orders*b/100))
 		works = append(works, v.named())
+	}
+	return works
+}
+
+// OverBatch is the ledger alone, from the fewest transfers in a request to the
+// most that fit.
+func OverBatch(w Work) (works []Work) {
+	for _, b := range []int{2, 20, 200, 2000, ledger.BatchMax &^ 1} {
+		works = append(works, Work{Batch: b, Orders: w.Orders}.named())
 	}
 	return works
 }
