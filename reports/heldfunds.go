@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lib/pq"
+
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
@@ -71,47 +73,43 @@ func bucketOf(days int64) int {
 
 // HeldFunds sums what is held by currency, age and state. The state is what
 // the order store says, by each order's last event before the cut; the total
-// is checked against the balance of the ledger's escrow accounts (2100) at
-// the same cut, and a difference is a Problem.
+// is checked against what the ledger's journal leaves in its escrow accounts
+// (2100) at the same cut, and a difference is a Problem.
 func (b *Books) HeldFunds(ctx context.Context, o Options) (*Of[HeldFundsRow], error) {
 	r := &Of[HeldFundsRow]{}
 	err := b.read(ctx, heldFunds, heldFundsTitle, o, func(s *snapshot) error {
-		held, err := s.held(ctx, o.Now.UTC())
+		held, err := s.heldGroups(ctx, o.Now.UTC())
 		if err != nil {
 			return err
 		}
 		r.Head = s.head
-		// held is sorted by currency, so its rows and totals are too; within
-		// a currency they go by age, youngest first, then by state.
-		type group struct {
-			bucket int
-			state  order.State
+		// By currency; within it by age, youngest first, then by state.
+		var currencies []string
+		rows := map[heldGroup]*HeldFundsRow{}
+		totals := map[string]*HeldFundsRow{}
+		for _, h := range held {
+			if totals[h.currency] == nil {
+				currencies = append(currencies, h.currency)
+				totals[h.currency] = &HeldFundsRow{Currency: h.currency, Bucket: "total"}
+			}
+			in := h.heldGroup
+			if rows[in] == nil {
+				rows[in] = &HeldFundsRow{Currency: h.currency, Bucket: buckets[h.bucket].name, State: string(h.state),
+					Reason: order.HeldBecause(h.state), NextActor: nextActor(h.state)}
+			}
+			rows[in].add(h)
+			totals[h.currency].add(h)
 		}
-		for len(held) > 0 {
-			n := 1 + slices.IndexFunc(held[1:], func(h heldOrder) bool { return h.currency != held[0].currency })
-			if n == 0 {
-				n = len(held)
-			}
-			rows := map[group]*HeldFundsRow{}
-			total := &HeldFundsRow{Currency: held[0].currency, Bucket: "total"}
-			for _, h := range held[:n] {
-				in := group{h.bucket, h.State}
-				if rows[in] == nil {
-					rows[in] = &HeldFundsRow{Currency: h.currency, Bucket: buckets[h.bucket].name, State: string(h.State),
-						Reason: order.HeldBecause(h.State), NextActor: nextActor(h.State)}
-				}
-				rows[in].add(h)
-				total.add(h)
-			}
+		slices.Sort(currencies)
+		for _, currency := range currencies {
 			for i := range buckets {
 				for _, state := range order.States {
-					if row := rows[group{i, state}]; row != nil {
+					if row := rows[heldGroup{currency, i, state}]; row != nil {
 						r.Rows = append(r.Rows, *row)
 					}
 				}
 			}
-			r.Totals = append(r.Totals, *total)
-			held = held[n:]
+			r.Totals = append(r.Totals, *totals[currency])
 		}
 		r.Problems, r.Notes, err = s.checkHeld(ctx)
 		return err
@@ -122,14 +120,14 @@ func (b *Books) HeldFunds(ctx context.Context, o Options) (*Of[HeldFundsRow], er
 	return r, nil
 }
 
-func (row *HeldFundsRow) add(h heldOrder) {
-	row.Orders++
-	row.Amount = row.Amount.Add(Units(h.Held))
-	if row.Oldest.IsZero() || h.PaidAt.Before(row.Oldest) {
-		row.Oldest = h.PaidAt
+func (row *HeldFundsRow) add(h heldSum) {
+	row.Orders += h.orders
+	row.Amount = row.Amount.Add(h.held)
+	if row.Oldest.IsZero() || h.oldest.Before(row.Oldest) {
+		row.Oldest = h.oldest
 	}
-	if row.EarliestDeadline.IsZero() || h.DeadlineAt.Before(row.EarliestDeadline) {
-		row.EarliestDeadline = h.DeadlineAt
+	if row.EarliestDeadline.IsZero() || h.deadline.Before(row.EarliestDeadline) {
+		row.EarliestDeadline = h.deadline
 	}
 }
 
@@ -185,6 +183,101 @@ type heldOrder struct {
 	overdue  bool
 }
 
+// heldGroup is a row of held-funds.
+type heldGroup struct {
+	currency string
+	bucket   int
+	state    order.State
+}
+
+// heldSum is some orders of one ledger in one group.
+type heldSum struct {
+	heldGroup
+	orders           int64
+	held             Amount
+	oldest, deadline time.Time
+}
+
+// heldGroups sums in Postgres what held lists: a million orders take longer to
+// be sent than to be summed. Like held it also sums them per ledger.
+func (s *snapshot) heldGroups(ctx context.Context, machine time.Time) ([]heldSum, error) {
+	query, args := s.heldQuery()
+	n := len(args)
+	if s.cut.open {
+		// Open orders by their index, whatever share of all that ever were they
+		// are taken to be.
+		if _, err := s.ExecContext(ctx, `SET LOCAL enable_seqscan = off`); err != nil {
+			return nil, err
+		}
+	}
+	// Each marketplace's age has edges of its own now; in all other cases there
+	// are none in these arrays, and those of the moment count.
+	var ids pq.Int64Array
+	edges := make([]pq.StringArray, len(buckets)-1)
+	if s.cut.open {
+		for id := range s.marketplaces {
+			ids = append(ids, int64(id))
+			for i, edge := range bucketEdges(s.ageAt(id, machine)) {
+				edges[i] = append(edges[i], edge)
+			}
+		}
+	}
+	args = append(args, ids)
+	// The bucket is grouped by as truths: Postgres knows how many values these
+	// can have, and lets its workers sum when it expects few groups.
+	var arrays, columns, truths, names []string
+	for i, edge := range bucketEdges(s.head.AsOf) {
+		args = append(args, edges[i], edge)
+		arrays = append(arrays, fmt.Sprintf("$%d::timestamptz[]", len(args)-1))
+		columns = append(columns, fmt.Sprintf("edge%d", i))
+		truths = append(truths, fmt.Sprintf("h.paid_at >= coalesce(a.edge%d, $%d::timestamptz) AS since%d", i, len(args), i))
+		names = append(names, fmt.Sprintf("since%d", i))
+	}
+	rows, err := s.QueryContext(ctx, fmt.Sprintf(
+		`SELECT ledger, state, %s::int, count(*), sum(held), min(paid_at), min(deadline_at)
+		 FROM (SELECT h.ledger, h.state, h.held, h.paid_at, h.deadline_at, %s
+		       FROM (%s) h LEFT JOIN unnest($%d::int[], %s) AS a (id, %s) ON a.id = h.marketplace) b
+		 GROUP BY ledger, state, %s`, strings.Join(names, "::int + "), strings.Join(truths, ", "), query,
+		n+1, strings.Join(arrays, ", "), strings.Join(columns, ", "), strings.Join(names, ", ")), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	s.heldSums = map[uint32]Amount{}
+	var list []heldSum
+	for rows.Next() {
+		var (
+			h     heldSum
+			in    uint32
+			since int // so many edges lie before
+		)
+		if err := rows.Scan(&in, &h.state, &since, &h.orders, &h.held, &h.oldest, &h.deadline); err != nil {
+			return nil, err
+		}
+		h.currency, h.bucket = currencyOf(in), len(buckets)-1-since
+		h.oldest, h.deadline = h.oldest.UTC(), h.deadline.UTC()
+		s.heldSums[in] = s.heldSums[in].Add(h.held)
+		list = append(list, h)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	_, err = s.ExecContext(ctx, `SET LOCAL enable_seqscan = on`)
+	return list, err
+}
+
+// bucketEdges is the moments at which the buckets' ages begin and end, for an
+// age that is taken at now, the oldest first. What was paid at the i-th of them
+// or later, from 0 on, is in none of the last i+1 buckets. A day is whole when it
+// is over to the microsecond, which is as fine as times are kept.
+func bucketEdges(now time.Time) (edges []string) {
+	for _, b := range slices.Backward(buckets[1:]) {
+		whole := now.Add(-time.Duration(b.from) * 24 * time.Hour).Truncate(time.Microsecond)
+		edges = append(edges, string(pq.FormatTimestamp(whole.Add(time.Microsecond))))
+	}
+	return edges
+}
+
 // held lists the orders whose money was held at the cut, by currency, since
 // when, and id. It also sums them per ledger, for checkHeld.
 func (s *snapshot) held(ctx context.Context, machine time.Time) ([]heldOrder, error) {
@@ -229,42 +322,45 @@ func (s *snapshot) heldQuery() (query string, args []any) {
 	if s.cut.open {
 		return `SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
 		               o.state, o.held, o.deadline, o.deadline_at, o.paid_at
-		        FROM orders o WHERE o.held > 0 AND ($1 OR o.ledger = ANY ($2))`, []any{all, ledgers}
+		        FROM orders o WHERE o.open AND o.held > 0 AND ($1 OR o.ledger = ANY ($2))`, []any{all, ledgers}
 	}
-	const (
-		// How the orders stood that have moved since: the event before the
-		// first later one.
-		moved = `
-		SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
-		       e.state, e.held, e.deadline, e.deadline_at, e.paid_at
-		FROM later
-		JOIN orders o ON o.id = later.order_id
-		JOIN order_events e ON e.order_id = later.order_id AND e.seq = later.seq - 1
-		WHERE e.held > 0 AND ($1 OR o.ledger = ANY ($2))
-		UNION ALL`
-		// How those stand that have not, but for the condition that follows.
-		still = `
-		SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
-		       o.state, o.held, o.deadline, o.deadline_at, o.paid_at
-		FROM orders o
-		WHERE o.held > 0 AND ($1 OR o.ledger = ANY ($2)) AND `
-	)
 	if s.cut.basis == Booked {
 		// An event that moved money is booked when the ledger booked it, any
 		// other when it was decided. The two clocks may differ a little, but
-		// what follows a later event in its order is later too.
+		// what follows a later event in its order is later too: how an order
+		// stood that has moved since is what the event before the first later
+		// one says. No index leads to the later events, so all are read.
+		//
+		// LIMIT 1 makes the planner look up those few orders and events.
 		return `WITH later AS MATERIALIZED (
 		            SELECT e.order_id, min(e.seq) AS seq FROM order_events e
 		            WHERE e.ledger_timestamp > $3 OR e.ledger_timestamp IS NULL AND e.created_at > $4
-		            GROUP BY e.order_id)` + moved + still + `NOT EXISTS (SELECT FROM later WHERE later.order_id = o.id)`,
+		            GROUP BY e.order_id)
+		        SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
+		               e.state, e.held, e.deadline, e.deadline_at, e.paid_at
+		        FROM later
+		        CROSS JOIN LATERAL (SELECT * FROM order_events e WHERE e.order_id = later.order_id AND e.seq = later.seq - 1 LIMIT 1) e
+		        CROSS JOIN LATERAL (SELECT * FROM orders o WHERE o.id = later.order_id LIMIT 1) o
+		        WHERE later.seq > 1 AND e.held > 0 AND ($1 OR o.ledger = ANY ($2))
+		        UNION ALL
+		        SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
+		               o.state, o.held, o.deadline, o.deadline_at, o.paid_at
+		        FROM orders o
+		        WHERE o.open AND o.held > 0 AND ($1 OR o.ledger = ANY ($2)) AND NOT EXISTS (SELECT FROM later WHERE later.order_id = o.id)`,
 			[]any{all, ledgers, s.cut.booked, s.cut.recorded}
 	}
 	// Times never go back within an order. So the orders to look into are
 	// those that were paid by then and have moved since: the ones that were
 	// alive at the moment, few of all that ever were.
-	return `WITH later AS MATERIALIZED (
-	            SELECT o.id AS order_id, (SELECT min(e.seq) FROM order_events e WHERE e.order_id = o.id AND e.at > $3) AS seq
-	            FROM orders o WHERE o.at > $3 AND o.paid_at <= $3)` + moved + still + `o.at <= $3`,
+	return `SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
+	               CASE WHEN moved THEN e.state ELSE o.state END AS state, CASE WHEN moved THEN e.held ELSE o.held END AS held,
+	               CASE WHEN moved THEN e.deadline ELSE o.deadline END AS deadline,
+	               CASE WHEN moved THEN e.deadline_at ELSE o.deadline_at END AS deadline_at,
+	               CASE WHEN moved THEN e.paid_at ELSE o.paid_at END AS paid_at
+	        FROM (SELECT *, at > $3 AS moved FROM orders
+	              WHERE ($1 OR ledger = ANY ($2)) AND (at > $3 AND paid_at <= $3 OR at <= $3 AND open AND held > 0)) o
+	        LEFT JOIN LATERAL (SELECT * FROM order_events e WHERE moved AND e.order_id = o.id AND e.at <= $3 ORDER BY e.seq DESC LIMIT 1) e ON true
+	        WHERE CASE WHEN moved THEN e.held ELSE o.held END > 0`,
 		[]any{all, ledgers, s.cut.recorded}
 }
 
@@ -273,10 +369,15 @@ func (s *snapshot) heldQuery() (query string, args []any) {
 // for a moment: what stands in the journal while its event is still to be
 // recorded is left out of the comparison, and noted.
 func (s *snapshot) checkHeld(ctx context.Context) (problems, notes []string, err error) {
-	sums, err := s.sums(ctx)
+	// By the journal, now as at any moment, and not by the accounts' balances:
+	// of these there are as many as there ever were orders. That the two agree
+	// is for check-books to say, and for the trial balance, which takes the
+	// balances.
+	sums, err := s.journal(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
+	notes = append(notes, s.notes...)
 	moving, count, err := s.underWay(ctx)
 	if err != nil {
 		return nil, nil, err

@@ -11,6 +11,7 @@ import (
 	"escrowd/ledger"
 	"escrowd/ledger/ledgertest/pgtest"
 	"escrowd/ledger/mirror"
+	"escrowd/ledger/pages"
 	"escrowd/ledger/rules"
 	"escrowd/reports"
 	"escrowd/reports/render"
@@ -28,6 +29,8 @@ func TestMirroredJournal(t *testing.T) {
 		t.Helper()
 		copied := machine.Add(-1500 * time.Millisecond)
 		must(t, mirror.New(db, engine, mirror.Options{Clock: func() time.Time { return copied }}).CatchUp(ctx, nil))
+		_, err := pages.Close(ctx, db, 2, nil)
+		must(t, err)
 	}
 	m := w.marketplace("shop", jan(31, 0))
 	held := func(o reports.Options) *reports.Of[reports.HeldFundsRow] {

@@ -10,6 +10,7 @@ import (
 
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
+	"escrowd/ledger/pages"
 	"escrowd/reports"
 	"escrowd/settlement/order"
 	"escrowd/settlement/posting"
@@ -44,6 +45,7 @@ func TestRandomHistories(t *testing.T) {
 	// forth in effective time.
 	applied, refused := 0, 0
 	booked := []time.Time{w.machineNow()}
+	size := []int{1, 5, 30, 100}[random.IntN(4)]
 	for range 8 {
 		var reqs []posting.Request
 		var at []int
@@ -61,6 +63,10 @@ func TestRandomHistories(t *testing.T) {
 			orders[at[j]] = a.Result.Orders[0]
 		}
 		booked = append(booked, w.machineNow())
+		if random.IntN(3) == 0 { // pages of the journal are closed at any time, or never
+			_, err := pages.Close(ctx, w.db, size, nil)
+			must(t, err)
+		}
 	}
 	if applied < 100 {
 		t.Fatalf("only %d events took place, %d were refused: this tests nothing", applied, refused)
@@ -72,12 +78,24 @@ func TestRandomHistories(t *testing.T) {
 		name := fmt.Sprintf("%s as of %s", o.Basis, o.AsOf)
 		sameLines(t, "trial balance "+name, trialLines(w.trial(o)), hand.trial(effective, journal))
 		sameLines(t, "held funds "+name, heldTotals(w.held(o)), hand.held(effective, journal))
+		o.Now = machine
+		byOrder, err := w.books.HeldFundsByOrder(ctx, o)
+		must(t, err)
+		sound(t, byOrder.Problems)
+		sameLines(t, "held funds by group "+name, heldRows(w.held(o)), heldGroups(byOrder))
 		byAccount, err := w.books.TrialBalanceByAccount(ctx, o)
 		must(t, err)
 		sound(t, byAccount.Problems)
 		sameLines(t, "trial balance by account "+name, summed(byAccount), hand.trial(effective, journal))
 	}
 	always := uint64(1<<63 - 1)
+	var upto []int64
+	must(t, w.db.Select(&upto, `SELECT upto FROM ledger_pages ORDER BY random() LIMIT 4`))
+	t.Logf("pages of %d, %d of them", size, len(upto))
+	for _, end := range upto { // of a chain that goes on in the next page, too
+		compareAt := time.Unix(0, end)
+		compare(reports.Options{AsOf: compareAt, Basis: reports.Booked}, always, hand.wholeChains(uint64(end)))
+	}
 	compare(reports.Options{Now: machine, Basis: reports.Effective}, always, always)
 	for day := range 31 {
 		at := jan(day+1, 12)
@@ -90,6 +108,16 @@ func TestRandomHistories(t *testing.T) {
 	for _, at := range booked {
 		compare(reports.Options{AsOf: at, Basis: reports.Booked}, always, uint64(at.UnixNano()))
 	}
+}
+
+// wholeChains is the end of the last chain that was booked up to the timestamp.
+func (h *hand) wholeChains(upto uint64) (end uint64) {
+	for _, t := range h.transfers {
+		if t.Timestamp <= upto && !t.Flags.Has(ledger.TransferLinked) {
+			end = t.Timestamp
+		}
+	}
+	return end
 }
 
 // randomCommand is something that may happen to the order next.
@@ -220,6 +248,41 @@ func heldTotals(r *reports.Of[reports.HeldFundsRow]) (lines []string) {
 		lines = append(lines, fmt.Sprintf("%s %d orders %s", row.Currency, row.Orders, row.Amount))
 	}
 	return lines
+}
+
+// heldRows and heldGroups are the rows of held funds, the second from each
+// order's own.
+func heldRows(r *reports.Of[reports.HeldFundsRow]) (lines []string) {
+	for _, row := range r.Rows {
+		lines = append(lines, fmt.Sprintf("%s %s %s %d %s %s %s", row.Currency, row.Bucket, row.State, row.Orders, row.Amount, row.Oldest, row.EarliestDeadline))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func heldGroups(r *reports.Of[reports.HeldOrderRow]) (lines []string) {
+	rows := map[string]*reports.HeldFundsRow{}
+	for _, o := range r.Rows {
+		key := o.Currency + o.Bucket + o.State
+		row := rows[key]
+		if row == nil {
+			row = &reports.HeldFundsRow{Currency: o.Currency, Bucket: o.Bucket, State: o.State, Oldest: o.PaidAt, EarliestDeadline: o.DeadlineAt}
+			rows[key] = row
+		}
+		row.Orders++
+		row.Amount = row.Amount.Add(o.Amount)
+		if o.PaidAt.Before(row.Oldest) {
+			row.Oldest = o.PaidAt
+		}
+		if o.DeadlineAt.Before(row.EarliestDeadline) {
+			row.EarliestDeadline = o.DeadlineAt
+		}
+	}
+	fold := &reports.Of[reports.HeldFundsRow]{}
+	for _, row := range rows {
+		fold.Rows = append(fold.Rows, *row)
+	}
+	return heldRows(fold)
 }
 
 // summed folds a trial balance by account into one by code.

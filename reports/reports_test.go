@@ -3,12 +3,15 @@ package reports_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"escrowd/ledger"
+	"escrowd/ledger/pages"
 	"escrowd/reports"
 	"escrowd/settlement/order"
+	"escrowd/settlement/orderdb"
 )
 
 // history tells a small history in two marketplaces and three currencies.
@@ -232,6 +235,59 @@ func TestHeldFunds(t *testing.T) {
 			t.Errorf("at %s overdue is %v", at, r.Rows[0].Overdue)
 		}
 	}
+}
+
+// An order is in the next bucket when its day is over, to the microsecond, be the
+// moment that of the report or of the marketplace's own clock.
+func TestHeldFundsAtTheEdges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.marketplace("shop", jan(1, 12))
+	w.pay(shop, jan(1, 12), w.agree(shop, "a", "USD", 1, jan(1, 0)))
+	for _, c := range []struct {
+		days          int
+		before, after string
+	}{{1, "0-7", "0-7"}, {8, "0-7", "8-14"}, {15, "8-14", "15-30"}, {31, "15-30", "31-60"}, {61, "31-60", "61-90"}, {91, "61-90", "90+"}, {2000, "90+", "90+"}} {
+		day := jan(1, 12).AddDate(0, 0, c.days)
+		for at, bucket := range map[time.Time]string{day.Add(-1): c.before, day.Add(-time.Microsecond): c.before, day: c.after, day.Add(999): c.after} {
+			sameLines(t, "as of "+at.String(), heldLines(w.held(reports.Options{AsOf: at})), []string{"USD " + bucket + " held: 1 orders 1"})
+		}
+		for _, at := range []time.Time{day.Add(-time.Microsecond), day} {
+			_, err := w.store.AdvanceClock(context.Background(), shop, at, jan(1, 12))
+			must(t, err)
+			bucket := map[bool]string{true: c.before, false: c.after}[at.Before(day)]
+			sameLines(t, "when it is "+at.String(), heldLines(w.held(reports.Options{})), []string{"USD " + bucket + " held: 1 orders 1"})
+		}
+	}
+	// Before it was paid it is no younger than 0 days: clocks may differ.
+	live, err := w.store.CreateMarketplace(context.Background(), "live", orderdb.LiveClock, time.Time{})
+	must(t, err)
+	w.pay(live.ID, machine.Add(time.Hour), w.agree(live.ID, "b", "KWD", 1, machine))
+	sameLines(t, "two clocks", heldLines(w.held(reports.Options{})), []string{"KWD 0-7 held: 1 orders 1", "USD 90+ held: 1 orders 1"})
+}
+
+// Pages that do not fit the journal are not used, and the report says so.
+func TestUnfitPages(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w, _, _, _ := history(t)
+	o := reports.Options{AsOf: jan(9, 0)}
+	trial, held := trialLines(w.trial(o)), heldLines(w.held(o))
+	_, err := pages.Close(ctx, w.db, 3, nil)
+	must(t, err)
+	sameLines(t, "closed: trial balance", trialLines(w.trial(o)), trial)
+	sameLines(t, "closed: held funds", heldLines(w.held(o)), held)
+	w.exec(`DELETE FROM ledger_pages WHERE after = (SELECT after FROM ledger_pages ORDER BY after OFFSET 1 LIMIT 1)`)
+	for _, kind := range reports.Kinds {
+		r, err := kind.Run(ctx, w.books, o, false)
+		must(t, err)
+		problems, notes := r.Findings()
+		sound(t, problems)
+		if len(notes) != 1 || !strings.Contains(notes[0], "closed pages") {
+			t.Errorf("%s: notes %q", kind.Name, notes)
+		}
+	}
+	sameLines(t, "a page is missing", trialLines(w.trial(o)), trial)
 }
 
 // A movement that is booked late counts effectively from when it took effect,

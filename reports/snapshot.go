@@ -27,6 +27,7 @@ type snapshot struct {
 	ledgers      []int64 // else: these, and only these
 
 	heldSums map[uint32]Amount // what the orders hold per ledger, see held
+	notes    []string          // what came up on the way that a reader should know
 }
 
 type marketplace struct {

@@ -72,7 +72,7 @@ func TestJobs(t *testing.T) {
 	}
 
 	job("list").check(t, exitOK, "auto-release      * * * * *       never", "")
-	if l := list()["check-books"]; len(list()) != 6 || l.Latest != nil || !l.Next.After(time.Now()) || l.What == "" {
+	if l := list()["check-books"]; len(list()) != 7 || l.Latest != nil || !l.Next.After(time.Now()) || l.What == "" {
 		t.Errorf("before any run: %+v", l)
 	}
 
@@ -84,6 +84,7 @@ func TestJobs(t *testing.T) {
 	}
 	job("run", "expire-unpaid").check(t, exitOK, "expire-unpaid: 2 done, 0 failed", "")
 	job("run", "expire-unpaid").check(t, exitOK, "expire-unpaid: 0 done, 0 failed", "")
+	job("run", "close-pages", "--dry-run").check(t, exitOK, "close-pages: 0 to do, 0 failed", "")
 	job("run", "check-books").check(t, exitOK, "the books balance: 1 orders with money", "")
 	if l := list()["check-books"]; l.Latest == nil || l.Latest.Finished == nil || l.Latest.Items != 4 || !strings.Contains(string(l.Latest.Detail), `"balanced": true`) {
 		t.Errorf("after the check: %+v", l.Latest)
@@ -101,7 +102,7 @@ func TestJobs(t *testing.T) {
 	if _, err := db.Exec(`UPDATE ledger_state SET writer = '00000000-0000-0000-0000-000000000000', mirrored = true`); err != nil {
 		t.Fatal(err)
 	}
-	if l := list()["mirror"]; len(list()) != 7 || l.What == "" {
+	if l := list()["mirror"]; len(list()) != 8 || l.What == "" {
 		t.Errorf("with a mirror: %+v", l)
 	}
 	job("run", "mature").check(t, exitEnvironment, "", "these books are kept in TigerBeetle")

@@ -108,10 +108,13 @@ func TestReportsOfWrongBooks(t *testing.T) {
 	at := func(args ...string) result { return escrowd(t, append(args, "--database-url", dsn)...) }
 	at("report", "trial-balance").check(t, exitCheckFailed, "DOES NOT ADD UP: USD of marketplace 1 shop: debits 200.00 and credits 200.01 differ by 0.01.", "trial-balance does not add up: USD")
 	at("report", "trial-balance", "--format=json").check(t, exitCheckFailed, `"credits":10001`, "differ by 0.01")
-	at("report", "held-funds", "--format=csv").check(t, exitCheckFailed, "USD,15-30,", "the orders hold 100.00 and the ledger's escrow accounts (2100) 100.01")
+	// Held funds are compared with the journal, and the journal with the accounts by check-books.
+	at("report", "held-funds", "--format=csv").check(t, exitOK, "USD,15-30,", "")
+	at("job", "run", "check-books").check(t, exitCheckFailed, "accounts 2100: the journal sums to debits 0 and credits 10000, their balances to 0 and 10001", "")
 	at("report", "trial-balance", "--as-of=2024-01-20T00:00:00Z").check(t, exitOK, "│   0.00 │  100.00 │  100.00 │", "")
 	if _, err := db.Exec(`UPDATE orders SET held = held - 1, refunded = refunded + 1`); err != nil {
 		t.Fatal(err)
 	}
+	at("report", "held-funds", "--format=csv").check(t, exitCheckFailed, "USD,15-30,", "the orders hold 99.99 and the ledger's escrow accounts (2100) 100.00")
 	at("order", "show", "a1").check(t, exitCheckFailed, "DOES NOT ADD UP: the order holds 99.99", "does not add up")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"escrowd/ledger/pages"
 	"escrowd/settlement/jobs/books"
 )
 
@@ -12,6 +13,10 @@ import (
 func (j *Jobs) checkBooks(ctx context.Context, r *running) error {
 	opts := j.books
 	opts.Logger, opts.Batch = j.log, j.opts.Batch
+	if r.source != byHand {
+		// In a day every page has its hour.
+		opts.Pages = pages.Part{Which: r.Due.UTC().Hour(), Of: 24}
+	}
 	opts.Progress = func(report books.Report) error {
 		r.res.Items = report.Orders + report.Accounts
 		if err := r.goOn(ctx); err != nil {

@@ -107,7 +107,7 @@ func (c *collector) fresh() []prometheus.Metric {
 
 func (c *collector) collect(ctx context.Context) ([]prometheus.Metric, error) {
 	var all []prometheus.Metric
-	for _, f := range []func(context.Context) ([]prometheus.Metric, error){c.held, c.deadlines, c.successes, c.books, c.mirror} {
+	for _, f := range []func(context.Context) ([]prometheus.Metric, error){c.orders, c.successes, c.books, c.mirror} {
 		samples, err := f(ctx)
 		if err != nil {
 			return nil, err
@@ -123,38 +123,82 @@ func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
-func (c *collector) held(ctx context.Context) ([]prometheus.Metric, error) {
-	rows, err := c.j.db.QueryContext(ctx, `SELECT m.name, h.ledger, h.state, h.held, h.orders, h.oldest FROM
-		(SELECT marketplace, ledger, state, sum(held)::float8 AS held, count(*) AS orders, min(paid_at) AS oldest
-		 FROM orders WHERE deadline IS NOT NULL AND held > 0 GROUP BY marketplace, ledger, state) h
-		JOIN marketplaces m ON m.id = h.marketplace`)
+// orders tells what open orders hold and what is due or overdue, zeros too, so
+// that an alert sees the number fall and not the series vanish. It reads each
+// open order once, and no other: however many were closed, a scrape costs the
+// same.
+func (c *collector) orders(ctx context.Context) ([]prometheus.Metric, error) {
+	list, err := c.j.store.Marketplaces(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("held funds: %w", err)
+		return nil, fmt.Errorf("open orders: %w", err)
+	}
+	var ids pq.Int64Array
+	var nows, untils pq.StringArray
+	names := map[uint32]string{}
+	machine := c.j.now()
+	for _, m := range list {
+		now, until := m.At(machine)
+		ids, names[m.ID] = append(ids, int64(m.ID)), m.Name
+		nows, untils = append(nows, now.Add(dueSoon).Format(time.RFC3339Nano)), append(untils, until.Format(time.RFC3339Nano))
+	}
+	tx, err := c.j.db.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("open orders: %w", err)
+	}
+	defer tx.Rollback() // nothing to commit
+	// Where many are open Postgres would rather read the closed ones, too.
+	if _, err := tx.ExecContext(ctx, `SET LOCAL enable_seqscan = off`); err != nil {
+		return nil, fmt.Errorf("open orders: %w", err)
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT o.marketplace, o.ledger, o.state, o.deadline,
+			sum(o.held)::float8, count(*) FILTER (WHERE o.held > 0), min(o.paid_at) FILTER (WHERE o.held > 0),
+			count(*) FILTER (WHERE o.deadline_at > m.until AND o.deadline_at <= m.soon), count(*) FILTER (WHERE o.deadline_at <= m.until)
+		FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) AS m (id, soon, until)
+		JOIN orders o ON o.marketplace = m.id AND o.open
+		GROUP BY o.marketplace, o.ledger, o.state, o.deadline`, ids, nows, untils)
+	if err != nil {
+		return nil, fmt.Errorf("open orders: %w", err)
 	}
 	defer rows.Close()
-	type key struct{ marketplace, currency string }
-	oldest := map[key]time.Time{}
+	type series struct {
+		marketplace uint32
+		name        string // of a currency or a deadline
+	}
+	type counts struct{ due, overdue float64 }
+	oldest, waiting := map[series]time.Time{}, map[series]counts{}
 	var out []prometheus.Metric
 	for rows.Next() {
-		var name, state string
-		var l uint32
-		var held, orders float64
-		var since time.Time
-		if err := rows.Scan(&name, &l, &state, &held, &orders, &since); err != nil {
-			return nil, fmt.Errorf("held funds: %w", err)
+		var in, l uint32
+		var state, deadline string
+		var held, orders, due, overdue float64
+		var since sql.NullTime
+		if err := rows.Scan(&in, &l, &state, &deadline, &held, &orders, &since, &due, &overdue); err != nil {
+			return nil, fmt.Errorf("open orders: %w", err)
 		}
+		d := series{in, deadline}
+		waiting[d] = counts{waiting[d].due + due, waiting[d].overdue + overdue}
+		if orders == 0 {
+			continue
+		}
+		// A state has one deadline, so this is its only row.
 		currency := currencyOf(l)
-		out = append(out, gauge(descHeld, held, name, currency, state), gauge(descHeldOrders, orders, name, currency, state))
-		k := key{name, currency}
-		if t, ok := oldest[k]; !ok || since.Before(t) {
-			oldest[k] = since
+		out = append(out, gauge(descHeld, held, names[in], currency, state), gauge(descHeldOrders, orders, names[in], currency, state))
+		k := series{in, currency}
+		if t, ok := oldest[k]; !ok || since.Time.Before(t) {
+			oldest[k] = since.Time
 		}
-	}
-	for k, t := range oldest {
-		out = append(out, gauge(descOldest, unixSeconds(t), k.marketplace, k.currency))
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("held funds: %w", err)
+		return nil, fmt.Errorf("open orders: %w", err)
+	}
+	for k, t := range oldest {
+		out = append(out, gauge(descOldest, unixSeconds(t), names[k.marketplace], k.name))
+	}
+	for _, m := range list {
+		for _, d := range order.Deadlines {
+			n := waiting[series{m.ID, string(d)}]
+			out = append(out, gauge(descDue, n.due, m.Name, string(d)), gauge(descOverdue, n.overdue, m.Name, string(d)))
+		}
 	}
 	return out, nil
 }
@@ -164,65 +208,6 @@ func currencyOf(l uint32) string {
 		return c.Code
 	}
 	return fmt.Sprint(l)
-}
-
-// deadlines counts what is due and overdue, zeros too, so that an alert sees
-// the number fall and not the series vanish.
-func (c *collector) deadlines(ctx context.Context) ([]prometheus.Metric, error) {
-	list, err := c.j.store.Marketplaces(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("orders due: %w", err)
-	}
-	var ids pq.Int64Array
-	var nows, untils pq.StringArray
-	machine := c.j.now()
-	for _, m := range list {
-		now, until := m.At(machine)
-		ids = append(ids, int64(m.ID))
-		nows, untils = append(nows, now.Add(dueSoon).Format(time.RFC3339Nano)), append(untils, until.Format(time.RFC3339Nano))
-	}
-	rows, err := c.j.db.QueryContext(ctx, `SELECT o.marketplace, o.deadline,
-			count(*) FILTER (WHERE o.deadline_at > m.until), count(*) FILTER (WHERE o.deadline_at <= m.until)
-		FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) AS m (id, soon, until)
-		JOIN orders o ON o.marketplace = m.id AND o.deadline IS NOT NULL AND o.deadline = ANY($4::text[]) AND o.deadline_at <= m.soon
-		GROUP BY o.marketplace, o.deadline`, ids, nows, untils, deadlineNames())
-	if err != nil {
-		return nil, fmt.Errorf("orders due: %w", err)
-	}
-	defer rows.Close()
-	type key struct {
-		marketplace uint32
-		deadline    order.Deadline
-	}
-	type counts struct{ due, overdue float64 }
-	found := map[key]counts{}
-	for rows.Next() {
-		var k key
-		var n counts
-		if err := rows.Scan(&k.marketplace, &k.deadline, &n.due, &n.overdue); err != nil {
-			return nil, fmt.Errorf("orders due: %w", err)
-		}
-		found[k] = n
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("orders due: %w", err)
-	}
-	var out []prometheus.Metric
-	for _, m := range list {
-		for _, d := range order.Deadlines {
-			n := found[key{m.ID, d}]
-			out = append(out, gauge(descDue, n.due, m.Name, string(d)), gauge(descOverdue, n.overdue, m.Name, string(d)))
-		}
-	}
-	return out, nil
-}
-
-func deadlineNames() pq.StringArray {
-	names := make(pq.StringArray, len(order.Deadlines))
-	for i, d := range order.Deadlines {
-		names[i] = string(d)
-	}
-	return names
 }
 
 // successes tells of the latest success, by this process's memory (idle runs

@@ -14,6 +14,7 @@
 //	auto-release       confirm_by passed  what is held goes to the seller, less the fee
 //	mature             mature_at passed   what was released becomes available
 //	redrive            an intent is unfinished for too long: to the ledger again
+//	close-pages        a page of the journal is full: to its sums, which reports read
 //	check-books        do the order store and the ledger agree, and each with itself?
 //	mirror             TigerBeetle only: what is new there, to where reports read it
 //
@@ -55,9 +56,9 @@
 // A run leaves a row in job_runs. A run by the schedule that found nothing to
 // do leaves one only if it is the job's first within an hour (UTC): that it
 // looked is worth a row now and then, not every ten seconds. check-books
-// always leaves one. The mirror, which nearly always finds something, leaves
-// one when a run fails and the one before did not, when it works again, and
-// once an hour. The row of a long run is written as it goes; a row without
+// always leaves one. The mirror and close-pages, which find something all the
+// time, leave one when a run fails and the one before did not, when it works
+// again, and once an hour. The row of a long run is written as it goes; a row without
 // a finish is a run that is still going on, or whose process died.
 //
 // # Poison

@@ -26,6 +26,7 @@ const (
 	CancelUnshipped = "cancel-unshipped"
 	AutoRelease     = "auto-release"
 	Mature          = "mature"
+	ClosePages      = "close-pages"
 	CheckBooks      = "check-books"
 	Mirror          = "mirror"
 )
@@ -49,6 +50,9 @@ type Options struct {
 	// Lease is how old an intent without an outcome has to be for redrive to
 	// take it up. 0 means 10 seconds.
 	Lease time.Duration
+	// Page is how many transfers close-pages adds up to a page. 0 means
+	// pages.Size.
+	Page int
 	// Mirror: the ledger is outside of this database, and the job mirror copies
 	// it into the journal there. The journal must be claimed for it.
 	Mirror bool
@@ -136,6 +140,8 @@ func New(db *sqlx.DB, reader ledger.Reader, poster Poster, opts Options) (*Jobs,
 		j.deadlineJob(CancelUnshipped, order.ShipBy, "cancels paid orders that nobody shipped in time and refunds the buyer"),
 		j.deadlineJob(AutoRelease, order.ConfirmBy, "releases to the seller what the buyer neither confirmed nor disputed in time"),
 		j.deadlineJob(Mature, order.MatureAt, "makes released money available to the seller when it matures"),
+		{Name: ClosePages, Schedule: "*/15 * * * * *", body: j.closePages, fewRows: true,
+			What: "adds up the pages of the journal that are full, so that reports need not"},
 		{Name: CheckBooks, Schedule: "7 * * * *", body: j.checkBooks, everyRow: true,
 			What: "compares the order store with the ledger, and debits with credits"},
 	}

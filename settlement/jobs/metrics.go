@@ -37,7 +37,7 @@ func newMetrics(reg prometheus.Registerer, j *Jobs) *metrics {
 			Help: "Runs of a job in this process, dry ones left out, by outcome: success, failure (it ended early, or the books do not balance), stopped (the process was)."},
 			[]string{"job_name", "outcome"}),
 		items: f.NewCounterVec(prometheus.CounterOpts{Name: "escrowd_job_items_total",
-			Help: "What the runs of a job moved (done) and could not move (failed): orders or intents; for check-books, what was compared and what differs; for mirror, transfers copied and copies that are wrong."},
+			Help: "What the runs of a job moved (done) and could not move (failed): orders or intents; for check-books, what was compared and what differs; for mirror, transfers copied and copies that are wrong; for close-pages, transfers added up."},
 			[]string{"job_name", "outcome"}),
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{Name: "escrowd_job_duration_seconds",
 			Help:    "How long runs of a job took, in seconds, dry ones left out.",

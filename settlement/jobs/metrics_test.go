@@ -95,7 +95,7 @@ escrowd_order_metrics_up 1
 	_, err = w.run(j, ExpireUnpaid, Run{})
 	w.must(err)
 	if err := testutil.CollectAndCompare(j.m.items.WithLabelValues(ExpireUnpaid, "done"), strings.NewReader(`
-# HELP escrowd_job_items_total What the runs of a job moved (done) and could not move (failed): orders or intents; for check-books, what was compared and what differs; for mirror, transfers copied and copies that are wrong.
+# HELP escrowd_job_items_total What the runs of a job moved (done) and could not move (failed): orders or intents; for check-books, what was compared and what differs; for mirror, transfers copied and copies that are wrong; for close-pages, transfers added up.
 # TYPE escrowd_job_items_total counter
 escrowd_job_items_total{job_name="expire-unpaid",outcome="done"} 1
 `)); err != nil {

@@ -30,7 +30,7 @@ type Run struct {
 
 // Result is what a run did, or would do if it was dry.
 type Result struct {
-	Items  int64 // things moved; what was compared, of check-books; transfers copied, of mirror
+	Items  int64 // things moved; what was compared, of check-books; transfers copied or added up, of mirror and close-pages
 	Failed int64 // things that could not be moved; differences, of check-books; 1, of mirror, if the copy is wrong
 	Detail Detail
 }

@@ -509,5 +509,15 @@ func (s *session) settleDown(ctx context.Context) error {
 	if _, err := s.DB.ExecContext(ctx, `CHECKPOINT`); err != nil && !denied(err) {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	return nil
+	return s.closePages(ctx)
+}
+
+// closePages does what the schedule, which is off, would have done meanwhile.
+func (s *session) closePages(ctx context.Context) error {
+	job, err := s.Jobs.Job(jobs.ClosePages)
+	if err != nil {
+		return err
+	}
+	_, err = job.RunOnce(ctx, jobs.Run{})
+	return err
 }

@@ -238,6 +238,9 @@ func (s *session) ledgerTrial(ctx context.Context) (map[int]TrialRow, error) {
 // checkJournal sums the journal's transfers, and times the trial balance that
 // finance would ask for.
 func (s *session) checkJournal(ctx context.Context, b *Books, want map[int]TrialRow, problem func(string, ...any)) error {
+	if err := s.closePages(ctx); err != nil {
+		return err
+	}
 	r := reports.New(s.DB)
 	begun := time.Now()
 	now, err := r.TrialBalance(ctx, reports.Options{Marketplace: s.market.Name, Now: begun})

@@ -14,16 +14,17 @@ import (
 
 // orderRow is what the order store says of an order's money.
 type orderRow struct {
-	id        ledger.ID
-	reference string
-	ledger    uint32
-	state     order.State
-	held      int64
-	seq       int32
-	moving    bool // an intent has no outcome yet
+	id          ledger.ID
+	marketplace uint32
+	reference   string
+	ledger      uint32
+	state       order.State
+	held        int64
+	seq         int32
+	moving      bool // an intent has no outcome yet
 }
 
-const orderColumns = `o.id, o.reference, o.ledger, o.state, o.held, o.seq`
+const orderColumns = `o.id, o.marketplace, o.reference, o.ledger, o.state, o.held, o.seq`
 
 func (c *checker) orders(ctx context.Context, query string, moving bool, args ...any) ([]orderRow, error) {
 	rows, err := c.db.QueryContext(ctx, query, args...)
@@ -35,7 +36,7 @@ func (c *checker) orders(ctx context.Context, query string, moving bool, args ..
 	for rows.Next() {
 		var o orderRow
 		var id string
-		into := []any{&id, &o.reference, &o.ledger, &o.state, &o.held, &o.seq}
+		into := []any{&id, &o.marketplace, &o.reference, &o.ledger, &o.state, &o.held, &o.seq}
 		if moving {
 			into = append(into, &o.moving)
 		}
@@ -55,18 +56,20 @@ func (c *checker) orders(ctx context.Context, query string, moving bool, args ..
 
 // ordersAgainstLedger compares each order that holds money with its account.
 // Orders that hold nothing come up from the ledger's side if they should not.
+// It goes along the index of open orders, so closed ones cost nothing.
 func (c *checker) ordersAgainstLedger(ctx context.Context) error {
-	var after ledger.ID
+	var after orderRow
 	for {
 		batch, err := c.orders(ctx, `SELECT `+orderColumns+` FROM orders o
-			WHERE o.id > $1 AND o.deadline IS NOT NULL AND o.held > 0 ORDER BY o.id LIMIT $2`, false, after.UUID(), c.opts.Batch)
+			WHERE o.open AND (o.marketplace, o.id) > ($1, $2) AND o.held > 0
+			ORDER BY o.marketplace, o.id LIMIT $3`, false, after.marketplace, after.id.UUID(), c.opts.Batch)
 		if err != nil {
 			return err
 		}
 		if len(batch) == 0 {
 			return nil
 		}
-		after = batch[len(batch)-1].id
+		after = batch[len(batch)-1]
 		accounts, err := c.accounts(ctx, batch)
 		if err != nil {
 			return err

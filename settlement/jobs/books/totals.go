@@ -2,6 +2,7 @@ package books
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -231,11 +232,19 @@ func subset(a, of []ledger.ID) bool {
 // held is what the order store says is held in a ledger, and whether no event
 // of the ledger is without an outcome.
 func (c *checker) held(ctx context.Context, l uint32) (held ledger.Amount, quiet bool, err error) {
+	tx, err := c.db.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return held, false, fmt.Errorf("reading what orders hold: %w", err)
+	}
+	defer tx.Rollback() // nothing to commit
+	// Where many are open Postgres would rather read the closed ones, too.
 	var sum string
-	err = c.db.QueryRowContext(ctx, `SELECT
-			(SELECT coalesce(sum(held), 0)::text FROM orders WHERE ledger = $1 AND deadline IS NOT NULL AND held > 0),
+	if _, err = tx.ExecContext(ctx, `SET LOCAL enable_seqscan = off`); err == nil {
+		err = tx.QueryRowContext(ctx, `SELECT
+			(SELECT coalesce(sum(held), 0)::text FROM orders WHERE ledger = $1 AND open AND held > 0),
 			NOT EXISTS (SELECT 1 FROM open_intents i JOIN orders o ON o.id = i.order_id WHERE o.ledger = $1)`, l).
-		Scan(&sum, &quiet)
+			Scan(&sum, &quiet)
+	}
 	if err == nil {
 		held, err = ledger.ParseUint128(sum)
 	}
