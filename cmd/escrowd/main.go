@@ -84,9 +84,9 @@ type Globals struct {
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		// A third of the collector's work saved for some tens of megabytes:
+		// A quarter of the collector's work saved for some tens of megabytes:
 		// what is alive is small beside what a batch of requests throws away.
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(150)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks for an orderly end; the second one just kills.

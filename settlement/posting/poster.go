@@ -29,8 +29,8 @@ type Options struct {
 	// QueueMax is how many requests may wait, for the sake of memory; beyond
 	// it they are answered ErrBusy. 0 means 32768.
 	QueueMax int
-	// BatchMax is how many requests one transaction decides at most.
-	// 0 means 1000: a bulk request at its largest.
+	// BatchMax is how many requests one transaction decides at most. 0 means
+	// 2000: with four legs each they still are one request to the ledger.
 	BatchMax int
 	// LedgerTimeout is how long one request to the ledger may take before it
 	// is sent again. 0 means 30 seconds.
@@ -97,7 +97,7 @@ func New(db *sqlx.DB, engine ledger.Engine, opts Options) *Poster {
 		opts.QueueMax = 32768
 	}
 	if opts.BatchMax <= 0 {
-		opts.BatchMax = 1000
+		opts.BatchMax = 2000
 	}
 	if opts.LedgerTimeout <= 0 {
 		opts.LedgerTimeout = 30 * time.Second
