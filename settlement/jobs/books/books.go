@@ -16,6 +16,9 @@
 // comes up from the ledger's side, however long ago it was closed. (So there is
 // no need to remember up to which event closed orders were looked at.)
 //
+// Beside the money it checks the time: every open order's deadline stands where
+// the jobs look for those that have passed.
+//
 // What reports read instead of the ledger's transfers, the sums of the journal's
 // pages, is compared with the balances of the accounts beside it, and page by
 // page with the transfers: see ledger/pages.
@@ -177,6 +180,9 @@ func Check(ctx context.Context, db *sqlx.DB, reader ledger.Reader, opts Options)
 
 func (c *checker) check(ctx context.Context) error {
 	if err := c.ordersAgainstLedger(ctx); err != nil {
+		return err
+	}
+	if err := c.deadlines(ctx); err != nil {
 		return err
 	}
 	ledgers, err := c.ledgers(ctx)

@@ -103,6 +103,14 @@ func (w *world) exec(query string, args ...any) {
 	w.must(err)
 }
 
+// change changes orders past the write path, and notes their deadlines as it
+// would have.
+func (w *world) change(query string, args ...any) {
+	w.t.Helper()
+	w.exec(query, args...)
+	w.exec(`INSERT INTO order_deadlines SELECT marketplace, deadline, deadline_at, id FROM orders WHERE open`)
+}
+
 // transfer puts one into the ledger past the write path.
 func (w *world) transfer(debit, credit ledger.ID, amount uint64, flags ledger.TransferFlags) ledger.ID {
 	w.t.Helper()
@@ -140,30 +148,34 @@ func TestDifferences(t *testing.T) {
 		count int64 // the order itself, and the sum of all
 	}{
 		{"an order's row says less", func(w *world) func() {
-			w.exec(`UPDATE orders SET held = held - 1, refunded = refunded + 1 WHERE id = $1`, w.orders[paid].ID.UUID())
+			w.change(`UPDATE orders SET held = held - 1, refunded = refunded + 1 WHERE id = $1`, w.orders[paid].ID.UUID())
 			return func() {
-				w.exec(`UPDATE orders SET held = held + 1, refunded = refunded - 1 WHERE id = $1`, w.orders[paid].ID.UUID())
+				w.change(`UPDATE orders SET held = held + 1, refunded = refunded - 1 WHERE id = $1`, w.orders[paid].ID.UUID())
 			}
 		}, paid, "the order holds 999, its escrow account 1000", 2},
 		{"an order's row says it is closed", func(w *world) func() {
-			w.exec(`UPDATE orders SET state = 'refunded', held = 0, refunded = 1000, deadline = NULL, deadline_at = NULL WHERE id = $1`, w.orders[paid].ID.UUID())
+			w.change(`UPDATE orders SET state = 'refunded', held = 0, refunded = 1000, deadline = NULL, deadline_at = NULL WHERE id = $1`, w.orders[paid].ID.UUID())
 			return func() {
-				w.exec(`UPDATE orders SET state = 'held', held = 1000, refunded = 0, deadline = 'ship_by', deadline_at = now() WHERE id = $1`, w.orders[paid].ID.UUID())
+				w.change(`UPDATE orders SET state = 'held', held = 1000, refunded = 0, deadline = 'ship_by', deadline_at = now() WHERE id = $1`, w.orders[paid].ID.UUID())
 			}
 		}, paid, "the order holds 0, its escrow account 1000", 2},
 		{"an order says paid, the ledger knows nothing", func(w *world) func() {
-			w.exec(`UPDATE orders SET state = 'held', held = 1000, paid_at = now(), deadline = 'ship_by' WHERE id = $1`, w.orders[0].ID.UUID())
+			w.change(`UPDATE orders SET state = 'held', held = 1000, paid_at = now(), deadline = 'ship_by' WHERE id = $1`, w.orders[0].ID.UUID())
 			return func() {
-				w.exec(`UPDATE orders SET state = 'agreed', held = 0, paid_at = NULL, deadline = 'pay_by' WHERE id = $1`, w.orders[0].ID.UUID())
+				w.change(`UPDATE orders SET state = 'agreed', held = 0, paid_at = NULL, deadline = 'pay_by' WHERE id = $1`, w.orders[0].ID.UUID())
 			}
 		}, 0, "the order holds 1000, and has no escrow account", 2},
 		{"the order's row is gone", func(w *world) func() {
-			// A row cannot be put back as it was: its column open is worked out.
-			w.exec(`UPDATE orders SET id = '00000000-0000-7000-8000-000000000001' WHERE id = $1`, w.orders[paid].ID.UUID())
-			return func() {
-				w.exec(`UPDATE orders SET id = $1 WHERE id = '00000000-0000-7000-8000-000000000001'`, w.orders[paid].ID.UUID())
-			}
+			w.exec(`CREATE TABLE kept AS SELECT * FROM orders WHERE id = $1`, w.orders[paid].ID.UUID())
+			w.exec(`ALTER TABLE kept DROP COLUMN open`) // Postgres works it out
+			w.exec(`DELETE FROM orders WHERE id = $1`, w.orders[paid].ID.UUID())
+			return func() { w.exec(`INSERT INTO orders SELECT * FROM kept`) }
 		}, paid, "no such order", 2},
+		{"a deadline is not noted", func(w *world) func() {
+			w.exec(`CREATE TABLE notes AS SELECT * FROM order_deadlines WHERE order_id = $1`, w.orders[paid].ID.UUID())
+			w.exec(`DELETE FROM order_deadlines WHERE order_id = $1`, w.orders[paid].ID.UUID())
+			return func() { w.exec(`INSERT INTO order_deadlines SELECT * FROM notes`) }
+		}, paid, "no job will see it pass", 1},
 		{"money left escrow past the write path", func(w *world) func() {
 			o := w.orders[paid]
 			w.transfer(o.ID, o.BuyerAccount, 1, 0)
@@ -176,9 +188,9 @@ func TestDifferences(t *testing.T) {
 		}, canceled, "the order holds 0, its escrow account 1", 2},
 		{"the money of a dispute is not frozen", func(w *world) func() {
 			o := w.orders[disputed]
-			w.exec(`UPDATE orders SET state = 'shipped', freeze_id = NULL, deadline = 'confirm_by' WHERE id = $1`, o.ID.UUID())
+			w.change(`UPDATE orders SET state = 'shipped', freeze_id = NULL, deadline = 'confirm_by' WHERE id = $1`, o.ID.UUID())
 			return func() {
-				w.exec(`UPDATE orders SET state = 'disputed', freeze_id = $2, deadline = 'rule_by' WHERE id = $1`, o.ID.UUID(), o.Freeze.UUID())
+				w.change(`UPDATE orders SET state = 'disputed', freeze_id = $2, deadline = 'rule_by' WHERE id = $1`, o.ID.UUID(), o.Freeze.UUID())
 			}
 		}, disputed, "the order is shipped with 0 frozen, its escrow account has 1000 pending out", 1},
 		{"money is frozen that should not be", func(w *world) func() {
@@ -195,9 +207,9 @@ func TestDifferences(t *testing.T) {
 		}, paid, "the order is held with 0 frozen, its escrow account has 5 pending out", 1},
 		{"a released order's row says more is held", func(w *world) func() {
 			o := w.orders[released]
-			w.exec(`UPDATE orders SET state = 'held', held = 1000, released = 0, fee_charged = 0, deadline = 'ship_by' WHERE id = $1`, o.ID.UUID())
+			w.change(`UPDATE orders SET state = 'held', held = 1000, released = 0, fee_charged = 0, deadline = 'ship_by' WHERE id = $1`, o.ID.UUID())
 			return func() {
-				w.exec(`UPDATE orders SET state = 'released', held = 0, released = 1000, fee_charged = fee, deadline = 'mature_at' WHERE id = $1`, o.ID.UUID())
+				w.change(`UPDATE orders SET state = 'released', held = 0, released = 1000, fee_charged = fee, deadline = 'mature_at' WHERE id = $1`, o.ID.UUID())
 			}
 		}, released, "the order holds 1000, its escrow account 0", 2},
 	} {

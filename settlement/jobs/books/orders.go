@@ -86,6 +86,21 @@ func (c *checker) ordersAgainstLedger(ctx context.Context) error {
 	}
 }
 
+// deadlines looks for open orders whose deadline is not noted where the jobs
+// look for those that have passed: nobody would see it pass. A deadline and its
+// note are written in one transaction, so none is moving here.
+func (c *checker) deadlines(ctx context.Context) error {
+	list, err := c.orders(ctx, `SELECT `+orderColumns+` FROM orders o WHERE o.open AND NOT EXISTS (
+			SELECT FROM order_deadlines d
+			WHERE d.marketplace = o.marketplace AND d.deadline = o.deadline AND d.at = o.deadline_at AND d.order_id = o.id)
+		LIMIT $1`, false, c.opts.Batch)
+	for _, o := range list {
+		c.diffs = append(c.diffs, Difference{Ledger: o.ledger, Order: o.id.UUID(), Reference: o.reference,
+			What: "the deadline is not noted in order_deadlines: no job will see it pass"})
+	}
+	return err
+}
+
 // accounts reads the escrow accounts of orders; nil where there is none.
 func (c *checker) accounts(ctx context.Context, orders []orderRow) (map[ledger.ID]*ledger.Account, error) {
 	ids := make([]ledger.ID, len(orders))
