@@ -159,6 +159,9 @@ func (w *Writer) Accounts(ctx context.Context, names []AccountName) (map[Account
 	if len(missing) == 0 {
 		return found, nil
 	}
+	if err := w.write(ctx); err != nil {
+		return nil, err
+	}
 	if _, err := w.insertAccounts.ExecContext(ctx, ledgers, codes, owners, uids(ids)); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,11 @@ package orderdb
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
 
 	"escrowd/ledger"
 	"escrowd/ledger/pgrows"
@@ -34,30 +39,49 @@ var outcomesTable = pgrows.Table{Name: "outcomes", Columns: []pgrows.Column{
 // The lock makes positions visible in their order, see the schema: it is held
 // before the first of them is drawn. unnest gives its rows in their order, and
 // the identity draws positions as they come.
-var addOutcomesSQL = `WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(1702060914, 'outcomes'::regclass::oid::int)), -- "escr"
-	closed AS (DELETE FROM open_batches WHERE first = ANY($1::uuid[]))
-	INSERT INTO outcomes (` + outcomesTable.Names("") + `) SELECT ` + outcomesTable.Names("u.") + ` FROM locked, ` + outcomesTable.Unnest(pgrows.From(2))
+var addOutcomesSQL = `INSERT INTO outcomes (` + outcomesTable.Names("") + `) SELECT ` + outcomesTable.Names("u.") + ` FROM locked, ` + outcomesTable.Unnest(pgrows.From(2))
 
-var setOutcomesSQL = addOutcomesSQL + ` ON CONFLICT (intent) DO NOTHING RETURNING intent`
+const closeSQL = `WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(1702060914, 'outcomes'::regclass::oid::int)), -- "escr"
+	closed AS (DELETE FROM open_batches WHERE first = ANY($1::uuid[])),
+	`
 
-// moveSQL moves orders on to where their intents lead, and notes the deadlines
-// that this sets. It answers how many orders it moved.
-const moveSQL = `WITH moved AS (UPDATE orders o SET seq = i.seq, attempt = 0, state = i.state, held = i.held, released = i.released,
+// movedSQL moves orders on to where their intents lead, and notes the deadlines
+// that this sets; refusedSQL counts what the ledger refused. The intents had no
+// outcome a moment ago, so their orders must still stand just before them: the
+// statements insist that each intent finds its order there.
+const (
+	movedSQL = `moved AS (UPDATE orders o SET seq = i.seq, attempt = 0, state = i.state, held = i.held, released = i.released,
 		refunded = i.refunded, fee_charged = i.fee_charged, tax_charged = i.tax_charged, maturing = i.maturing,
 		deadline = i.deadline, deadline_at = i.deadline_at, at = i.at, paid_at = i.paid_at, freeze_id = i.freeze_id,
 		buyer_extended = i.buyer_extended, seller_extended = i.seller_extended
 	FROM intents i
-	WHERE i.id = ANY($1::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1
+	WHERE i.id = ANY($%[1]d::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1
 	RETURNING o.marketplace, o.deadline, o.deadline_at, o.id, i.deadline_set),
 	noted AS (INSERT INTO order_deadlines (marketplace, deadline, at, order_id)
-		SELECT ` + deadlinesOfOrders + ` FROM moved WHERE deadline_set)
-	SELECT count(*) FROM moved`
+		SELECT ` + deadlinesOfOrders + ` FROM moved WHERE deadline_set)`
 
-const refuseSQL = `WITH moved AS (UPDATE orders o SET attempt = i.attempt + 1
+	refusedSQL = `refused AS (UPDATE orders o SET attempt = i.attempt + 1
 	FROM intents i
-	WHERE i.id = ANY($1::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1 AND o.attempt = i.attempt
-	RETURNING 1)
-	SELECT count(*) FROM moved`
+	WHERE i.id = ANY($%[1]d::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1 AND o.attempt = i.attempt
+	RETURNING 1)`
+
+	insistSQL = `SELECT CASE n WHEN cardinality($%[2]d::uuid[]) THEN n ELSE contradicts(n, cardinality($%[2]d::uuid[])) END
+	FROM (SELECT count(*) AS n FROM %[1]s) c`
+)
+
+var (
+	// recordSQL is all of a recording that finds nothing taken.
+	recordSQL = closeSQL + `added AS (` + addOutcomesSQL + `),
+	` + fmt.Sprintf(movedSQL, 7) + `,
+	` + fmt.Sprintf(refusedSQL, 8) + `
+	SELECT (` + fmt.Sprintf(insistSQL, "moved", 7) + `), (` + fmt.Sprintf(insistSQL, "refused", 8) + `)`
+
+	// These are the same one by one, for one that does.
+	setOutcomesSQL = strings.TrimRight(closeSQL, ", \t\n") + `
+	` + addOutcomesSQL + ` ON CONFLICT (intent) DO NOTHING RETURNING intent`
+	moveSQL   = `WITH ` + fmt.Sprintf(movedSQL, 1) + ` ` + fmt.Sprintf(insistSQL, "moved", 1)
+	refuseSQL = `WITH ` + fmt.Sprintf(refusedSQL, 1) + ` ` + fmt.Sprintf(insistSQL, "refused", 1)
+)
 
 // Recording is what Record writes.
 type Recording struct {
@@ -65,6 +89,7 @@ type Recording struct {
 	Made     map[ledger.ID]bool // of them, those whose orders are new and stand where they should already
 	Closed   []ledger.ID        // batches (by First) whose intents all have outcomes with these
 	Careful  bool               // some may have an outcome already
+	Last     bool               // the transaction writes nothing after this; then it may be committed on return
 }
 
 // Record writes outcomes and moves on the orders of those that were applied.
@@ -87,26 +112,54 @@ func (w *Writer) Record(ctx context.Context, r Recording) (set map[ledger.ID]boo
 			f.Bits(o.LedgerTimestamp)
 		}
 	})...)
-	if r.Careful {
-		set, err = returnedIDs(ctx, w.setOutcomes, args...)
-	} else {
-		err = taken(w.addOutcomes.ExecContext(ctx, args...))
-	}
-	if err != nil {
+	if !r.Careful {
+		applied, refused := r.movers(nil)
+		var n int
+		if !r.Last {
+			if err := w.write(ctx); err != nil {
+				return nil, err
+			}
+		}
+		err := w.alone(ctx, w.record, append(args, uids(applied), uids(refused)), &n, &n)
+		if errors.Is(err, ErrContradiction) {
+			// Or somebody has recorded it: in one statement neither comes first.
+			err = fmt.Errorf("%w: %w", ErrTaken, err)
+		}
 		return nil, err
 	}
-	var applied, refused []ledger.ID
+	if err := w.write(ctx); err != nil {
+		return nil, err
+	}
+	if set, err = returnedIDs(ctx, w.setOutcomes, args...); err != nil {
+		return nil, err
+	}
+	applied, refused := r.movers(set)
+	if err := w.update(ctx, w.move, applied); err != nil {
+		return nil, err
+	}
+	return set, w.update(ctx, w.refuse, refused)
+}
+
+// movers are the intents whose orders are to be moved on, and those that the
+// ledger refused; of set, if that is not nil.
+func (r *Recording) movers(set map[ledger.ID]bool) (applied, refused []ledger.ID) {
 	for _, o := range r.Outcomes {
 		switch {
-		case r.Careful && !set[o.Intent], r.Made[o.Intent]:
+		case set != nil && !set[o.Intent], r.Made[o.Intent]:
 		case o.Outcome == Applied:
 			applied = append(applied, o.Intent)
 		case o.Outcome == Rejected:
 			refused = append(refused, o.Intent)
 		}
 	}
-	if err := w.update(ctx, w.move, applied); err != nil {
-		return nil, err
+	return applied, refused
+}
+
+// update runs a statement that changes the order of each intent.
+func (w *Writer) update(ctx context.Context, stmt *sqlx.Stmt, intents []ledger.ID) error {
+	if len(intents) == 0 {
+		return nil
 	}
-	return set, w.update(ctx, w.refuse, refused)
+	var n int
+	return taken(stmt.QueryRowContext(ctx, uids(intents)).Scan(&n))
 }

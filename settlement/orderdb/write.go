@@ -45,6 +45,9 @@ var insertKeysSQL = keysTable.Insert(1) + ` ON CONFLICT DO NOTHING`
 // InsertKeys notes what keys were used for. False means that another process
 // used one of them first: the transaction has to be rolled back and decided anew.
 func (w *Writer) InsertKeys(ctx context.Context, uses []KeyUse) (bool, error) {
+	if err := w.write(ctx); err != nil {
+		return false, err
+	}
 	res, err := w.insertKeys.ExecContext(ctx, keyArgs(uses)...)
 	if err != nil {
 		return false, err
@@ -76,6 +79,9 @@ const deadlinesOfOrders = `marketplace, deadline, deadline_at, id`
 // InsertOrders writes orders just agreed and answers the ids of those whose
 // reference was not taken; the others are not written.
 func (w *Writer) InsertOrders(ctx context.Context, orders []order.Order) (map[ledger.ID]bool, error) {
+	if err := w.write(ctx); err != nil {
+		return nil, err
+	}
 	named, err := returnedIDs(ctx, w.insertReferences, referencesTable.Arrays(len(orders), func(f *pgrows.Fields, i int) { putReference(f, &orders[i]) })...)
 	if err != nil {
 		return nil, err
@@ -96,6 +102,9 @@ func (w *Writer) InsertOrders(ctx context.Context, orders []order.Order) (map[le
 // CopyOrders adds orders as they are, for whoever brings books in: nothing is
 // checked but by the schema.
 func (w *Writer) CopyOrders(ctx context.Context, orders []order.Order) error {
+	if err := w.write(ctx); err != nil {
+		return err
+	}
 	var open []*order.Order
 	for i := range orders {
 		if orders[i].Deadline != order.NoDeadline {
@@ -193,20 +202,28 @@ type Batch struct{ First, Last ledger.ID }
 
 // Decide stores intents, the use of keys, and the batch that goes to the
 // ledger (none if its ids are zero), where nothing of it was there before.
-// Otherwise it answers ErrTaken.
-func (w *Writer) Decide(ctx context.Context, intents []Intent, keys []KeyUse, open Batch) error {
+// Otherwise it answers ErrTaken. last says that the transaction writes nothing
+// after this; then it may be committed on return.
+func (w *Writer) Decide(ctx context.Context, intents []Intent, keys []KeyUse, open Batch, last bool) error {
 	put, err := putIntents(intents)
 	if err != nil {
 		return err
 	}
 	args := append([]any{uid(open.First), uid(open.Last)}, keyArgs(keys)...)
-	if len(intents) < pgrows.CopyFrom || !lineSafe(intents) {
-		return taken(w.decide.ExecContext(ctx, append(args, intentsTable.Arrays(len(intents), put)...)...))
+	small := len(intents) < pgrows.CopyFrom || !lineSafe(intents)
+	if !last || !small {
+		if err := w.write(ctx); err != nil {
+			return err
+		}
+	}
+	if small {
+		return w.alone(ctx, w.decide, append(args, intentsTable.Arrays(len(intents), put)...))
 	}
 	if err := intentsTable.Copy(ctx, w.conn, len(intents), put); err != nil {
-		return taken(nil, err)
+		return taken(err)
 	}
-	return taken(w.note.ExecContext(ctx, args...))
+	_, err = w.note.ExecContext(ctx, args...)
+	return taken(err)
 }
 
 func lineSafe(intents []Intent) bool {
@@ -222,6 +239,9 @@ func lineSafe(intents []Intent) bool {
 // place in their order was free. The others are busy: something else is
 // happening to the order.
 func (w *Writer) InsertIntents(ctx context.Context, intents []Intent) (map[ledger.ID]bool, error) {
+	if err := w.write(ctx); err != nil {
+		return nil, err
+	}
 	put, err := putIntents(intents)
 	if err != nil {
 		return nil, err
@@ -231,6 +251,9 @@ func (w *Writer) InsertIntents(ctx context.Context, intents []Intent) (map[ledge
 
 // OpenBatch notes the batch that goes to the ledger.
 func (w *Writer) OpenBatch(ctx context.Context, b Batch) error {
+	if err := w.write(ctx); err != nil {
+		return err
+	}
 	_, err := w.openBatch.ExecContext(ctx, uid(b.First), uid(b.Last))
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"escrowd/ledger"
 )
@@ -21,9 +22,10 @@ import (
 type Writer struct {
 	store *Store
 	conn  *sqlx.Conn
+	tx    *Tx // the one that goes on, nil for none
 
 	findKeys, loadOrders, loadClocks, insertReferences, insertOrders, decide, note, insertIntents, insertKeys,
-	addOutcomes, setOutcomes, move, refuse, openBatch, chains, findAccounts, insertAccounts *sqlx.Stmt
+	record, setOutcomes, move, refuse, openBatch, chains, findAccounts, insertAccounts *sqlx.Stmt
 }
 
 // sessionSQL fixes how the statements are planned. Each looks a batch of rows
@@ -55,7 +57,7 @@ func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
 		{&w.findKeys, findKeysSQL}, {&w.loadOrders, loadOrdersSQL}, {&w.loadClocks, loadClocksSQL},
 		{&w.insertReferences, insertReferencesSQL}, {&w.insertOrders, insertOrdersSQL},
 		{&w.decide, decideSQL}, {&w.note, noteSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL}, {&w.openBatch, openBatchSQL},
-		{&w.addOutcomes, addOutcomesSQL}, {&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
+		{&w.record, recordSQL}, {&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
 		{&w.chains, chainsSQL}, {&w.findAccounts, findAccountsSQL}, {&w.insertAccounts, insertAccountsSQL},
 	} {
 		if *p.stmt, err = w.conn.PreparexContext(ctx, p.sql); err != nil {
@@ -68,27 +70,73 @@ func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
 // Tx is a transaction of a Writer's. It is not database/sql's, which would hold
 // a lock that a statement wants when it finds the connection gone: each would
 // wait for the other until the context ends.
+//
+// It begins with the first statement that writes: what is read before needs
+// none, for whatever is decided on it is checked by the schema when it is
+// written. And where a single statement writes all there is to write, it is its
+// own transaction: two trips to the server less.
 type Tx struct {
 	w  *Writer
-	tx driver.Tx // nil when it has ended
+	tx driver.Tx // nil before it has begun and when it has ended
 }
 
-// Begin begins a transaction; the caller ends it before the next one.
-func (w *Writer) Begin(ctx context.Context) (*Tx, error) {
-	t := &Tx{w: w}
-	return t, w.conn.Raw(func(conn any) (err error) {
-		t.tx, err = conn.(driver.ConnBeginTx).BeginTx(ctx, driver.TxOptions{})
+// Begin prepares a transaction; the caller ends it before the next one.
+func (w *Writer) Begin() *Tx {
+	w.tx = &Tx{w: w}
+	return w.tx
+}
+
+// write begins the transaction, unless it has begun.
+func (w *Writer) write(ctx context.Context) error {
+	if w.tx == nil || w.tx.tx != nil {
+		return nil
+	}
+	return w.conn.Raw(func(conn any) (err error) {
+		w.tx.tx, err = conn.(driver.ConnBeginTx).BeginTx(ctx, driver.TxOptions{})
 		return err
 	})
 }
 
-// Commit ends the transaction. After an error it is not known how.
-func (t *Tx) Commit() error { return t.end(driver.Tx.Commit) }
+// alone runs a statement that writes all that its transaction writes, if that
+// has not begun. It answers the rows of a statement that has some.
+func (w *Writer) alone(ctx context.Context, stmt *sqlx.Stmt, args []any, into ...any) error {
+	var err error
+	if len(into) > 0 {
+		err = stmt.QueryRowContext(ctx, args...).Scan(into...)
+	} else {
+		_, err = stmt.ExecContext(ctx, args...)
+	}
+	var refused *pq.Error
+	switch {
+	case err == nil:
+		return nil
+	case w.tx != nil && w.tx.tx != nil: // it is not alone after all
+		return taken(err)
+	case errors.As(err, &refused) && refused.Severity == pq.Efatal, errors.As(err, &refused) && refused.Severity == pq.Epanic:
+		// The session ended, before or after the commit.
+	case refused != nil:
+		return taken(err) // an error takes the statement back
+	}
+	return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+}
+
+// ErrCommitUnknown: the transaction was to be committed, and it is not known
+// whether it was.
+var ErrCommitUnknown = errors.New("commit: no answer")
+
+// Commit ends the transaction. After an ErrCommitUnknown it is not known how.
+func (t *Tx) Commit() error {
+	if err := t.end(driver.Tx.Commit); err != nil {
+		return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+	}
+	return nil
+}
 
 // Rollback gives the transaction up, unless it has ended.
 func (t *Tx) Rollback() error { return t.end(driver.Tx.Rollback) }
 
 func (t *Tx) end(how func(driver.Tx) error) error {
+	t.w.tx = nil
 	if t.tx == nil {
 		return nil
 	}
@@ -144,26 +192,15 @@ func readIDs(rows *sql.Rows) ([]ledger.ID, error) {
 var ErrTaken = errors.New("taken by another process, or before")
 
 // taken makes an ErrTaken of what says that a place or a key is.
-func taken(_ sql.Result, err error) error {
-	if sqlState(err) == uniqueViolation {
+func taken(err error) error {
+	switch sqlState(err) {
+	case uniqueViolation:
 		return fmt.Errorf("%w: %w", ErrTaken, err)
+	case contradiction:
+		return fmt.Errorf("%w: %w", ErrContradiction, err)
 	}
 	return err
 }
 
-// update runs a statement that changes the order of each intent, and insists
-// that it does: the intent had no outcome a moment ago, so its order must
-// still stand just before it.
-func (w *Writer) update(ctx context.Context, stmt *sqlx.Stmt, intents []ledger.ID) error {
-	if len(intents) == 0 {
-		return nil
-	}
-	var n int
-	if err := stmt.QueryRowContext(ctx, uids(intents)).Scan(&n); err != nil {
-		return err
-	}
-	if n != len(intents) {
-		return fmt.Errorf("orderdb: %d intents moved %d orders: %w", len(intents), n, ErrContradiction)
-	}
-	return nil
-}
+// contradiction is the SQLSTATE of the schema's function contradicts.
+const contradiction = "ES001"

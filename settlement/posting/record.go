@@ -86,7 +86,7 @@ func (p *Poster) record(outcomes []*chain) (through, left []*chain) {
 // recordAll writes the outcomes. It answers the chains of which somebody else
 // had recorded the outcome, with what that says; only a careful one can.
 func (p *Poster) recordAll(outcomes []*chain, careful bool) (others map[ledger.ID][]orderdb.Recorded, err error) {
-	r := orderdb.Recording{Closed: completed(outcomes), Careful: careful}
+	r := orderdb.Recording{Closed: completed(outcomes), Careful: careful, Last: true}
 	for _, c := range outcomes {
 		r.Outcomes = append(r.Outcomes, c.outcomes()...)
 	}

@@ -240,7 +240,7 @@ func (p *Poster) transact(batch []*task) (d *decision, err error) {
 		if d, err = p.decide(ctx, w, batch); err != nil {
 			return err
 		}
-		_, err := w.Record(ctx, orderdb.Recording{Outcomes: d.fresh, Made: d.made})
+		_, err := w.Record(ctx, orderdb.Recording{Outcomes: d.fresh, Made: d.made, Last: true})
 		return err
 	})
 	if err != nil {
@@ -273,18 +273,15 @@ func (c *connection) do(p *Poster, work func(context.Context, *orderdb.Writer) e
 			_ = c.close()
 		}
 	}()
-	tx, err := c.writer.Begin(ctx)
-	if err != nil {
-		return err
-	}
+	tx := c.writer.Begin()
 	defer tx.Rollback()
-	if err := work(ctx, c.writer); err != nil {
-		return err
+	if err = work(ctx, c.writer); err == nil {
+		err = tx.Commit()
 	}
-	if err := tx.Commit(); err != nil {
+	if errors.Is(err, orderdb.ErrCommitUnknown) {
 		return &commitUnknown{err}
 	}
-	return nil
+	return err
 }
 
 func (c *connection) close() error {

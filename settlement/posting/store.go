@@ -58,7 +58,7 @@ func (p *Poster) storeIntents(ctx context.Context, w *orderdb.Writer, d *decisio
 		keys = append(keys, f.key()...)
 		f.finish(d)
 	}
-	err := w.Decide(ctx, intents, keys, batchOf(d.chains))
+	err := w.Decide(ctx, intents, keys, batchOf(d.chains), len(d.fresh) == 0)
 	if errors.Is(err, orderdb.ErrTaken) {
 		return &decideAgain{careful: true}
 	}

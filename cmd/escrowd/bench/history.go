@@ -142,10 +142,7 @@ func (g *generation) write(ctx context.Context, f func(*orderdb.Writer) error) e
 }
 
 func inTransaction(ctx context.Context, w *orderdb.Writer, f func() error) error {
-	tx, err := w.Begin(ctx)
-	if err != nil {
-		return err
-	}
+	tx := w.Begin()
 	if err := f(); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
@@ -291,7 +288,7 @@ func (c *chunk) store(ctx context.Context, w *orderdb.Writer) error {
 	if err := w.CopyOrders(ctx, c.orders); err != nil {
 		return fmt.Errorf("orders: %w", err)
 	}
-	if err := w.Decide(ctx, c.intents, c.keys, orderdb.Batch{}); err != nil {
+	if err := w.Decide(ctx, c.intents, c.keys, orderdb.Batch{}, false); err != nil {
 		return fmt.Errorf("intents: %w", err)
 	}
 	// The orders stand already where the events led.
