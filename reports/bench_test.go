@@ -59,17 +59,21 @@ func generate(b *testing.B, db *sqlx.DB, n int) {
 		        CASE WHEN waiting THEN 'ship_by' END, CASE WHEN waiting THEN agreed + interval '20 years' END,
 		        agreed + CASE WHEN waiting THEN interval '1 hour' ELSE '12 days' END, agreed + interval '1 hour'
 		 FROM h`,
-		`INSERT INTO intents (id, chain, position, order_id, seq, attempt, marketplace, event, actor, legs, state, held, released, refunded,
-		        fee_charged, tax_charged, maturing, deadline, deadline_at, at, paid_at, buyer_extended, seller_extended, outcome, created_at, ledger_timestamp)
-		 SELECT i, i, 0, id, seq, 0, 1, event, 'system', decode(repeat('00', legs * 128), 'hex'), state, held, released, 0, 0, 0, 0,
-		        'confirm_by', agreed + interval '10 days', agreed + after, agreed + interval '1 hour', 0, 0, 'applied', agreed + after,
-		        CASE WHEN legs > 0 THEN (extract(epoch FROM agreed + after) * 1000000000)::bigint + g % 1000 * 10 + first END
+		`CREATE TEMPORARY TABLE events AS
+		 SELECT x.i, h.id, l.*, agreed, agreed + after AS at,
+		        CASE WHEN legs > 0 THEN (extract(epoch FROM agreed + after) * 1000000000)::bigint + g % 1000 * 10 + first END AS booked
 		 FROM h CROSS JOIN LATERAL (VALUES
 		     (1, 'agree', 'agreed', 0, 0, interval '0', true, 0, 0), (2, 'pay', 'held', 10000, 0, '1 hour', true, 2, 1),
 		     (3, 'ship', 'shipped', 10000, 0, '1 day', NOT waiting, 0, 0), (4, 'release_unconfirmed', 'released', 0, 10000, '10 days', NOT waiting, 2, 3),
 		     (5, 'mature', 'closed', 0, 10000, '12 days', NOT waiting, 1, 5)) l (seq, event, state, held, released, after, done, legs, first),
 		     LATERAL (SELECT ('018cc257-0000-7000-8000-' || lpad(to_hex(g * 8 + seq), 12, '0'))::uuid AS i) x
 		 WHERE done ORDER BY agreed + after`,
+		`INSERT INTO intents (id, chain, position, order_id, seq, attempt, marketplace, event, actor, state, held, released, refunded,
+		        fee_charged, tax_charged, maturing, deadline, deadline_at, at, paid_at, buyer_extended, seller_extended, created_at)
+		 SELECT i, i, 0, id, seq, 0, 1, event, 'system', state, held, released, 0, 0, 0, 0,
+		        'confirm_by', agreed + interval '10 days', at, agreed + interval '1 hour', 0, 0, at FROM events`,
+		`INSERT INTO outcomes (intent, marketplace, outcome, ledger_timestamp) SELECT i, 1, 'applied', booked FROM events`,
+		`INSERT INTO order_deadlines SELECT marketplace, deadline, deadline_at, id FROM orders WHERE open`,
 		`ANALYZE`,
 	}
 	ctx := context.Background()
