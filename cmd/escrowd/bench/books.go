@@ -33,6 +33,9 @@ type Books struct {
 	// TrialBalanceSeconds is how long the trial balance as of now took; 0
 	// where the journal is not in Postgres.
 	TrialBalanceSeconds float64 `json:"trial_balance_seconds,omitempty"`
+	// JournalSeconds is the same as of a moment, from the journal.
+	JournalSeconds float64 `json:"trial_balance_as_of_seconds,omitempty"`
+	Transfers      int64   `json:"transfers,omitempty"` // in the journal
 }
 
 // TrialRow is an account of the chart: what was posted to it, minor units.
@@ -250,9 +253,14 @@ func (s *session) checkJournal(ctx context.Context, b *Books, want map[int]Trial
 	b.TrialBalanceSeconds = time.Since(begun).Seconds()
 	// As of a moment it is not the accounts' balances that count but every
 	// transfer; nothing takes effect later than the marketplace's now.
+	begun = time.Now()
 	journal, err := r.TrialBalance(ctx, reports.Options{Marketplace: s.market.Name, AsOf: s.market.Now})
 	if err != nil {
 		return err
+	}
+	b.JournalSeconds = time.Since(begun).Seconds()
+	if err := s.DB.GetContext(ctx, &b.Transfers, `SELECT count(*) FROM ledger_transfers`); err != nil {
+		return fmt.Errorf("counting transfers: %w", err)
 	}
 	for _, t := range []struct {
 		name   string

@@ -146,6 +146,11 @@ func (p *printer) table(points []Point) {
 		p.line("%s", strings.Join(cells, "\t"))
 	}
 	p.line("")
+	for i := range points {
+		if v := &points[i]; v.HeldFundsSeconds > 0 {
+			p.line("%s: the held-funds report took %.2f s with all %s held", v.Name, v.HeldFundsSeconds, count(v.Orders))
+		}
+	}
 }
 
 func (p *printer) books(b *Books) {
@@ -161,7 +166,7 @@ func (p *printer) books(b *Books) {
 		p.line("  %d %s\tdebits %s\tcredits %s", r.Code, r.Account, r.Debits, r.Credits)
 	}
 	if b.TrialBalanceSeconds > 0 {
-		p.line("the trial balance took %.2f s", b.TrialBalanceSeconds)
+		p.line("the trial balance over %s transfers took %.2f s, as of a moment %.2f s", count(int(b.Transfers)), b.TrialBalanceSeconds, b.JournalSeconds)
 	}
 }
 
