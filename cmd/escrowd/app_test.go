@@ -120,9 +120,25 @@ func TestSameBooks(t *testing.T) {
 	if err := sameBooks(t.Context(), a.Store, rules.NewEngine(func() uint64 { return 1 })); err != nil {
 		t.Errorf("without orders every ledger will do: %v", err)
 	}
-	held(t, marketClient(t, a), "one")
+	c := marketClient(t, a)
+	held(t, c, "one")
 	if err := sameBooks(t.Context(), a.Store, a.Engine); err != nil {
 		t.Error(err)
+	}
+	// The second order of a payment has no receipt of its own among its transfers.
+	var ids []string
+	for _, reference := range []string{"two", "three"} {
+		o, err := c.CreateOrder(t.Context(), api.NewOrder{Reference: reference, Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, o.ID)
+	}
+	if _, err := c.Pay(t.Context(), api.Payment{Orders: ids, Method: "card"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := sameBooks(t.Context(), a.Store, a.Engine); err != nil {
+		t.Errorf("after a payment of two orders: %v", err)
 	}
 	err := sameBooks(t.Context(), a.Store, rules.NewEngine(func() uint64 { return 1 }))
 	if err == nil || !strings.Contains(err.Error(), "another ledger") {

@@ -4,6 +4,17 @@
 -- to the ledger is kept as its difference to what the row says already.
 -- +goose Up
 
+-- The form of what goes to the ledger changes, so nothing may be on its way:
+-- the locks keep an earlier version that still runs from sending more.
+LOCK TABLE open_batches, intents, outcomes, orders, ledger_state IN ACCESS EXCLUSIVE MODE;
+-- +goose StatementBegin
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM open_batches) THEN
+        RAISE EXCEPTION 'intents wait for their outcome: start the earlier version once and stop it, then migrate';
+    END IF;
+END $$;
+-- +goose StatementEnd
+
 -- Open orders are found by an index that closed ones are not in. Its condition
 -- is a column that changes only when an order ends.
 ALTER TABLE orders ADD COLUMN open boolean NOT NULL GENERATED ALWAYS AS (deadline IS NOT NULL) STORED;
@@ -30,14 +41,6 @@ UPDATE ledger_state SET highest_transfer = greatest(
     coalesce((SELECT id FROM ledger_transfers ORDER BY id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'),
     coalesce((SELECT id FROM ledger_burned ORDER BY id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'));
 
--- The form of what goes to the ledger changes, so nothing may be on its way.
--- +goose StatementBegin
-DO $$ BEGIN
-    IF EXISTS (SELECT FROM open_batches) THEN
-        RAISE EXCEPTION 'intents wait for their outcome: start the earlier version once and stop it, then migrate';
-    END IF;
-END $$;
--- +goose StatementEnd
 DROP VIEW open_intents, order_events;
 ALTER TABLE intents DROP COLUMN accounts, DROP COLUMN legs, ADD COLUMN moves bytea, ADD COLUMN deadline_set boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN intents.moves IS 'the accounts to create first and the transfers, each in TigerBeetle''s 128-byte form, as differences (settlement/orderdb/moves.go); null where no money moves. Of events that were applied before this column came it is null too: their transfers stand in the ledger';

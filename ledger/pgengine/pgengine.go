@@ -106,8 +106,18 @@ func New(db *sqlx.DB, opts ...Option) (*Engine, error) {
 	if mirrored {
 		return nil, fmt.Errorf("pgengine: %w", ErrMirrored)
 	}
+	// Of an earlier version, which would not have raised it, a trace could be
+	// left; an id would then be taken for new that is not, and refused for ever.
+	if _, err := db.Exec(raiseHighestSQL); err != nil {
+		return nil, fmt.Errorf("pgengine: looking for the highest id: %w", err)
+	}
 	return e, nil
 }
+
+const raiseHighestSQL = `UPDATE ledger_state SET highest_transfer = h.id
+	FROM (SELECT id FROM ((SELECT id FROM ledger_transfers ORDER BY id DESC LIMIT 1) UNION ALL (SELECT id FROM ledger_burned ORDER BY id DESC LIMIT 1)) u
+		ORDER BY id DESC LIMIT 1) h
+	WHERE h.id > highest_transfer`
 
 // SetClock fixes the clock at now (nanoseconds since 1970 UTC), for replaying
 // what was recorded; 0 gives it back to the engine's own clock.

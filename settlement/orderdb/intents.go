@@ -104,13 +104,14 @@ func (s *Store) Open(ctx context.Context, lease time.Duration, limit int) ([]Ope
 	return list, rows.Err()
 }
 
-// NewestMove is the id of the first transfer of the event that was recorded
-// last of those that moved money, or ErrNotFound.
+// NewestMove is the id of the first transfer of the chain that was recorded
+// last of those that moved money, or ErrNotFound. Only a chain's first intent
+// surely has a leg 0: one payment of several orders is received once.
 func (s *Store) NewestMove(ctx context.Context) (ledger.ID, error) {
 	var intent ledger.ID
 	var attempt int16
 	err := s.db.QueryRowContext(ctx, `SELECT i.id, i.attempt FROM outcomes o JOIN intents i ON i.id = o.intent
-		WHERE o.outcome = 'applied' AND o.ledger_timestamp IS NOT NULL ORDER BY o.position DESC LIMIT 1`).Scan((*uid)(&intent), &attempt)
+		WHERE o.outcome = 'applied' AND o.ledger_timestamp IS NOT NULL AND i.id = i.chain ORDER BY o.position DESC LIMIT 1`).Scan((*uid)(&intent), &attempt)
 	return order.LegID(intent, attempt, 0), notFound(err)
 }
 

@@ -54,14 +54,14 @@ const (
 		refunded = i.refunded, fee_charged = i.fee_charged, tax_charged = i.tax_charged, maturing = i.maturing,
 		deadline = i.deadline, deadline_at = i.deadline_at, at = i.at, paid_at = i.paid_at, freeze_id = i.freeze_id,
 		buyer_extended = i.buyer_extended, seller_extended = i.seller_extended
-	FROM intents i
+	FROM %[2]sintents i
 	WHERE i.id = ANY($%[1]d::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1
 	RETURNING o.marketplace, o.deadline, o.deadline_at, o.id, i.deadline_set),
 	noted AS (INSERT INTO order_deadlines (marketplace, deadline, at, order_id)
 		SELECT ` + deadlinesOfOrders + ` FROM moved WHERE deadline_set)`
 
 	refusedSQL = `refused AS (UPDATE orders o SET attempt = i.attempt + 1
-	FROM intents i
+	FROM %[2]sintents i
 	WHERE i.id = ANY($%[1]d::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1 AND o.attempt = i.attempt
 	RETURNING 1)`
 
@@ -70,17 +70,19 @@ const (
 )
 
 var (
-	// recordSQL is all of a recording that finds nothing taken.
+	// recordSQL is all of a recording that finds nothing taken. All of it waits
+	// for the lock first, as the others do: whoever waits for a lock here holds
+	// none that the one before could want.
 	recordSQL = closeSQL + `added AS (` + addOutcomesSQL + `),
-	` + fmt.Sprintf(movedSQL, 7) + `,
-	` + fmt.Sprintf(refusedSQL, 8) + `
+	` + fmt.Sprintf(movedSQL, 7, "locked, ") + `,
+	` + fmt.Sprintf(refusedSQL, 8, "locked, ") + `
 	SELECT (` + fmt.Sprintf(insistSQL, "moved", 7) + `), (` + fmt.Sprintf(insistSQL, "refused", 8) + `)`
 
 	// These are the same one by one, for one that does.
 	setOutcomesSQL = strings.TrimRight(closeSQL, ", \t\n") + `
 	` + addOutcomesSQL + ` ON CONFLICT (intent) DO NOTHING RETURNING intent`
-	moveSQL   = `WITH ` + fmt.Sprintf(movedSQL, 1) + ` ` + fmt.Sprintf(insistSQL, "moved", 1)
-	refuseSQL = `WITH ` + fmt.Sprintf(refusedSQL, 1) + ` ` + fmt.Sprintf(insistSQL, "refused", 1)
+	moveSQL   = `WITH ` + fmt.Sprintf(movedSQL, 1, "") + ` ` + fmt.Sprintf(insistSQL, "moved", 1)
+	refuseSQL = `WITH ` + fmt.Sprintf(refusedSQL, 1, "") + ` ` + fmt.Sprintf(insistSQL, "refused", 1)
 )
 
 // Recording is what Record writes.
@@ -114,13 +116,12 @@ func (w *Writer) Record(ctx context.Context, r Recording) (set map[ledger.ID]boo
 	})...)
 	if !r.Careful {
 		applied, refused := r.movers(nil)
-		var n int
 		if !r.Last {
 			if err := w.write(ctx); err != nil {
 				return nil, err
 			}
 		}
-		err := w.alone(ctx, w.record, append(args, uids(applied), uids(refused)), &n, &n)
+		err := w.alone(ctx, w.record, append(args, uids(applied), uids(refused)))
 		if errors.Is(err, ErrContradiction) {
 			// Or somebody has recorded it: in one statement neither comes first.
 			err = fmt.Errorf("%w: %w", ErrTaken, err)
@@ -160,6 +161,6 @@ func (w *Writer) update(ctx context.Context, stmt *sqlx.Stmt, intents []ledger.I
 	if len(intents) == 0 {
 		return nil
 	}
-	var n int
-	return taken(stmt.QueryRowContext(ctx, uids(intents)).Scan(&n))
+	_, err := stmt.ExecContext(ctx, uids(intents))
+	return taken(err)
 }

@@ -6,9 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"escrowd/ledger"
 )
@@ -98,26 +98,25 @@ func (w *Writer) write(ctx context.Context) error {
 }
 
 // alone runs a statement that writes all that its transaction writes, if that
-// has not begun. It answers the rows of a statement that has some.
-func (w *Writer) alone(ctx context.Context, stmt *sqlx.Stmt, args []any, into ...any) error {
-	var err error
-	if len(into) > 0 {
-		err = stmt.QueryRowContext(ctx, args...).Scan(into...)
-	} else {
-		_, err = stmt.ExecContext(ctx, args...)
-	}
-	var refused *pq.Error
+// has not begun. Rows that it answers are not looked at: what comes after them,
+// such as the statement's failure, is what counts, and Exec waits for it.
+func (w *Writer) alone(ctx context.Context, stmt *sqlx.Stmt, args []any) error {
+	_, err := stmt.ExecContext(ctx, args...)
 	switch {
 	case err == nil:
 		return nil
-	case w.tx != nil && w.tx.tx != nil: // it is not alone after all
+	case w.tx != nil && w.tx.tx != nil, takenBack(err): // it is not alone after all, or it is certain
 		return taken(err)
-	case errors.As(err, &refused) && refused.Severity == pq.Efatal, errors.As(err, &refused) && refused.Severity == pq.Epanic:
-		// The session ended, before or after the commit.
-	case refused != nil:
-		return taken(err) // an error takes the statement back
 	}
 	return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+}
+
+// takenBack reports whether the server has said that it took a statement back.
+// One that ends the session says nothing of what was committed before: class 08
+// is of connections, 57P of a server that goes down.
+func takenBack(err error) bool {
+	code := sqlState(err)
+	return code != "" && !strings.HasPrefix(code, "08") && !strings.HasPrefix(code, "57P")
 }
 
 // ErrCommitUnknown: the transaction was to be committed, and it is not known

@@ -274,9 +274,11 @@ func (c *connection) do(p *Poster, work func(context.Context, *orderdb.Writer) e
 		}
 	}()
 	tx := c.writer.Begin()
-	defer tx.Rollback()
 	if err = work(ctx, c.writer); err == nil {
 		err = tx.Commit()
+	} else if rollback := tx.Rollback(); rollback != nil {
+		// Whatever else went wrong, nothing may come into this transaction.
+		_ = c.close()
 	}
 	if errors.Is(err, orderdb.ErrCommitUnknown) {
 		return &commitUnknown{err}
