@@ -65,6 +65,12 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: no metrics
 	Clock      func() time.Time      // the machine's clock; nil: time.Now
 	Version    string                // shown in the OpenAPI document; "" for "dev"
+
+	// MaxInFlight is how many requests that move something are read and answered
+	// at once; beyond it they are answered like those that the write path turns
+	// away. It bounds memory, and how long requests wait for each other before
+	// the write path hears of them. 0 means 2048.
+	MaxInFlight int
 }
 
 // Server is the API as an http.Handler.
@@ -76,6 +82,7 @@ type Server struct {
 	metrics  *metrics
 	document []byte // the OpenAPI document
 	draining atomic.Bool
+	moving   atomic.Int64 // POSTs in flight
 }
 
 // New makes the API.
@@ -85,6 +92,9 @@ func New(opts Options) (*Server, error) {
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.MaxInFlight <= 0 {
+		opts.MaxInFlight = 2048
 	}
 	if opts.Clock == nil {
 		opts.Clock = time.Now

@@ -89,7 +89,11 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // ServeHTTP serves one request; see the package comment for its way.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	busy := r.Method == http.MethodPost && s.opts.Poster != nil && s.opts.Poster.Busy()
+	busy := false
+	if r.Method == http.MethodPost {
+		busy = s.moving.Add(1) > int64(s.opts.MaxInFlight) || s.opts.Poster != nil && s.opts.Poster.Busy()
+		defer s.moving.Add(-1)
+	}
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails, says crypto/rand
 	t := &trace{id: hex.EncodeToString(random[:])}

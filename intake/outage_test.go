@@ -168,6 +168,49 @@ func (s scripted) DoAll(_ context.Context, reqs []posting.Request) []posting.Ans
 
 func (s scripted) Busy() bool { return s.busy }
 
+// stuck keeps a request until it may leave.
+type stuck struct {
+	scripted
+	entered, leave chan struct{}
+}
+
+func (s stuck) Do(ctx context.Context, req posting.Request) (posting.Result, error) {
+	s.entered <- struct{}{}
+	<-s.leave
+	return s.scripted.Do(ctx, req)
+}
+
+// TestMaxInFlight: while as many requests as may be are in flight, the next is
+// turned away before it is read, and reading goes on; afterwards all is as ever.
+func TestMaxInFlight(t *testing.T) {
+	s := newSetup(t)
+	p := stuck{scripted{err: posting.ErrNotFound}, make(chan struct{}), make(chan struct{})}
+	s.server.opts.Poster, s.server.opts.MaxInFlight = p, 2
+	const path = "/v1/orders/00000000-0000-7000-8000-000000000001/ship"
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if status, _, text := s.send("POST", path, "{}"); status != 404 {
+				t.Errorf("let in: %d %s", status, text)
+			}
+		})
+		<-p.entered
+	}
+	status, h, text := s.send("POST", path, `not JSON`)
+	if status != 503 || h.Get("Retry-After") != "1" || !strings.Contains(text, api.ProblemUnavailable) {
+		t.Errorf("one too many: %d, Retry-After %q, %s", status, h.Get("Retry-After"), text)
+	}
+	if status, _, text := s.send("GET", "/v1/whoami", ""); status != 200 {
+		t.Errorf("reading meanwhile: %d %s", status, text)
+	}
+	close(p.leave)
+	wg.Wait()
+	go func() { <-p.entered }()
+	if status, _, text := s.send("POST", path, "{}"); status != 404 {
+		t.Errorf("afterwards: %d %s", status, text)
+	}
+}
+
 // TestTranslation: every error that the write path and the store have is one
 // kind of problem, by itself and in bulk, and what nobody foresaw says nothing
 // of its insides.

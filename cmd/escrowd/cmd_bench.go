@@ -169,6 +169,7 @@ func (c *benchCmd) Run(ctx context.Context, g *Globals) (err error) {
 		}
 		defer closeInto(svg, &err)
 	}
+	boundMemory()
 	h, err := c.open(ctx, g)
 	if err != nil {
 		return err

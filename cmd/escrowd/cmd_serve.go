@@ -32,6 +32,7 @@ func (c *serveCmd) Run(ctx context.Context, g *Globals) (err error) {
 	if c.MaxWait <= 0 {
 		return usageError("--max-wait must be more than 0")
 	}
+	boundMemory()
 	app, err := OpenApp(ctx, g, AppOptions{Store: c.StoreFlags, Engine: c.EngineFlags,
 		Addr: c.Addr, MetricsAddr: c.MetricsAddr, NoJobs: c.NoJobs, MaxWait: c.MaxWait})
 	if err != nil {

@@ -212,3 +212,11 @@ func oneLine(err error) string {
 	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
 	return strings.Join(lines, "; ")
 }
+
+// boundMemory has the collector work more rather than let the memory of a
+// server under a great load grow: thousands of connections have a lot alive.
+func boundMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(256 << 20)
+	}
+}
