@@ -15,14 +15,16 @@ DO $$ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- Room in each page for all of its orders to move on once. Before what follows,
+-- which writes the table anew.
+ALTER TABLE orders SET (fillfactor = 50);
+
 -- Open orders are found by an index that closed ones are not in. Its condition
 -- is a column that changes only when an order ends.
 ALTER TABLE orders ADD COLUMN open boolean NOT NULL GENERATED ALWAYS AS (deadline IS NOT NULL) STORED;
 COMMENT ON COLUMN orders.open IS 'something is still to happen: the order has a deadline';
 CREATE INDEX orders_open ON orders (marketplace, id) WHERE open;
 DROP INDEX orders_due;
--- Room in each page for all of its orders to move on once.
-ALTER TABLE orders SET (fillfactor = 50);
 
 CREATE TABLE order_deadlines (
     marketplace integer     NOT NULL,

@@ -131,7 +131,7 @@ func (c *Cluster) create(ctx context.Context) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, lastLines(out, 5))
 	}
-	if err := appendFile(filepath.Join(tmp, "postgresql.conf"), c.tuning()); err != nil {
+	if err := appendFile(filepath.Join(tmp, "postgresql.conf"), c.tuning(ctx, tmp)); err != nil {
 		return err
 	}
 	b, err := json.Marshal(meta{Format: format, PostgresMajor: c.bin.major})
@@ -156,7 +156,13 @@ func (c *Cluster) create(ctx context.Context) error {
 // tuning is what escrowd adds to a new cluster's postgresql.conf: good values
 // for a small machine, the operator's to change. What a promise rests on is not
 // here but on the command line (see run), where no file can undo it.
-func (c *Cluster) tuning() []byte {
+func (c *Cluster) tuning(ctx context.Context, pgdata string) []byte {
+	// Full pages are a tenth of the work where pglz compresses them ("on"). lz4
+	// came with Postgres 15, and not every build has it.
+	walCompression := "on"
+	if c.takes(ctx, pgdata, "wal_compression", "lz4") {
+		walCompression = "lz4"
+	}
 	var b strings.Builder
 	b.WriteString(`
 # ---- written by escrowd when it made this cluster; yours to change ----
@@ -169,7 +175,7 @@ max_connections = 100
 max_wal_size = 2GB
 checkpoint_timeout = 15min
 checkpoint_completion_target = 0.9
-wal_compression = lz4
+wal_compression = ` + walCompression + `
 # Short statements by the thousand: compiling them costs more than it saves.
 jit = off
 # Ledgers only grow: tidy up after the newest few percent, not a fifth of all.
@@ -189,6 +195,12 @@ timezone = 'UTC'
 		b.WriteString("shared_preload_libraries = 'pg_stat_statements'\n")
 	}
 	return []byte(b.String())
+}
+
+// takes reports whether this Postgres knows a setting's value: a server whose
+// configuration has one that it does not know refuses to start.
+func (c *Cluster) takes(ctx context.Context, pgdata, setting, value string) bool {
+	return c.user.command(ctx, c.dir, c.bin.path("postgres"), "-D", pgdata, "-c", setting+"="+value, "-C", setting).Run() == nil
 }
 
 func appendFile(name string, text []byte) error {

@@ -581,5 +581,17 @@ func TestThrowaway(t *testing.T) {
 	if got := query(t, c, `SHOW fsync`); got != "off" {
 		t.Errorf("fsync is %s", got)
 	}
+	// Full pages are compressed by the best that this Postgres knows, and what it
+	// does not know is seen before it is written down.
+	want := "pglz"
+	if query(t, c, `SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'wal_compression'`) == "true" {
+		want = "lz4"
+	}
+	if got := query(t, c, `SHOW wal_compression`); got != want && !(want == "pglz" && got == "on") {
+		t.Errorf("wal_compression is %s, want %s", got, want)
+	}
+	if pgdata := query(t, c, `SHOW data_directory`); !c.takes(t.Context(), pgdata, "wal_compression", "off") || c.takes(t.Context(), pgdata, "wal_compression", "nonsense") {
+		t.Error("what Postgres takes is not told from what it does not")
+	}
 	mustClose(t, c)
 }
