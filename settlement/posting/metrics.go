@@ -28,6 +28,7 @@ type metrics struct {
 	ledgerDown   prometheus.Gauge
 	unavailable  prometheus.Counter
 	busy         prometheus.Counter
+	stage        *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, p *Poster) *metrics {
@@ -63,12 +64,17 @@ func newMetrics(reg prometheus.Registerer, p *Poster) *metrics {
 			Name: "escrowd_posting_unavailable_total", Help: "Requests turned away because the database did not answer."}),
 		busy: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "escrowd_posting_busy_total", Help: "Requests turned away because more came than could be decided in time."}),
+		stage: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "escrowd_posting_stage_busy_seconds_total", Help: "Time that a stage of the write path was at work: decide, ledger, record. The one whose rate is near 1 is the limit."}, []string{"stage"}),
+	}
+	for _, s := range []string{decideStage, ledgerStage, recordStage} {
+		m.stage.WithLabelValues(s)
 	}
 	for _, o := range []orderdb.OutcomeKind{orderdb.Applied, orderdb.Rejected, orderdb.Frozen} {
 		m.intents.WithLabelValues(string(o)) // a series that is 0 can be alerted on, a missing one cannot
 	}
 	m.collectors = []prometheus.Collector{m.intents, m.inflight, m.waiting, m.wait, m.requests, m.duration, m.transaction, m.batch,
-		m.ledgerTime, m.ledgerBatch, m.ledgerErrors, m.ledgerDown, m.unavailable, m.busy, &openIntents{p: p}}
+		m.ledgerTime, m.ledgerBatch, m.ledgerErrors, m.ledgerDown, m.unavailable, m.busy, m.stage, &openIntents{p: p}}
 	if reg != nil {
 		reg.MustRegister(m.collectors...)
 	}
@@ -82,6 +88,18 @@ func (m *metrics) unregister() {
 	for _, c := range m.collectors {
 		m.reg.Unregister(c)
 	}
+}
+
+// The stages of the write path, as its metrics name them.
+const (
+	decideStage = "decide"
+	ledgerStage = "ledger"
+	recordStage = "record"
+)
+
+// worked notes that a stage was at work since began.
+func (m *metrics) worked(stage string, began time.Time) {
+	m.stage.WithLabelValues(stage).Add(time.Since(began).Seconds())
 }
 
 func (m *metrics) applied(n int) { m.outcome(orderdb.Applied, n) }

@@ -33,7 +33,9 @@ func (p *Poster) recordStage() {
 		default:
 		}
 		var through []*chain
+		began := time.Now()
 		through, outcomes = p.record(outcomes)
+		p.m.worked(recordStage, began)
 		if len(through) == 0 {
 			continue
 		}

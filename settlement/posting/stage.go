@@ -56,7 +56,9 @@ func (p *Poster) decideStage() {
 			batch, ready = p.pick(time.Now())
 		}
 		if len(batch) > 0 {
+			began := time.Now()
 			ready = append(ready, p.turn(batch)...)
+			p.m.worked(decideStage, began)
 			if len(p.pending) > 0 {
 				p.poke() // what waited for this turn may be free now
 			}

@@ -91,7 +91,9 @@ func (p *Poster) ledgerStage() {
 		case <-p.ctx.Done():
 			return
 		}
+		began := time.Now()
 		err := p.drive(chains)
+		p.m.worked(ledgerStage, began)
 		if err != nil { // shutting down: a redrive will find out
 			p.leaveToRedrive(chains)
 			return

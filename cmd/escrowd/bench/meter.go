@@ -25,6 +25,9 @@ type Cost struct {
 	// ledger, by their transfers.
 	Transactions Sizes `json:"transactions"`
 	Batches      Sizes `json:"ledger_batches"`
+	// Busy is the share of the time in which each stage of the write path was
+	// at work.
+	Busy map[string]float64 `json:"stages_busy"`
 	// WAL and commits are of the whole Postgres server. A commit is counted
 	// if it wrote: one that only read waits for no disk.
 	WALBytes float64 `json:"wal_bytes_per_order"`
@@ -49,10 +52,11 @@ type Sizes struct {
 	P99   float64 `json:"p99_at_most"`
 }
 
-// The histograms of the write path.
+// The write path's metrics that a point reads.
 const (
 	decidedHistogram = "escrowd_posting_batch_requests"
 	ledgerHistogram  = "escrowd_ledger_batch_events"
+	busyCounter      = "escrowd_posting_stage_busy_seconds_total"
 	transfersLabel   = "create_transfers"
 )
 
@@ -70,6 +74,9 @@ type sample struct {
 	wal                                 float64 // bytes since the cluster was made
 	transactions                        int64   // that wrote, since then
 	decided, booked                     histogram
+	at                                  time.Time
+	time                                time.Duration
+	busy                                map[string]float64 // seconds of each stage
 }
 
 type meter struct {
@@ -134,7 +141,9 @@ func (m *meter) read(ctx context.Context) (sample, error) {
 	if err != nil {
 		return s, fmt.Errorf("reading Postgres's counters: %w", err)
 	}
-	s.decided, s.booked, err = m.histograms()
+	s.at = time.Now()
+	s.busy = map[string]float64{}
+	s.decided, s.booked, err = m.histograms(s.busy)
 	return s, err
 }
 
@@ -151,6 +160,13 @@ func (m *meter) add(ctx context.Context, before sample) error {
 	u.tigerbeetle += after.tigerbeetle - before.tigerbeetle
 	u.wal += after.wal - before.wal
 	u.transactions += after.transactions - before.transactions
+	u.time += after.at.Sub(before.at)
+	if u.busy == nil {
+		u.busy = map[string]float64{}
+	}
+	for stage := range after.busy {
+		u.busy[stage] += after.busy[stage] - before.busy[stage]
+	}
 	u.decided.add(after.decided, before.decided)
 	u.booked.add(after.booked, before.booked)
 	return nil
@@ -167,6 +183,7 @@ func (m *meter) cost(orders int) Cost {
 	return Cost{
 		CPU: CPU{per(m.used.server, m.sawServer), per(m.used.load, m.sawLoad), per(m.used.postgres, m.sawPostgres),
 			per(m.used.tigerbeetle, m.sawTiger)},
+		Busy:         m.used.shares(),
 		PeakMemory:   peakMemory(),
 		Transactions: m.used.decided.sizes(),
 		Batches:      m.used.booked.sizes(),
@@ -175,8 +192,18 @@ func (m *meter) cost(orders int) Cost {
 	}
 }
 
-// histograms reads the write path's own account of its batches.
-func (m *meter) histograms() (decided, booked histogram, err error) {
+// shares tells which part of the time each stage was at work.
+func (s *sample) shares() map[string]float64 {
+	shares := make(map[string]float64, len(s.busy))
+	for stage, seconds := range s.busy {
+		shares[stage] = seconds / max(s.time.Seconds(), 1e-9)
+	}
+	return shares
+}
+
+// histograms reads the write path's own account of its batches, and into busy
+// how long each stage was at work so far.
+func (m *meter) histograms(busy map[string]float64) (decided, booked histogram, err error) {
 	families, err := m.s.Metrics.Gather()
 	if err != nil {
 		return decided, booked, fmt.Errorf("gathering metrics: %w", err)
@@ -185,6 +212,9 @@ func (m *meter) histograms() (decided, booked histogram, err error) {
 		var into *histogram
 		for _, metric := range f.GetMetric() {
 			switch f.GetName() {
+			case busyCounter:
+				busy[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+				continue
 			case decidedHistogram:
 				into = &decided
 			case ledgerHistogram:

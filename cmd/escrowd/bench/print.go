@@ -3,7 +3,9 @@ package bench
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -98,6 +100,11 @@ func (p *printer) point(v *Point) {
 	p.row("peak memory", fmt.Sprintf("%.0f MB", float64(c.PeakMemory)/1e6))
 	p.row("write path", fmt.Sprintf("%s transactions of %s requests (p50 <= %.0f, p99 <= %.0f)", count(int(c.Transactions.Count)), figure(c.Transactions.Mean), c.Transactions.P50, c.Transactions.P99))
 	p.row("ledger", fmt.Sprintf("%s batches of %s transfers (p50 <= %.0f, p99 <= %.0f)", count(int(c.Batches.Count)), figure(c.Batches.Mean), c.Batches.P50, c.Batches.P99))
+	var busy []string
+	for _, stage := range slices.Sorted(maps.Keys(c.Busy)) {
+		busy = append(busy, fmt.Sprintf("%s %.0f %%", stage, 100*c.Busy[stage]))
+	}
+	p.row("stages at work", strings.Join(busy, ", "))
 	p.row("Postgres, per order", fmt.Sprintf("%s bytes of WAL, %.3f commits", figure(c.WALBytes), c.Commits))
 	p.row("raw ledger", fmt.Sprintf("%s orders/s, %s transfers/s in batches of %s; escrowd does %.1f %% of it", figure(v.Raw.OrdersPerSecond),
 		figure(v.Raw.TransfersPerSecond), count(v.Raw.Batch), 100*v.RawShare))
