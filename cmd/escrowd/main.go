@@ -84,9 +84,9 @@ type Globals struct {
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		// A quarter of the collector's work saved for some tens of megabytes:
+		// Most of the collector's work saved for some tens of megabytes:
 		// what is alive is small beside what a batch of requests throws away.
-		debug.SetGCPercent(150)
+		debug.SetGCPercent(250)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks for an orderly end; the second one just kills.

@@ -99,8 +99,8 @@ func (p *Poster) decide(ctx context.Context, w *orderdb.Writer, batch []*task) (
 func (p *Poster) answerReplays(ctx context.Context, w *orderdb.Writer, d *decision, batch []*task) ([]*task, error) {
 	var names []orderdb.KeyName
 	for _, t := range batch {
-		if t.req.Key != "" {
-			names = append(names, orderdb.KeyName{Marketplace: t.req.Marketplace, Key: t.req.Key})
+		if t.req.Key != "" && (!t.newKey || t.careful || p.careful) {
+			names = append(names, t.key())
 		}
 	}
 	if len(names) == 0 {
@@ -114,7 +114,7 @@ func (p *Poster) answerReplays(ctx context.Context, w *orderdb.Writer, d *decisi
 	var replays []*task
 	var chains []ledger.ID
 	for _, t := range batch {
-		use, ok := uses[orderdb.KeyName{Marketplace: t.req.Marketplace, Key: t.req.Key}]
+		use, ok := uses[t.key()]
 		switch {
 		case t.req.Key == "" || !ok:
 			rest = append(rest, t)

@@ -89,6 +89,79 @@ next:
 	return drafts, nil
 }
 
+// readAhead does the reading of a large caller before it stands in line, while
+// others are decided: the deciding stage is the one that all wait for. An order
+// that moves on meanwhile is like one that another process moved on, see
+// rememberOrders, and so is a key that is used meanwhile. What cannot be read
+// now is read in the transaction.
+func (p *Poster) readAhead(ctx context.Context, tasks []*task) {
+	const large = 64
+	if len(tasks) < large {
+		return
+	}
+	var reader *connection
+	select {
+	case reader = <-p.readers:
+		defer func() { p.readers <- reader }()
+	default:
+		return // enough others are reading
+	}
+	_ = reader.do(p, func(_ context.Context, w *orderdb.Writer) error {
+		return errors.Join(p.readKeys(ctx, w, tasks), p.readOrders(ctx, w, tasks))
+	})
+}
+
+func (p *Poster) readKeys(ctx context.Context, w *orderdb.Writer, tasks []*task) error {
+	var names []orderdb.KeyName
+	for _, t := range tasks {
+		if t.req.Key != "" {
+			names = append(names, t.key())
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	used, err := w.FindKeys(ctx, names)
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		_, found := used[t.key()]
+		t.newKey = !found
+	}
+	return nil
+}
+
+func (p *Poster) readOrders(ctx context.Context, w *orderdb.Writer, tasks []*task) error {
+	var ids []ledger.ID
+	p.seen.RLock()
+	for _, t := range tasks {
+		if len(t.req.Orders) == 1 && t.req.Seen == nil && p.orders[t.req.Orders[0]] == nil {
+			ids = append(ids, t.req.Orders[0])
+		}
+	}
+	p.seen.RUnlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := w.LoadOrders(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		if len(t.req.Orders) == 1 && t.req.Seen == nil {
+			if o, ok := found[t.req.Orders[0]]; ok {
+				t.req.Seen = &o
+			}
+		}
+	}
+	return nil
+}
+
+func (t *task) key() orderdb.KeyName {
+	return orderdb.KeyName{Marketplace: t.req.Marketplace, Key: t.req.Key}
+}
+
 // remembered is an order that need not be read, as it was last seen; nil if it
 // must be.
 func (p *Poster) remembered(t *task, id ledger.ID) *order.Order {

@@ -54,6 +54,13 @@ type Poster struct {
 	closed bool
 	wake   chan struct{} // says that queue is no longer empty; holds one
 
+	// The deciding stage's, which alone changes it, with seen held; others read
+	// it with seen held.
+	orders map[ledger.ID]*order.Order // as they stood last, see rememberOrders
+	seen   sync.RWMutex
+
+	readers chan *connection // for large callers' reading ahead
+
 	submit   chan []*chain // decided, for the ledger stage
 	results  chan []*chain // with their outcomes, for the recording stage
 	recorded chan []*chain // for the deciding stage to let go of
@@ -63,7 +70,6 @@ type Poster struct {
 	pending  []*task                        // seen, wait for their order or for a better moment
 	inflight map[ledger.ID]int              // orders with a chain between decision and record
 	chains   map[ledger.ID]bool             // those chains
-	orders   map[ledger.ID]*order.Order     // as they stood last, see rememberOrders
 	markets  map[uint32]orderdb.Marketplace // with a live clock: they do not change
 	accounts map[orderdb.AccountName]ledger.ID
 	careful  bool        // the last transaction found something taken
@@ -107,6 +113,7 @@ func New(db *sqlx.DB, engine ledger.Engine, opts Options) *Poster {
 		store: orderdb.New(db), engine: engine, opts: opts,
 		log:      opts.Logger.With("component", "posting"),
 		wake:     make(chan struct{}, 1),
+		readers:  make(chan *connection, 2),
 		submit:   make(chan []*chain),
 		results:  make(chan []*chain, 1),
 		recorded: make(chan []*chain, 1),
@@ -117,6 +124,9 @@ func New(db *sqlx.DB, engine ledger.Engine, opts Options) *Poster {
 		accounts: map[orderdb.AccountName]ledger.ID{},
 		known:    map[ledger.ID]struct{}{},
 		ctx:      ctx, cancel: cancel, idle: make(chan struct{}),
+	}
+	for range cap(p.readers) {
+		p.readers <- &connection{}
 	}
 	p.m = newMetrics(opts.Registerer, p)
 	p.done.Go(p.decideStage)
@@ -139,7 +149,8 @@ type task struct {
 	state   atomic.Int32
 	answer  chan Answer  // holds one
 	after   time.Time    // do not look at it again before; zero for at once
-	careful bool         // read its orders from the database and not from memory
+	careful bool         // read its orders and its key from the database, whatever was known
+	newKey  bool         // its key was not used when it came
 	open    []*chain     // set instead of req: intents to be driven again
 	left    atomic.Int32 // of open, how many are not recorded yet
 	began   time.Time
@@ -174,6 +185,7 @@ func (p *Poster) DoAll(ctx context.Context, reqs []Request) []Answer {
 		tasks = append(tasks, &task{req: reqs[i], ctx: ctx, answer: make(chan Answer, 1), began: now})
 		index = append(index, i)
 	}
+	p.readAhead(ctx, tasks)
 	late, enough := p.patience(tasks)
 	defer enough()
 	err := p.enter(tasks, now)
@@ -264,5 +276,9 @@ func (p *Poster) Close(ctx context.Context) error {
 	p.cancel()
 	p.done.Wait()
 	p.m.unregister()
-	return errors.Join(err, p.deciding.close(), p.recording.close())
+	err = errors.Join(err, p.deciding.close(), p.recording.close())
+	for range cap(p.readers) {
+		err = errors.Join(err, (<-p.readers).close())
+	}
+	return err
 }

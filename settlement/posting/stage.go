@@ -110,6 +110,8 @@ func (p *Poster) again(t *task) []*chain {
 
 // hold and leave keep account of what is between decision and record.
 func (p *Poster) hold(chains []*chain) {
+	p.seen.Lock()
+	defer p.seen.Unlock()
 	for _, c := range chains {
 		p.chains[c.id] = true
 		for _, n := range c.intents {
@@ -143,6 +145,8 @@ func (p *Poster) leave(chains []*chain) {
 // An order with no deadline ahead is through and not kept.
 func (p *Poster) rememberOrders(list []order.Order) {
 	const most = 1 << 15
+	p.seen.Lock()
+	defer p.seen.Unlock()
 	if len(p.orders)+len(list) > most {
 		clear(p.orders)
 	}
