@@ -278,7 +278,9 @@ func (p *Poster) Close(ctx context.Context) error {
 	p.m.unregister()
 	err = errors.Join(err, p.deciding.close(), p.recording.close())
 	for range cap(p.readers) {
-		err = errors.Join(err, (<-p.readers).close())
+		c := <-p.readers
+		err = errors.Join(err, c.close())
+		p.readers <- c // for whoever closes it once more
 	}
 	return err
 }
