@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strconv"
 
 	"escrowd/intake/api"
 	"escrowd/ledger"
@@ -36,6 +37,15 @@ func (w said) json() json.RawMessage {
 	return bytes.TrimSpace(b.Bytes())
 }
 
+func amountWord(n int64) string { return strconv.FormatInt(n, 10) }
+
+func yes(b bool) string {
+	if b {
+		return "true"
+	}
+	return ""
+}
+
 // events are the routes of the events of one order.
 func (s *Server) events() []eventRoutes {
 	return []eventRoutes{
@@ -66,12 +76,65 @@ func (s *Server) events() []eventRoutes {
 			func(in *api.Refund) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason}
 			}),
-		eventOf(s, "dispute", order.Dispute, "Open the buyer's dispute", "All that is held is frozen in the ledger until the marketplace rules.",
+		eventOf(s, "dispute", order.Dispute, "Open the buyer's dispute", "All that is held is frozen in the ledger until the dispute ends.",
 			func(i *api.DisputeItem) (*api.Dispute, *api.Target) { return &i.Dispute, &i.Target },
 			func(in *api.Dispute) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason}
+			}),
+		eventOf(s, "accept-claim", order.AcceptClaim, "Book that the seller accepts the claim", "The freeze ends: what was claimed goes back to the buyer, the rest to the seller, less the fee.",
+			func(i *api.AcceptClaimItem) (*api.AcceptClaim, *api.Target) { return &i.AcceptClaim, &i.Target },
+			func(in *api.AcceptClaim) (api.Act, order.Command, said) { return in.Act, order.Command{}, nil }),
+		eventOf(s, "contest", order.Contest, "Book that the seller contests the claim", "The time to negotiate starts.",
+			func(i *api.ContestItem) (*api.Contest, *api.Target) { return &i.Contest, &i.Target },
+			func(in *api.Contest) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
 			}),
-		eventOf(s, "ruling", order.Rule, "End a dispute by a ruling", "The freeze ends and what was held is split: to_buyer and to_seller must sum to it.",
+		eventOf(s, "offer", order.MakeOffer, "Book what a party offers to end the dispute", "It takes the place of the offer before.",
+			func(i *api.OfferItem) (*api.Offer, *api.Target) { return &i.Offer, &i.Target },
+			func(in *api.Offer) (api.Act, order.Command, said) {
+				return in.Act, order.Command{ToBuyer: in.ToBuyer, Return: in.Return}, said{"to_buyer": amountWord(in.ToBuyer), "return": yes(in.Return), "note": in.Note}
+			}),
+		eventOf(s, "accept-offer", order.AcceptOffer, "Book that the other party accepts the offer", "What is held is split by it: at once, or when the goods are back if that was offered.",
+			func(i *api.AcceptOfferItem) (*api.AcceptOffer, *api.Target) { return &i.AcceptOffer, &i.Target },
+			func(in *api.AcceptOffer) (api.Act, order.Command, said) {
+				return in.Act, order.Command{ToBuyer: in.ToBuyer}, said{"to_buyer": amountWord(in.ToBuyer)}
+			}),
+		eventOf(s, "evidence", order.GiveEvidence, "Note a file that speaks for a party", "The file stays where it is; its content is named by its SHA-256.",
+			func(i *api.EvidenceItem) (*api.Evidence, *api.Target) { return &i.Evidence, &i.Target },
+			func(in *api.Evidence) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Evidence: order.Evidence{SHA256: in.SHA256, URL: in.URL, Type: in.Type, Size: in.Size}},
+					said{"sha256": in.SHA256, "url": in.URL, "type": in.Type, "size": amountWord(in.Size), "note": in.Note}
+			}),
+		eventOf(s, "withdraw", order.Withdraw, "Book that the buyer withdraws the claim", "The freeze ends and the time to confirm runs on where it stood.",
+			func(i *api.WithdrawItem) (*api.Withdraw, *api.Target) { return &i.Withdraw, &i.Target },
+			func(in *api.Withdraw) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
+			}),
+		eventOf(s, "escalate", order.Escalate, "Put the dispute before the marketplace", "The time for evidence starts. Buyer and seller may do that from the policy's moment on.",
+			func(i *api.EscalateItem) (*api.Escalate, *api.Target) { return &i.Escalate, &i.Target },
+			func(in *api.Escalate) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
+			}),
+		eventOf(s, "appeal", order.Appeal, "Appeal against a ruling", "The ruling falls, and the marketplace rules once more; that one is the last.",
+			func(i *api.AppealItem) (*api.Appeal, *api.Target) { return &i.Appeal, &i.Target },
+			func(in *api.Appeal) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
+			}),
+		eventOf(s, "ship-back", order.ShipBack, "Book that the goods went back to the seller", "The seller's time to inspect them starts.",
+			func(i *api.ShipBackItem) (*api.ShipBack, *api.Target) { return &i.ShipBack, &i.Target },
+			func(in *api.ShipBack) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Carrier: in.Carrier, Tracking: in.Tracking},
+					said{"carrier": in.Carrier, "tracking": in.Tracking}
+			}),
+		eventOf(s, "receive-return", order.ReceiveReturn, "Book that the seller has the goods back", "What is held is split as agreed for the return.",
+			func(i *api.ReceiveReturnItem) (*api.ReceiveReturn, *api.Target) { return &i.ReceiveReturn, &i.Target },
+			func(in *api.ReceiveReturn) (api.Act, order.Command, said) { return in.Act, order.Command{}, nil }),
+		eventOf(s, "refuse-return", order.RefuseReturn, "Book that the seller refuses what came back", "The dispute goes before the marketplace.",
+			func(i *api.RefuseReturnItem) (*api.RefuseReturn, *api.Target) { return &i.RefuseReturn, &i.Target },
+			func(in *api.RefuseReturn) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
+			}),
+		eventOf(s, "ruling", order.Rule, "End a dispute by a ruling", "The freeze ends and what was held is split: to_buyer and to_seller must sum to it. Where the policy lets the parties appeal, that happens when nobody has in time.",
 			func(i *api.RulingItem) (*api.Ruling, *api.Target) { return &i.Ruling, &i.Target },
 			func(in *api.Ruling) (api.Act, order.Command, said) {
 				return in.Act, order.Command{ToBuyer: in.ToBuyer, ToSeller: in.ToSeller, Reason: in.Reason}, said{"reason": in.Reason}

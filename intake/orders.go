@@ -124,6 +124,25 @@ func orderOf(o *order.Order) api.Order {
 	if o.Policy != nil {
 		out.Policy, out.PolicyVersion = o.Policy.Name, o.Policy.Version
 	}
+	out.Claim = claimOf(o.Claim)
+	return out
+}
+
+func claimOf(c *order.Claim) *api.Claim {
+	if c == nil {
+		return nil
+	}
+	offer := func(f *order.Offer) *api.ClaimOffer {
+		if f == nil {
+			return nil
+		}
+		return &api.ClaimOffer{By: string(f.By), ToBuyer: f.ToBuyer, Return: f.Return}
+	}
+	out := &api.Claim{OpenedAt: c.OpenedAt.UTC(), Amount: c.Amount, Offer: offer(c.Offer), Return: offer(c.Return),
+		Appealed: string(c.Appealed), BuyerEvidence: c.BuyerEvidence, SellerEvidence: c.SellerEvidence}
+	if r := c.Ruling; r != nil {
+		out.Ruling = &api.ClaimRuling{ToBuyer: r.ToBuyer, ToSeller: r.ToSeller}
+	}
 	return out
 }
 

@@ -118,7 +118,11 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 		PayWithin: order.Seconds(in.PayWithin), ShipWithin: order.Seconds(in.ShipWithin),
 		ConfirmAfterDelivery: order.Seconds(in.ConfirmAfterDelivery), ConfirmAfterShipment: order.Seconds(in.ConfirmAfterShipment),
 		ExtendTimes: in.ExtendTimes, ExtendBy: order.Seconds(in.ExtendBy),
-		RuleWithin: order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
+		RespondWithin: order.Seconds(in.RespondWithin), NegotiateWithin: order.Seconds(in.NegotiateWithin),
+		EscalateAfter: order.Seconds(in.EscalateAfter), EvidenceWithin: order.Seconds(in.EvidenceWithin),
+		AppealWithin: order.Seconds(in.AppealWithin), ReturnWithin: order.Seconds(in.ReturnWithin),
+		InspectWithin: order.Seconds(in.InspectWithin),
+		RuleWithin:    order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
 		Methods: in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
 	}
 	for code, f := range in.Fees {
@@ -132,7 +136,11 @@ func policyOf(p *order.Policy) api.Policy {
 		PayWithin: int64(p.PayWithin), ShipWithin: int64(p.ShipWithin),
 		ConfirmAfterDelivery: int64(p.ConfirmAfterDelivery), ConfirmAfterShipment: int64(p.ConfirmAfterShipment),
 		ExtendTimes: p.ExtendTimes, ExtendBy: int64(p.ExtendBy),
-		RuleWithin: int64(p.RuleWithin), MatureAfter: int64(p.MatureAfter),
+		RespondWithin: int64(p.RespondWithin), NegotiateWithin: int64(p.NegotiateWithin),
+		EscalateAfter: int64(p.EscalateAfter), EvidenceWithin: int64(p.EvidenceWithin),
+		AppealWithin: int64(p.AppealWithin), ReturnWithin: int64(p.ReturnWithin),
+		InspectWithin: int64(p.InspectWithin),
+		RuleWithin:    int64(p.RuleWithin), MatureAfter: int64(p.MatureAfter),
 		Methods: p.Methods, Fees: make(map[string]api.Fee, len(p.Fees)),
 	}}
 	for code, f := range p.Fees {

@@ -86,10 +86,104 @@ type Refund struct {
 	Act
 }
 
-// Dispute freezes what is held until the marketplace rules.
+// Dispute freezes all that is held until the dispute ends, whatever of it is
+// claimed.
 type Dispute struct {
+	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What the buyer wants back, in minor units. Left out: all that is held." example:"4000"`
 	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why the buyer disputes the order." example:"not received"`
 	Act
+}
+
+// AcceptClaim is the seller's word that the claim is right.
+type AcceptClaim struct{ Act }
+
+// Contest is the seller's word that it is not.
+type Contest struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"it was in order when it left"`
+	Act
+}
+
+// Offer is how a party would end a dispute.
+type Offer struct {
+	ToBuyer int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What would go back to the buyer, in minor units; the rest to the seller, fee included." example:"2000"`
+	Return  bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller."`
+	Note    string `json:"note,omitempty" maxLength:"2000" doc:"In words; kept on the timeline." example:"a fifth off, and you keep it"`
+	Act
+}
+
+// AcceptOffer accepts what the other party offered last.
+type AcceptOffer struct {
+	ToBuyer int64 `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"The offer's own, said again so that an offer that has changed is not accepted by mistake." example:"2000"`
+	Act
+}
+
+// Evidence is a file that speaks for a party.
+type Evidence struct {
+	SHA256 string `json:"sha256" pattern:"^[0-9a-f]{64}$" doc:"Of the file's content." example:"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"`
+	URL    string `json:"url" maxLength:"2000" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Where it is: an https URL. It is not fetched." example:"https://files.example.com/scratch.jpg"`
+	Type   string `json:"type" maxLength:"100" doc:"application/pdf, image/jpeg, image/png, image/webp, text/plain or video/mp4." example:"image/jpeg"`
+	Size   int64  `json:"size" minimum:"0" maximum:"9007199254740991" doc:"Bytes; at most 20971520." example:"81422"`
+	Note   string `json:"note,omitempty" maxLength:"2000" doc:"What it shows, in words." example:"the scratch"`
+	Act
+}
+
+// Withdraw ends a dispute as if it had not been opened.
+type Withdraw struct {
+	Reason string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"it has arrived"`
+	Act
+}
+
+// Escalate puts a dispute before the marketplace.
+type Escalate struct {
+	Reason string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"no agreement"`
+	Act
+}
+
+// Appeal is a party's word against a ruling.
+type Appeal struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"the carrier's report was not read"`
+	Act
+}
+
+// ShipBack says that the goods went back to the seller.
+type ShipBack struct {
+	Carrier  string `json:"carrier,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Who carries the goods." example:"DHL"`
+	Tracking string `json:"tracking,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The carrier's tracking number." example:"00340434292135100186"`
+	Act
+}
+
+// ReceiveReturn is the seller's word that the goods are back and in order.
+type ReceiveReturn struct{ Act }
+
+// RefuseReturn is the seller's word that they are not.
+type RefuseReturn struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"used and broken"`
+	Act
+}
+
+// Claim is an open dispute as it stands. Amounts are minor units.
+type Claim struct {
+	OpenedAt       time.Time    `json:"opened_at" example:"2017-05-20T09:30:00Z"`
+	Amount         int64        `json:"amount" doc:"What the buyer wants back." example:"4000"`
+	Offer          *ClaimOffer  `json:"offer,omitempty" doc:"The last offer, not accepted yet."`
+	Return         *ClaimOffer  `json:"return,omitempty" doc:"The accepted offer whose goods are to come back."`
+	Ruling         *ClaimRuling `json:"ruling,omitempty" doc:"The ruling that may still be appealed."`
+	Appealed       string       `json:"appealed,omitempty" doc:"Who appealed against the ruling before." example:"seller"`
+	BuyerEvidence  int          `json:"buyer_evidence" doc:"Files of the buyer's on the timeline." example:"2"`
+	SellerEvidence int          `json:"seller_evidence" doc:"Files of the seller's on the timeline." example:"0"`
+}
+
+// ClaimOffer is an offer that was made.
+type ClaimOffer struct {
+	By      string `json:"by" example:"seller"`
+	ToBuyer int64  `json:"to_buyer" example:"2000"`
+	Return  bool   `json:"return" doc:"Only once the goods are back."`
+}
+
+// ClaimRuling is a ruling that is not carried out yet.
+type ClaimRuling struct {
+	ToBuyer  int64 `json:"to_buyer" example:"4000"`
+	ToSeller int64 `json:"to_seller" example:"8990"`
 }
 
 // Ruling ends a dispute. The two parts must sum to what is held.
@@ -115,17 +209,18 @@ type Order struct {
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
-	State      string    `json:"state" enum:"agreed,held,shipped,delivered,disputed,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
+	State      string    `json:"state" enum:"agreed,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
 	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included." example:"0"`
 	Refunded   int64     `json:"refunded" doc:"Went back to the buyer." example:"0"`
 	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released." example:"0"`
 	TaxCharged int64     `json:"tax_charged" doc:"The tax's part of what was released." example:"0"`
 	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
-	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,ship_by,confirm_by,rule_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	At         time.Time `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
 	PaidAt     time.Time `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
+	Claim      *Claim    `json:"claim,omitempty" doc:"The open dispute; left out where there is none."`
 	Events     int32     `json:"events" doc:"How many events took place." example:"3"`
 }
 
@@ -228,6 +323,13 @@ type PolicyTerms struct {
 	ExtendTimes          int16          `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
 	ExtendBy             int64          `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
 	RuleWithin           int64          `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
+	RespondWithin        int64          `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
+	NegotiateWithin      int64          `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
+	EscalateAfter        int64          `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
+	EvidenceWithin       int64          `json:"evidence_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the escalation: then the marketplace rules, or the claim falls if the buyer gave no evidence." example:"432000"`
+	AppealWithin         int64          `json:"appeal_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the ruling: then it is carried out. 0: at once." example:"259200"`
+	ReturnWithin         int64          `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
+	InspectWithin        int64          `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
 	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
 	Methods              []string       `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`

@@ -88,4 +88,59 @@ type (
 		Target
 		Ruling
 	}
+	// AcceptClaimItem is an item of /v1/bulk/accept-claim.
+	AcceptClaimItem struct {
+		Target
+		AcceptClaim
+	}
+	// ContestItem is an item of /v1/bulk/contest.
+	ContestItem struct {
+		Target
+		Contest
+	}
+	// OfferItem is an item of /v1/bulk/offer.
+	OfferItem struct {
+		Target
+		Offer
+	}
+	// AcceptOfferItem is an item of /v1/bulk/accept-offer.
+	AcceptOfferItem struct {
+		Target
+		AcceptOffer
+	}
+	// EvidenceItem is an item of /v1/bulk/evidence.
+	EvidenceItem struct {
+		Target
+		Evidence
+	}
+	// WithdrawItem is an item of /v1/bulk/withdraw.
+	WithdrawItem struct {
+		Target
+		Withdraw
+	}
+	// EscalateItem is an item of /v1/bulk/escalate.
+	EscalateItem struct {
+		Target
+		Escalate
+	}
+	// AppealItem is an item of /v1/bulk/appeal.
+	AppealItem struct {
+		Target
+		Appeal
+	}
+	// ShipBackItem is an item of /v1/bulk/ship-back.
+	ShipBackItem struct {
+		Target
+		ShipBack
+	}
+	// ReceiveReturnItem is an item of /v1/bulk/receive-return.
+	ReceiveReturnItem struct {
+		Target
+		ReceiveReturn
+	}
+	// RefuseReturnItem is an item of /v1/bulk/refuse-return.
+	RefuseReturnItem struct {
+		Target
+		RefuseReturn
+	}
 )

@@ -97,6 +97,61 @@ func (c *Client) Rule(ctx context.Context, id string, in api.Ruling, opts ...Opt
 	return c.event(ctx, id, "ruling", in, opts)
 }
 
+// AcceptClaim ends a dispute as the buyer claimed.
+func (c *Client) AcceptClaim(ctx context.Context, id string, in api.AcceptClaim, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "accept-claim", in, opts)
+}
+
+// Contest starts the negotiation.
+func (c *Client) Contest(ctx context.Context, id string, in api.Contest, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "contest", in, opts)
+}
+
+// Offer says how a party would end the dispute.
+func (c *Client) Offer(ctx context.Context, id string, in api.Offer, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "offer", in, opts)
+}
+
+// AcceptOffer accepts the other party's last offer.
+func (c *Client) AcceptOffer(ctx context.Context, id string, in api.AcceptOffer, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "accept-offer", in, opts)
+}
+
+// Evidence notes a file that speaks for a party.
+func (c *Client) Evidence(ctx context.Context, id string, in api.Evidence, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "evidence", in, opts)
+}
+
+// Withdraw ends a dispute as if it had not been opened.
+func (c *Client) Withdraw(ctx context.Context, id string, in api.Withdraw, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "withdraw", in, opts)
+}
+
+// Escalate puts a dispute before the marketplace.
+func (c *Client) Escalate(ctx context.Context, id string, in api.Escalate, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "escalate", in, opts)
+}
+
+// Appeal makes a ruling fall.
+func (c *Client) Appeal(ctx context.Context, id string, in api.Appeal, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "appeal", in, opts)
+}
+
+// ShipBack books that the goods went back to the seller.
+func (c *Client) ShipBack(ctx context.Context, id string, in api.ShipBack, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "ship-back", in, opts)
+}
+
+// ReceiveReturn books that the seller has the goods back.
+func (c *Client) ReceiveReturn(ctx context.Context, id string, in api.ReceiveReturn, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "receive-return", in, opts)
+}
+
+// RefuseReturn books that the seller refuses what came back.
+func (c *Client) RefuseReturn(ctx context.Context, id string, in api.RefuseReturn, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "refuse-return", in, opts)
+}
+
 func (c *Client) event(ctx context.Context, id, event string, in any, opts []Option) (api.Order, error) {
 	return post[api.Order](ctx, c, "/v1/orders/"+url.PathEscape(id)+"/"+event, in, opts)
 }
@@ -104,7 +159,9 @@ func (c *Client) event(ctx context.Context, id, event string, in any, opts []Opt
 // Items are the kinds of item that a bulk request can have.
 type Items interface {
 	api.NewOrderItem | api.PaymentItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
-		api.ExtendItem | api.CancelItem | api.RefundItem | api.DisputeItem | api.RulingItem
+		api.ExtendItem | api.CancelItem | api.RefundItem | api.DisputeItem | api.RulingItem |
+		api.AcceptClaimItem | api.ContestItem | api.OfferItem | api.AcceptOfferItem | api.EvidenceItem | api.WithdrawItem |
+		api.EscalateItem | api.AppealItem | api.ShipBackItem | api.ReceiveReturnItem | api.RefuseReturnItem
 	Keyed() bool
 }
 
@@ -141,6 +198,28 @@ func bulkPath(items any) string {
 		return "refund"
 	case []api.DisputeItem:
 		return "dispute"
+	case []api.AcceptClaimItem:
+		return "accept-claim"
+	case []api.ContestItem:
+		return "contest"
+	case []api.OfferItem:
+		return "offer"
+	case []api.AcceptOfferItem:
+		return "accept-offer"
+	case []api.EvidenceItem:
+		return "evidence"
+	case []api.WithdrawItem:
+		return "withdraw"
+	case []api.EscalateItem:
+		return "escalate"
+	case []api.AppealItem:
+		return "appeal"
+	case []api.ShipBackItem:
+		return "ship-back"
+	case []api.ReceiveReturnItem:
+		return "receive-return"
+	case []api.RefuseReturnItem:
+		return "refuse-return"
 	default:
 		return "ruling"
 	}

@@ -13,21 +13,25 @@ import (
 	"escrowd/settlement/posting"
 )
 
-// deadlineOf is the deadline that a job stands for.
-var deadlineOf = map[string]order.Deadline{
-	ExpireUnpaid:    order.PayBy,
-	CancelUnshipped: order.ShipBy,
-	AutoRelease:     order.ConfirmBy,
-	Mature:          order.MatureAt,
+// deadlinesOf are the deadlines that a job stands for, in the order in which it
+// passes them: where one can lead to another, that one comes later, so that a
+// clock that is moved over both finds both passed.
+var deadlinesOf = map[string][]order.Deadline{
+	ExpireUnpaid:    {order.PayBy},
+	CancelUnshipped: {order.ShipBy},
+	AutoRelease:     {order.ConfirmBy},
+	MoveDisputes:    {order.RespondBy, order.NegotiateBy, order.ReturnBy, order.InspectBy, order.EvidenceBy, order.AppealBy},
+	Mature:          {order.MatureAt},
 }
 
-// dueEvent is what the job books when its deadline passes; "" for a job that
-// is about no deadline.
-func dueEvent(job string) order.Event { return order.Due[deadlineOf[job]] }
-
-func (j *Jobs) deadlineJob(name string, d order.Deadline, what string) *Job {
+func (j *Jobs) deadlineJob(name, what string) *Job {
 	return &Job{Name: name, Schedule: "* * * * *", What: what, body: func(ctx context.Context, r *running) error {
-		return j.passDeadlines(ctx, r, d)
+		for _, d := range deadlinesOf[name] {
+			if err := j.passDeadlines(ctx, r, d); err != nil {
+				return err
+			}
+		}
+		return nil
 	}}
 }
 

@@ -175,7 +175,7 @@ func TestDryRunMovesNothing(t *testing.T) {
 			t.Errorf("%s would move %d and shows %d, want %d", name, res.Items, len(res.Detail.First), want)
 		}
 		for _, item := range res.Detail.First {
-			if item.Reference == "" || item.Event != dueEvent(name) || item.Due.IsZero() {
+			if item.Reference == "" || item.Event != order.Due[deadlinesOf[name][0]] || item.Due.IsZero() {
 				t.Errorf("%s shows %+v", name, item)
 			}
 		}

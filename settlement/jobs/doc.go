@@ -12,6 +12,7 @@
 //	expire-unpaid      pay_by passed      the order expires
 //	cancel-unshipped   ship_by passed     what is held goes back to the buyer
 //	auto-release       confirm_by passed  what is held goes to the seller, less the fee
+//	move-disputes      a step's deadline  the claim is granted, heard or dropped; a ruling is carried out
 //	mature             mature_at passed   what was released becomes available
 //	redrive            an intent is unfinished for too long: to the ledger again
 //	close-pages        a page of the journal is full: to its sums, which reports read

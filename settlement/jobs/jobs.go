@@ -14,7 +14,6 @@ import (
 
 	"escrowd/ledger"
 	"escrowd/settlement/jobs/books"
-	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 	"escrowd/settlement/posting"
 )
@@ -25,6 +24,7 @@ const (
 	ExpireUnpaid    = "expire-unpaid"
 	CancelUnshipped = "cancel-unshipped"
 	AutoRelease     = "auto-release"
+	MoveDisputes    = "move-disputes"
 	Mature          = "mature"
 	ClosePages      = "close-pages"
 	CheckBooks      = "check-books"
@@ -136,10 +136,11 @@ func New(db *sqlx.DB, reader ledger.Reader, poster Poster, opts Options) (*Jobs,
 	j.jobs = []*Job{
 		{Name: Redrive, Schedule: "*/10 * * * * *", body: j.redrive,
 			What: "gives what a crash left unfinished to the ledger again"},
-		j.deadlineJob(ExpireUnpaid, order.PayBy, "expires orders that nobody paid in time"),
-		j.deadlineJob(CancelUnshipped, order.ShipBy, "cancels paid orders that nobody shipped in time and refunds the buyer"),
-		j.deadlineJob(AutoRelease, order.ConfirmBy, "releases to the seller what the buyer neither confirmed nor disputed in time"),
-		j.deadlineJob(Mature, order.MatureAt, "makes released money available to the seller when it matures"),
+		j.deadlineJob(ExpireUnpaid, "expires orders that nobody paid in time"),
+		j.deadlineJob(CancelUnshipped, "cancels paid orders that nobody shipped in time and refunds the buyer"),
+		j.deadlineJob(AutoRelease, "releases to the seller what the buyer neither confirmed nor disputed in time"),
+		j.deadlineJob(MoveDisputes, "moves disputes on whose step passed: grants, escalates or drops the claim, carries rulings out"),
+		j.deadlineJob(Mature, "makes released money available to the seller when it matures"),
 		{Name: ClosePages, Schedule: "*/15 * * * * *", body: j.closePages, fewRows: true,
 			What: "adds up the pages of the journal that are full, so that reports need not"},
 		{Name: CheckBooks, Schedule: "7 * * * *", body: j.checkBooks, everyRow: true,
@@ -207,7 +208,7 @@ func (j *Jobs) Fire(ctx context.Context, marketplace uint32) (int, error) {
 	_, until := m.At(j.now())
 	var deadlines []*Job
 	for _, job := range j.jobs {
-		if dueEvent(job.Name) != "" {
+		if len(deadlinesOf[job.Name]) > 0 {
 			deadlines = append(deadlines, job)
 		}
 	}

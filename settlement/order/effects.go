@@ -24,13 +24,27 @@ func init() {
 	effects = map[Effect]func(*planner, []State) error{
 		NoMoney:      (*planner).noMoney,
 		HoldPayment:  (*planner).holdPayment,
-		StartConfirm: (*planner).startConfirm,
+		StartConfirm: (*planner).noMoney,
 		MoveDeadline: (*planner).moveDeadline,
 		ReleaseAll:   (*planner).releaseAll,
 		RefundAll:    (*planner).refundAll,
 		RefundPart:   (*planner).refundPart,
-		Freeze:       (*planner).freeze,
-		Split:        (*planner).split,
+		Freeze:       (*planner).openDispute,
+		Negotiate:    (*planner).contest,
+		PutOffer:     (*planner).makeOffer,
+		TakeOffer:    (*planner).acceptOffer,
+		GrantClaim:   (*planner).grantClaim,
+		DropClaim:    (*planner).dropClaim,
+		Unfreeze:     (*planner).withdraw,
+		Hear:         (*planner).escalate,
+		AddEvidence:  (*planner).giveEvidence,
+		EndEvidence:  (*planner).closeEvidence,
+		Decide:       (*planner).rule,
+		Reopen:       (*planner).appeal,
+		CarryOut:     (*planner).carryOut,
+		TakeBack:     (*planner).noMoney,
+		GrantReturn:  (*planner).grantReturn,
+		DenyReturn:   (*planner).refuseReturn,
 		MatureAll:    (*planner).matureAll,
 	}
 }
@@ -56,7 +70,21 @@ func (p *planner) next(s State) {
 	case Delivered:
 		from(ConfirmBy, pol.ConfirmAfterDelivery)
 	case Disputed:
+		if from(RespondBy, pol.RespondWithin); pol.RespondWithin == 0 {
+			from(RuleBy, pol.RuleWithin)
+		}
+	case Negotiating:
+		from(NegotiateBy, pol.NegotiateWithin)
+	case Escalated:
+		from(EvidenceBy, pol.EvidenceWithin)
+	case Arbitration:
 		from(RuleBy, pol.RuleWithin)
+	case Decided:
+		from(AppealBy, pol.AppealWithin)
+	case Returning:
+		from(ReturnBy, pol.ReturnWithin)
+	case Returned:
+		from(InspectBy, pol.InspectWithin)
 	case Released, Ruled:
 		from(MatureAt, pol.MatureAfter)
 	default:
@@ -89,11 +117,6 @@ func (p *planner) holdPayment(to []State) error {
 	p.leg(chart.PaymentReceived, c.Books.Clearing, o.BuyerAccount, o.Amount)
 	p.leg(chart.Hold, o.BuyerAccount, o.ID, o.Amount)
 	o.Held, o.PaidAt = o.Amount, c.At
-	p.next(to[0])
-	return nil
-}
-
-func (p *planner) startConfirm(to []State) error {
 	p.next(to[0])
 	return nil
 }
@@ -143,39 +166,6 @@ func (p *planner) refundPart(to []State) error {
 	p.refund(amount, chart.RefundToBuyer)
 	if p.o.Held == 0 {
 		p.next(to[1])
-	}
-	return nil
-}
-
-func (p *planner) freeze(to []State) error {
-	if p.c.Reason == "" {
-		return p.refuse(RuleReason, "a dispute needs a reason")
-	}
-	p.account(p.c.Books.Suspense, chart.DisputeSuspense, ledger.Uint128{})
-	p.leg(chart.DisputeFreeze, p.o.ID, p.c.Books.Suspense, p.o.Held)
-	frozen := &p.ch.Legs[len(p.ch.Legs)-1]
-	frozen.Flags |= ledger.TransferPending
-	p.o.Freeze = frozen.ID
-	p.next(to[0])
-	return nil
-}
-
-func (p *planner) split(to []State) error {
-	o, c := p.o, p.c
-	if c.ToSeller < 0 || c.ToBuyer < 0 || c.ToSeller > o.Held || c.ToSeller+c.ToBuyer != o.Held {
-		return p.refuse(RuleAmount, "the parts must sum to what is held: %d", o.Held)
-	}
-	p.void(chart.DisputeFreeze, o.Freeze)
-	o.Freeze = ledger.ID{}
-	p.release(c.ToSeller, chart.RulingRelease, chart.RulingFee, chart.RulingFeeTax)
-	p.refund(c.ToBuyer, chart.RulingRefund)
-	switch {
-	case c.ToBuyer == 0:
-		p.next(to[0])
-	case c.ToSeller == 0:
-		p.next(to[1])
-	default:
-		p.next(to[2])
 	}
 	return nil
 }

@@ -27,7 +27,19 @@ func NextActors(s State) []Role {
 	case Shipped, Delivered:
 		return roles(Buyer)
 	case Disputed:
+		return roles(Seller, Operator)
+	case Negotiating:
+		return roles(Buyer, Seller)
+	case Escalated:
+		return roles(Buyer, Seller, Operator)
+	case Arbitration:
 		return roles(Operator)
+	case Decided:
+		return roles(Buyer, Seller, System)
+	case Returning:
+		return roles(Buyer)
+	case Returned:
+		return roles(Seller)
 	case Released, Ruled:
 		return roles(System)
 	}
@@ -45,6 +57,18 @@ func HeldBecause(s State) string {
 		return "delivered, not confirmed by the buyer"
 	case Disputed:
 		return "in dispute, frozen"
+	case Negotiating:
+		return "in dispute, the parties negotiate, frozen"
+	case Escalated:
+		return "in dispute, evidence is gathered, frozen"
+	case Arbitration:
+		return "in dispute, waits for the ruling, frozen"
+	case Decided:
+		return "ruled, may be appealed, frozen"
+	case Returning:
+		return "return agreed, goods not yet shipped back, frozen"
+	case Returned:
+		return "goods on their way back to the seller, frozen"
 	}
 	return ""
 }
@@ -79,10 +103,8 @@ func Explain(o *Order) Explanation {
 		e.Why = fmt.Sprintf("%s is held: the goods were delivered and the buyer has not confirmed.", money(o.Held))
 		e.Next = "The buyer confirms or opens a dispute."
 		e.Otherwise = "What is held is released to the seller, less the fee."
-	case Disputed:
-		e.Why = fmt.Sprintf("%s is held and frozen: the buyer disputes the order.", money(o.Held))
-		e.Next = "The marketplace rules how what is held is split."
-		e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
+	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned:
+		explainDispute(&e, o, money)
 	case Released:
 		e.Why = fmt.Sprintf("Nothing is held: %s was released, of which %s is the fee and %s tax on it.", money(o.Released), money(o.FeeCharged), money(o.TaxCharged))
 		e.Next = fmt.Sprintf("Nobody has to act: %s matures.", money(o.Maturing))
@@ -109,6 +131,58 @@ func Explain(o *Order) Explanation {
 		e.Next, e.Otherwise = "Nobody: the order has ended.", "Nothing."
 	}
 	return e
+}
+
+// explainDispute says where an order in dispute stands.
+func explainDispute(e *Explanation, o *Order, money func(int64) string) {
+	claimed := ""
+	if o.Claim != nil {
+		claimed = " and claims " + money(o.Claim.Amount)
+	}
+	e.Why = fmt.Sprintf("%s is held and frozen: the buyer disputes the order%s.", money(o.Held), claimed)
+	granted := "What is claimed goes back to the buyer and the rest to the seller, less the fee."
+	switch o.State {
+	case Disputed:
+		if o.Deadline == RuleBy {
+			e.Next = "The marketplace rules how what is held is split."
+			e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
+			return
+		}
+		e.Next = "The seller accepts the claim or contests it; the buyer may withdraw it."
+		e.Otherwise = granted
+	case Negotiating:
+		e.Next = "Buyer and seller agree on an offer, or one of them escalates."
+		if f := o.Claim.Offer; f != nil {
+			e.Next = fmt.Sprintf("The %s has offered %s to the buyer%s: the other accepts, offers something else, or escalates.", f.By, money(f.ToBuyer), onReturn(f))
+		}
+		e.Otherwise = "The dispute is escalated: the marketplace hears both."
+	case Escalated:
+		e.Next = fmt.Sprintf("Buyer and seller give evidence (so far %d and %d files); the marketplace may rule already.", o.Claim.BuyerEvidence, o.Claim.SellerEvidence)
+		e.Otherwise = "The marketplace rules; if the buyer has given no evidence the claim falls and the seller is paid, less the fee."
+	case Arbitration:
+		e.Next = "The marketplace rules how what is held is split."
+		e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
+	case Decided:
+		r := o.Claim.Ruling
+		e.Why = fmt.Sprintf("%s is held and frozen: the marketplace ruled %s to the buyer and %s to the seller, fee included.", money(o.Held), money(r.ToBuyer), money(r.ToSeller))
+		e.Next = "Buyer or seller may appeal."
+		e.Otherwise = "The ruling is carried out."
+	case Returning:
+		e.Why = fmt.Sprintf("%s is held and frozen: %s goes back to the buyer once the goods are back.", money(o.Held), money(o.Claim.Return.ToBuyer))
+		e.Next = "The buyer ships the goods back."
+		e.Otherwise = "All that is held is released to the seller, less the fee."
+	case Returned:
+		e.Why = fmt.Sprintf("%s is held and frozen: the goods are on their way back, for which %s goes to the buyer.", money(o.Held), money(o.Claim.Return.ToBuyer))
+		e.Next = "The seller receives the goods, or refuses them with a reason."
+		e.Otherwise = fmt.Sprintf("%s goes back to the buyer and the rest to the seller, less the fee.", money(o.Claim.Return.ToBuyer))
+	}
+}
+
+func onReturn(f *Offer) string {
+	if f.Return {
+		return " for the goods' return"
+	}
+	return ""
 }
 
 func stateWord(s State) string {

@@ -61,16 +61,25 @@ const (
 	Shipped   State = "shipped"
 	Delivered State = "delivered"
 	Disputed  State = "disputed"
-	Ruled     State = "ruled"
-	Released  State = "released"
-	Refunded  State = "refunded"
-	Canceled  State = "canceled"
-	Expired   State = "expired"
-	Closed    State = "closed"
+
+	Negotiating State = "negotiating"
+	Escalated   State = "escalated"
+	Arbitration State = "arbitration"
+	Decided     State = "decided"
+	Returning   State = "returning"
+	Returned    State = "returned"
+
+	Ruled    State = "ruled"
+	Released State = "released"
+	Refunded State = "refunded"
+	Canceled State = "canceled"
+	Expired  State = "expired"
+	Closed   State = "closed"
 )
 
 // States lists every state in the order of an order's life.
-var States = []State{Agreed, Held, Shipped, Delivered, Disputed, Ruled,
+var States = []State{Agreed, Held, Shipped, Delivered, Disputed,
+	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Ruled,
 	Released, Refunded, Canceled, Expired, Closed}
 
 // Event is something that happens to an order.
@@ -89,15 +98,35 @@ const (
 	Dispute Event = "dispute"
 	Rule    Event = "rule"
 
+	AcceptClaim   Event = "accept_claim"
+	Contest       Event = "contest"
+	MakeOffer     Event = "offer"
+	AcceptOffer   Event = "accept_offer"
+	GiveEvidence  Event = "evidence"
+	Withdraw      Event = "withdraw"
+	Escalate      Event = "escalate"
+	Appeal        Event = "appeal"
+	ShipBack      Event = "ship_back"
+	ReceiveReturn Event = "receive_return"
+	RefuseReturn  Event = "refuse_return"
+
 	Expire             Event = "expire"              // pay_by passed
 	CancelUnshipped    Event = "cancel_unshipped"    // ship_by passed
 	ReleaseUnconfirmed Event = "release_unconfirmed" // confirm_by passed
+	GrantUnanswered    Event = "grant_unanswered"    // respond_by passed
+	EscalateUnsettled  Event = "escalate_unsettled"  // negotiate_by passed
+	CloseEvidence      Event = "close_evidence"      // evidence_by passed
+	ExecuteRuling      Event = "execute_ruling"      // appeal_by passed
+	DropUnreturned     Event = "drop_unreturned"     // return_by passed
+	GrantUninspected   Event = "grant_uninspected"   // inspect_by passed
 	Mature             Event = "mature"              // mature_at passed
 )
 
 // Events lists every event in the order of an order's life.
-var Events = []Event{Agree, Pay, Ship, Deliver, Confirm, Extend, Cancel, Refund, Dispute, Rule,
-	Expire, CancelUnshipped, ReleaseUnconfirmed, Mature}
+var Events = []Event{Agree, Pay, Ship, Deliver, Confirm, Extend, Cancel, Refund, Dispute,
+	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn,
+	Expire, CancelUnshipped, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
+	GrantUninspected, Mature}
 
 // Role is who causes an event.
 type Role string
@@ -117,16 +146,23 @@ type Deadline string
 
 // The deadlines. NoDeadline is that of the final states.
 const (
-	NoDeadline Deadline = ""
-	PayBy      Deadline = "pay_by"
-	ShipBy     Deadline = "ship_by"
-	ConfirmBy  Deadline = "confirm_by"
-	RuleBy     Deadline = "rule_by"
-	MatureAt   Deadline = "mature_at"
+	NoDeadline  Deadline = ""
+	PayBy       Deadline = "pay_by"
+	ShipBy      Deadline = "ship_by"
+	ConfirmBy   Deadline = "confirm_by"
+	RespondBy   Deadline = "respond_by"
+	NegotiateBy Deadline = "negotiate_by"
+	EvidenceBy  Deadline = "evidence_by"
+	RuleBy      Deadline = "rule_by"
+	AppealBy    Deadline = "appeal_by"
+	ReturnBy    Deadline = "return_by"
+	InspectBy   Deadline = "inspect_by"
+	MatureAt    Deadline = "mature_at"
 )
 
 // Deadlines lists every deadline in the order of an order's life.
-var Deadlines = []Deadline{PayBy, ShipBy, ConfirmBy, RuleBy, MatureAt}
+var Deadlines = []Deadline{PayBy, ShipBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
+	ReturnBy, InspectBy, MatureAt}
 
 // Terms are what was agreed and never changes. Amounts are minor units.
 type Terms struct {
@@ -163,6 +199,7 @@ type Progress struct {
 	PaidAt     time.Time // since when money is held, zero if never paid
 
 	Freeze         ledger.ID // the pending transfer of an open dispute
+	Claim          *Claim    // the open dispute, nil for none; never changed in place
 	BuyerExtended  int16     // how often the buyer moved this deadline
 	SellerExtended int16     // how often the seller did
 }
@@ -197,13 +234,15 @@ type Command struct {
 	Books  Books
 
 	Method   string    // pay: how it was paid, one of the policy's methods
-	Amount   int64     // pay: what was paid, 0 for the agreed; refund: how much, 0 for all that is held
+	Amount   int64     // pay: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
 	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
-	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed
+	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
+	Return   bool      // offer: only once the goods are back
+	Evidence Evidence  // evidence
 	Until    time.Time // extend: the new deadline, zero for as far as the policy goes
 	Carrier  string    // ship
 	Tracking string    // ship
-	Reason   string    // dispute, cancel, refund, rule
+	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule
 }
 
 // Change is what an event does: the order afterwards and the transfers, one

@@ -31,6 +31,10 @@ const (
 	RuleMethod      = "method"        // not one of the policy's payment methods
 	RuleExtension   = "extension"     // more or longer than the policy allows
 	RuleReason      = "reason"        // a reason is required
+	RuleTooEarly    = "too-early"     // the policy lets that happen later
+	RuleOffer       = "offer"         // no offer, one's own, or another than was said
+	RuleEvidence    = "evidence"      // too large, too many, or of a forbidden type
+	RulePolicy      = "policy"        // the order's policy has no such step
 )
 
 // Plan decides one event: the order afterwards, its deadline and the
@@ -61,6 +65,9 @@ func Plan(o Order, c Command) (*Change, error) {
 	ch.After.At = c.At
 	if err := effects[row.Effect](&planner{o: &ch.After, c: &c, ch: ch, attempt: o.Attempt}, row.To); err != nil {
 		return nil, err
+	}
+	if !slices.Contains(row.To, ch.After.State) {
+		panic(fmt.Sprintf("order: %s leads an order that is %s to %s, which the table does not say", c.Event, o.State, ch.After.State))
 	}
 	ch.link()
 	return ch, nil

@@ -39,6 +39,24 @@ type Policy struct {
 	// RuleWithin runs from the dispute. Nothing moves by itself when it
 	// passes: the money stays frozen and the order is reported as overdue.
 	RuleWithin Seconds `json:"rule_within"`
+	// RespondWithin runs from the dispute: then the claim is granted. 0: there is
+	// no response and no negotiation, and the marketplace rules.
+	RespondWithin Seconds `json:"respond_within,omitempty"`
+	// NegotiateWithin runs from the seller's objection: then the dispute is
+	// escalated. Buyer and seller may do that from EscalateAfter on, counted from
+	// the dispute.
+	NegotiateWithin Seconds `json:"negotiate_within,omitempty"`
+	EscalateAfter   Seconds `json:"escalate_after,omitempty"`
+	// EvidenceWithin runs from the escalation: then the marketplace rules, or
+	// the claim falls if the buyer gave no evidence.
+	EvidenceWithin Seconds `json:"evidence_within,omitempty"`
+	// AppealWithin runs from the ruling: then it is carried out. 0: at once.
+	AppealWithin Seconds `json:"appeal_within,omitempty"`
+	// ReturnWithin runs from the agreement on a return: then the seller is paid.
+	// InspectWithin runs from the goods' shipment back: then the buyer is. 0: no
+	// returns.
+	ReturnWithin  Seconds `json:"return_within,omitempty"`
+	InspectWithin Seconds `json:"inspect_within,omitempty"`
 	// MatureAfter runs from the release: then the seller can be paid out.
 	MatureAfter Seconds `json:"mature_after"`
 
@@ -100,10 +118,26 @@ func (p *Policy) Validate() error {
 		{"confirm_after_shipment", p.ConfirmAfterShipment, 1},
 		{"rule_within", p.RuleWithin, 1},
 		{"extend_by", p.ExtendBy, 0}, {"mature_after", p.MatureAfter, 0},
+		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
+		{"evidence_within", p.EvidenceWithin, 0}, {"appeal_within", p.AppealWithin, 0},
+		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0},
 	} {
 		if d.v < d.min || d.v > maxSeconds {
 			bad("%s: must be from %d to %d seconds", d.name, d.min, maxSeconds)
 		}
+	}
+	// Each step of a dispute has its deadline, or the step is not there.
+	if responds := p.RespondWithin > 0; responds != (p.NegotiateWithin > 0) || responds != (p.EvidenceWithin > 0) {
+		bad("respond_within: respond_within, negotiate_within and evidence_within are all set or all 0")
+	}
+	if (p.ReturnWithin > 0) != (p.InspectWithin > 0) {
+		bad("return_within: return_within and inspect_within are both set or both 0")
+	}
+	if p.ReturnWithin > 0 && p.NegotiateWithin == 0 {
+		bad("return_within: a return is agreed in a negotiation, and negotiate_within is 0")
+	}
+	if p.EscalateAfter > 0 && p.NegotiateWithin == 0 {
+		bad("escalate_after: there is no negotiation to escalate: negotiate_within is 0")
 	}
 	if p.ExtendTimes < 0 || p.ExtendTimes > 100 {
 		bad("extend_times: must be from 0 to 100")

@@ -26,7 +26,21 @@ const (
 	RefundAll    Effect = "all that is held goes back to the buyer"
 	RefundPart   Effect = "a part of what is held, or all, goes back to the buyer"
 	Freeze       Effect = "all that is held is frozen"
-	Split        Effect = "the freeze ends and what was held is split by the ruling"
+	Negotiate    Effect = "the time to agree runs from the event"
+	PutOffer     Effect = "the offer takes the place of the one before"
+	TakeOffer    Effect = "what was held is split by the offer, at once or when the goods are back"
+	GrantClaim   Effect = "the freeze ends, what was claimed goes back to the buyer, the rest to the seller"
+	DropClaim    Effect = "the freeze ends and all that was held goes to the seller, less the fee"
+	Unfreeze     Effect = "the freeze ends and the time to confirm runs on"
+	Hear         Effect = "the time for evidence runs from the event"
+	AddEvidence  Effect = "a file is noted"
+	EndEvidence  Effect = "the marketplace rules; without evidence of the buyer's the claim falls"
+	Decide       Effect = "the freeze ends and what was held is split by the ruling, at once or when nobody has appealed"
+	Reopen       Effect = "the ruling falls and the marketplace rules once more"
+	CarryOut     Effect = "the freeze ends and what was held is split by the ruling"
+	TakeBack     Effect = "the time to inspect what came back runs from the event"
+	GrantReturn  Effect = "the freeze ends and what was held is split as agreed for the return"
+	DenyReturn   Effect = "the return falls and the time for evidence runs from the event"
 	MatureAll    Effect = "what was released becomes available to the seller"
 )
 
@@ -58,7 +72,43 @@ var Rules = []Row{
 	{Delivered, Dispute, roles(Buyer), Freeze, to(Disputed)},
 	{Delivered, ReleaseUnconfirmed, roles(System), ReleaseAll, to(Released)},
 
-	{Disputed, Rule, roles(Operator), Split, to(Released, Refunded, Ruled)},
+	{Disputed, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
+	{Disputed, Contest, roles(Seller), Negotiate, to(Negotiating)},
+	{Disputed, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Disputed)},
+	{Disputed, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
+	{Disputed, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided)},
+	{Disputed, GrantUnanswered, roles(System), GrantClaim, to(Refunded, Ruled)},
+
+	{Negotiating, MakeOffer, roles(Seller, Buyer), PutOffer, to(Negotiating)},
+	{Negotiating, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning)},
+	{Negotiating, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
+	{Negotiating, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Negotiating)},
+	{Negotiating, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
+	{Negotiating, Escalate, roles(Buyer, Seller, Operator), Hear, to(Escalated)},
+	{Negotiating, EscalateUnsettled, roles(System), Hear, to(Escalated)},
+
+	{Escalated, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Escalated)},
+	{Escalated, MakeOffer, roles(Seller, Buyer), PutOffer, to(Escalated)},
+	{Escalated, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning)},
+	{Escalated, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
+	{Escalated, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
+	{Escalated, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided)},
+	{Escalated, CloseEvidence, roles(System), EndEvidence, to(Arbitration, Released)},
+
+	{Arbitration, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
+	{Arbitration, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
+	{Arbitration, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided)},
+
+	{Decided, Appeal, roles(Buyer, Seller), Reopen, to(Arbitration)},
+	{Decided, ExecuteRuling, roles(System), CarryOut, to(Released, Refunded, Ruled)},
+
+	{Returning, ShipBack, roles(Buyer), TakeBack, to(Returned)},
+	{Returning, ReceiveReturn, roles(Seller), GrantReturn, to(Released, Refunded, Ruled)},
+	{Returning, DropUnreturned, roles(System), DropClaim, to(Released)},
+
+	{Returned, ReceiveReturn, roles(Seller), GrantReturn, to(Released, Refunded, Ruled)},
+	{Returned, RefuseReturn, roles(Seller), DenyReturn, to(Escalated)},
+	{Returned, GrantUninspected, roles(System), GrantReturn, to(Released, Refunded, Ruled)},
 
 	{Ruled, Mature, roles(System), MatureAll, to(Closed)},
 	{Released, Mature, roles(System), MatureAll, to(Closed)},
@@ -67,11 +117,17 @@ var Rules = []Row{
 // Due is what happens when a deadline passes: the event that a job books, or
 // "" where nothing moves by itself and a person has to act.
 var Due = map[Deadline]Event{
-	PayBy:     Expire,
-	ShipBy:    CancelUnshipped,
-	ConfirmBy: ReleaseUnconfirmed,
-	RuleBy:    "",
-	MatureAt:  Mature,
+	PayBy:       Expire,
+	ShipBy:      CancelUnshipped,
+	ConfirmBy:   ReleaseUnconfirmed,
+	RespondBy:   GrantUnanswered,
+	NegotiateBy: EscalateUnsettled,
+	EvidenceBy:  CloseEvidence,
+	RuleBy:      "",
+	AppealBy:    ExecuteRuling,
+	ReturnBy:    DropUnreturned,
+	InspectBy:   GrantUninspected,
+	MatureAt:    Mature,
 }
 
 // DueAt is the deadline whose passing causes the event, or NoDeadline.
@@ -87,6 +143,16 @@ func DueAt(e Event) Deadline {
 // Open reports whether an order in s still waits for something.
 func (s State) Open() bool {
 	return slices.ContainsFunc(Rules, func(r Row) bool { return r.From == s && s != None })
+}
+
+// Frozen reports whether all that is held is frozen in s: in every state of a
+// dispute.
+func (s State) Frozen() bool {
+	switch s {
+	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned:
+		return true
+	}
+	return false
 }
 
 func roles(r ...Role) []Role { return r }

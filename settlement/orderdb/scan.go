@@ -2,6 +2,7 @@ package orderdb
 
 import (
 	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -65,13 +66,39 @@ func (m *moment) Scan(src any) error {
 const orderColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, o.buyer_account,
 	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.ship_by_date, o.agreed_at, o.seq, o.attempt,
 	o.state, o.held, o.released, o.refunded, o.fee_charged, o.tax_charged, o.maturing,
-	coalesce(o.deadline, ''), o.deadline_at, o.at, o.paid_at, o.freeze_id, o.buyer_extended, o.seller_extended`
+	coalesce(o.deadline, ''), o.deadline_at, o.at, o.paid_at, o.freeze_id, o.buyer_extended, o.seller_extended, o.claim`
 
 // orderAfterColumns are the same of an order right after intents AS i.
 const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, o.buyer_account,
 	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.ship_by_date, o.agreed_at, i.seq, 0::smallint,
 	i.state, i.held, i.released, i.refunded, i.fee_charged, i.tax_charged, i.maturing,
-	coalesce(i.deadline, ''), i.deadline_at, i.at, i.paid_at, i.freeze_id, i.buyer_extended, i.seller_extended`
+	coalesce(i.deadline, ''), i.deadline_at, i.at, i.paid_at, i.freeze_id, i.buyer_extended, i.seller_extended, i.claim`
+
+// claim reads and writes an order's dispute as JSON; NULL is none.
+type claim struct{ of **order.Claim }
+
+func (c claim) Scan(src any) error {
+	*c.of = nil
+	switch v := src.(type) {
+	case nil:
+		return nil
+	case []byte:
+		return json.Unmarshal(v, c.of)
+	}
+	return fmt.Errorf("orderdb: a claim cannot be read from %T", src)
+}
+
+func putClaim(f *pgrows.Fields, c *order.Claim) {
+	if c == nil {
+		f.Null()
+		return
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // numbers and words always have a JSON form
+	}
+	f.Text(string(b))
+}
 
 type scanner interface{ Scan(dest ...any) error }
 
@@ -83,6 +110,6 @@ func scanOrder(row scanner, o *order.Order, policy *int64, more ...any) error {
 		(*uid)(&o.SellerAccount), policy, &o.Amount, &o.Fee, &o.Tax, (*moment)(&o.ShipByDate), (*moment)(&o.AgreedAt),
 		&o.Seq, &o.Attempt, &o.State, &o.Held, &o.Released, &o.Refunded, &o.FeeCharged, &o.TaxCharged, &o.Maturing,
 		&o.Deadline, (*moment)(&o.DeadlineAt), (*moment)(&o.At), (*moment)(&o.PaidAt), (*uid)(&o.Freeze),
-		&o.BuyerExtended, &o.SellerExtended,
+		&o.BuyerExtended, &o.SellerExtended, claim{&o.Claim},
 	}, more...)...)
 }

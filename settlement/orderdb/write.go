@@ -36,7 +36,7 @@ var (
 		{Name: "held", Kind: "bigint"}, {Name: "released", Kind: "bigint"}, {Name: "refunded", Kind: "bigint"}, {Name: "fee_charged", Kind: "bigint"},
 		{Name: "tax_charged", Kind: "bigint"}, {Name: "maturing", Kind: "bigint"}, {Name: "deadline", Kind: "text"}, {Name: "deadline_at", Kind: "timestamptz"},
 		{Name: "deadline_set", Kind: "boolean"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"}, {Name: "freeze_id", Kind: "uuid"},
-		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"},
+		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"}, {Name: "claim", Kind: "jsonb"},
 	}}
 )
 
@@ -290,5 +290,6 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		f.IDOrNull(p.Freeze)
 		f.Int(int64(p.BuyerExtended))
 		f.Int(int64(p.SellerExtended))
+		putClaim(f, p.Claim)
 	}, nil
 }

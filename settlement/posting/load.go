@@ -301,7 +301,7 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 		return []orderdb.AccountName{name(chart.PayinClearing, c.Method)}
 	case order.Freeze:
 		return []orderdb.AccountName{name(chart.DisputeSuspense, "")}
-	case order.ReleaseAll, order.Split:
+	case order.ReleaseAll, order.GrantClaim, order.DropClaim, order.TakeOffer, order.EndEvidence, order.Decide, order.CarryOut, order.GrantReturn:
 		return []orderdb.AccountName{name(chart.FeeRevenue, ""), name(chart.TaxPayable, "")}
 	}
 	return nil

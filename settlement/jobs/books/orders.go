@@ -143,7 +143,7 @@ func difference(o orderRow, a *ledger.Account) string {
 		return fmt.Sprintf("the order holds %d, its escrow account %s", o.held, balance)
 	}
 	frozen := ledger.Amount{}
-	if o.state == order.Disputed {
+	if o.state.Frozen() {
 		frozen = held
 	}
 	if a.DebitsPending != frozen || !a.CreditsPending.IsZero() {

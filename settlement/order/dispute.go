@@ -1,0 +1,267 @@
+package order
+
+import (
+	"encoding/hex"
+	"net/url"
+	"slices"
+	"time"
+
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+)
+
+// Claim is an order's dispute as it stands, from its opening until the money
+// is split or the claim withdrawn. Amounts are minor units.
+//
+// All that is held is frozen, whatever the claim: what the buyer does not claim
+// goes to the seller when the dispute ends, and not before, so that a claim can
+// be settled for more than was said at first.
+type Claim struct {
+	OpenedAt time.Time `json:"opened_at"`
+	Amount   int64     `json:"amount"` // what the buyer wants back
+	// From is the state in which the dispute began and ConfirmLeft what was left
+	// of the time to confirm: a dispute stops that clock, and withdrawing the
+	// claim lets it run on, with the extensions that were used.
+	From           State `json:"from"`
+	ConfirmLeft    int64 `json:"confirm_left_us"` // microseconds
+	BuyerExtended  int16 `json:"buyer_extended,omitempty"`
+	SellerExtended int16 `json:"seller_extended,omitempty"`
+
+	Offer    *Offer  `json:"offer,omitempty"`  // the last one, open
+	Return   *Offer  `json:"return,omitempty"` // the accepted one whose goods are to come back
+	Ruling   *Ruling `json:"ruling,omitempty"` // made, not carried out: it can be appealed
+	Appealed Role    `json:"appealed,omitempty"`
+	// Evidence counts the pieces of each party; they stand on the timeline.
+	BuyerEvidence  int `json:"buyer_evidence,omitempty"`
+	SellerEvidence int `json:"seller_evidence,omitempty"`
+}
+
+// Offer is how a party would end a dispute: ToBuyer goes back, the rest to the
+// seller; with Return only once the goods are back.
+type Offer struct {
+	By      Role  `json:"by"`
+	ToBuyer int64 `json:"to_buyer"`
+	Return  bool  `json:"return,omitempty"`
+}
+
+// Ruling is how the marketplace splits what is held.
+type Ruling struct {
+	ToBuyer  int64 `json:"to_buyer"`
+	ToSeller int64 `json:"to_seller"`
+}
+
+// Evidence is a file that speaks for a party: named by its content, kept
+// elsewhere.
+type Evidence struct {
+	SHA256 string // of the content, 64 hexadecimal digits
+	URL    string // where it is, https
+	Type   string // media type, one of EvidenceTypes
+	Size   int64  // bytes, at most EvidenceMax
+}
+
+// Limits of evidence.
+const (
+	EvidenceMax      = 20 << 20 // bytes of one file
+	EvidencePerParty = 20       // files
+)
+
+// EvidenceTypes are the media types that evidence may have: what a person can
+// look at and no program runs.
+var EvidenceTypes = []string{"application/pdf", "image/jpeg", "image/png", "image/webp", "text/plain", "video/mp4"}
+
+// claim is the dispute of the order afterwards, for changing: the order before
+// keeps its own.
+func (p *planner) claim() *Claim {
+	c := *p.o.Claim
+	p.o.Claim = &c
+	return &c
+}
+
+func (p *planner) openDispute(to []State) error {
+	o, c := p.o, p.c
+	if c.Reason == "" {
+		return p.refuse(RuleReason, "a dispute needs a reason")
+	}
+	amount := c.Amount
+	if amount == 0 {
+		amount = o.Held
+	}
+	if amount < 0 || amount > o.Held {
+		return p.refuse(RuleAmount, "%d is held, %d cannot be claimed", o.Held, amount)
+	}
+	p.account(c.Books.Suspense, chart.DisputeSuspense, ledger.Uint128{})
+	p.leg(chart.DisputeFreeze, o.ID, c.Books.Suspense, o.Held)
+	frozen := &p.ch.Legs[len(p.ch.Legs)-1]
+	frozen.Flags |= ledger.TransferPending
+	o.Freeze = frozen.ID
+	o.Claim = &Claim{OpenedAt: o.At, Amount: amount, From: o.State, ConfirmLeft: o.DeadlineAt.Sub(o.At).Microseconds(),
+		BuyerExtended: o.BuyerExtended, SellerExtended: o.SellerExtended}
+	p.next(to[0])
+	return nil
+}
+
+func (p *planner) contest(to []State) error {
+	if p.c.Reason == "" {
+		return p.refuse(RuleReason, "contesting a claim needs a reason")
+	}
+	if p.o.Policy.NegotiateWithin == 0 {
+		return p.refuse(RulePolicy, "policy %s version %d has no negotiation: the marketplace rules", p.o.Policy.Name, p.o.Policy.Version)
+	}
+	p.next(to[0])
+	return nil
+}
+
+func (p *planner) makeOffer([]State) error {
+	o, c := p.o, p.c
+	if c.ToBuyer < 0 || c.ToBuyer > o.Held {
+		return p.refuse(RuleAmount, "%d is held, %d cannot go to the buyer", o.Held, c.ToBuyer)
+	}
+	if c.Return && o.Policy.ReturnWithin == 0 {
+		return p.refuse(RulePolicy, "policy %s version %d has no returns", o.Policy.Name, o.Policy.Version)
+	}
+	p.claim().Offer = &Offer{By: c.By, ToBuyer: c.ToBuyer, Return: c.Return}
+	return nil
+}
+
+func (p *planner) acceptOffer([]State) error {
+	offer := p.o.Claim.Offer
+	if offer == nil {
+		return p.refuse(RuleOffer, "there is no offer")
+	}
+	if offer.By == p.c.By {
+		return p.refuse(RuleOffer, "the %s made the offer: the other party accepts it", offer.By)
+	}
+	// The caller says what it accepts, so that an offer changed meanwhile is
+	// not accepted by mistake.
+	if p.c.ToBuyer != offer.ToBuyer {
+		return p.refuse(RuleOffer, "the offer is %d to the buyer, not %d", offer.ToBuyer, p.c.ToBuyer)
+	}
+	if offer.Return {
+		c := p.claim()
+		c.Return, c.Offer = offer, nil
+		p.next(Returning)
+		return nil
+	}
+	return p.divide(offer.ToBuyer)
+}
+
+// grantClaim gives the buyer what was claimed: the seller accepts, or was
+// silent for too long.
+func (p *planner) grantClaim([]State) error { return p.divide(p.o.Claim.Amount) }
+
+// grantReturn gives the buyer what was agreed for the goods that came back.
+func (p *planner) grantReturn([]State) error { return p.divide(p.o.Claim.Return.ToBuyer) }
+
+// dropClaim pays the seller: the buyer did not do what the claim needed.
+func (p *planner) dropClaim([]State) error { return p.divide(0) }
+
+func (p *planner) escalate(to []State) error {
+	o := p.o
+	if from := o.Claim.OpenedAt.Add(o.Policy.EscalateAfter.Duration()); p.c.By != Operator && o.At.Before(from) {
+		return p.refuse(RuleTooEarly, "policy %s version %d lets buyer and seller escalate from %s", o.Policy.Name, o.Policy.Version, stamp(from))
+	}
+	p.next(to[0])
+	return nil
+}
+
+func (p *planner) giveEvidence([]State) error {
+	e := p.c.Evidence
+	if b, err := hex.DecodeString(e.SHA256); err != nil || len(b) != 32 {
+		return p.refuse(RuleEvidence, "sha256 must be 64 hexadecimal digits")
+	}
+	if u, err := url.Parse(e.URL); err != nil || u.Scheme != "https" || u.Host == "" {
+		return p.refuse(RuleEvidence, "url must be an https URL")
+	}
+	if !slices.Contains(EvidenceTypes, e.Type) {
+		return p.refuse(RuleEvidence, "type must be one of %s", joinWords(EvidenceTypes, "or"))
+	}
+	if e.Size < 1 || e.Size > EvidenceMax {
+		return p.refuse(RuleEvidence, "size must be from 1 to %d bytes", EvidenceMax)
+	}
+	c := p.claim()
+	n := &c.SellerEvidence
+	if p.c.By == Buyer {
+		n = &c.BuyerEvidence
+	}
+	if *n >= EvidencePerParty {
+		return p.refuse(RuleEvidence, "the %s has given %d files already", p.c.By, EvidencePerParty)
+	}
+	*n++
+	return nil
+}
+
+// closeEvidence ends the time for evidence: a claim that the buyer gave none
+// for falls.
+func (p *planner) closeEvidence([]State) error {
+	if p.o.Claim.BuyerEvidence == 0 {
+		return p.divide(0)
+	}
+	p.next(Arbitration)
+	return nil
+}
+
+func (p *planner) withdraw([]State) error {
+	o := p.o
+	claim := o.Claim
+	p.void(chart.DisputeFreeze, o.Freeze)
+	o.Freeze, o.Claim = ledger.ID{}, nil
+	p.next(claim.From)
+	o.DeadlineAt = o.At.Add(time.Duration(claim.ConfirmLeft) * time.Microsecond)
+	o.BuyerExtended, o.SellerExtended = claim.BuyerExtended, claim.SellerExtended
+	return nil
+}
+
+// rule decides. Where the policy lets the parties appeal, the money moves when
+// nobody has; after an appeal the next ruling is the last.
+func (p *planner) rule([]State) error {
+	o, c := p.o, p.c
+	if c.ToSeller < 0 || c.ToBuyer < 0 || c.ToSeller > o.Held || c.ToSeller+c.ToBuyer != o.Held {
+		return p.refuse(RuleAmount, "the parts must sum to what is held: %d", o.Held)
+	}
+	if o.Policy.AppealWithin > 0 && o.Claim != nil && o.Claim.Appealed == "" {
+		p.claim().Ruling = &Ruling{ToBuyer: c.ToBuyer, ToSeller: c.ToSeller}
+		p.next(Decided)
+		return nil
+	}
+	return p.divide(c.ToBuyer)
+}
+
+func (p *planner) appeal(to []State) error {
+	if p.c.Reason == "" {
+		return p.refuse(RuleReason, "an appeal needs a reason")
+	}
+	c := p.claim()
+	c.Appealed, c.Ruling = p.c.By, nil
+	p.next(to[0])
+	return nil
+}
+
+func (p *planner) carryOut([]State) error { return p.divide(p.o.Claim.Ruling.ToBuyer) }
+
+func (p *planner) refuseReturn(to []State) error {
+	if p.c.Reason == "" {
+		return p.refuse(RuleReason, "refusing a return needs a reason")
+	}
+	p.claim().Return = nil
+	p.next(to[0])
+	return nil
+}
+
+// divide ends a dispute: the freeze is voided, toBuyer of what is held goes
+// back and the rest to the seller, less the fee.
+func (p *planner) divide(toBuyer int64) error {
+	o := p.o
+	p.void(chart.DisputeFreeze, o.Freeze)
+	o.Freeze, o.Claim = ledger.ID{}, nil
+	p.release(o.Held-toBuyer, chart.RulingRelease, chart.RulingFee, chart.RulingFeeTax)
+	p.refund(toBuyer, chart.RulingRefund)
+	switch {
+	case toBuyer == 0:
+		p.next(Released)
+	case o.Released == 0:
+		p.next(Refunded)
+	default:
+		p.next(Ruled)
+	}
+	return nil
+}
