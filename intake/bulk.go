@@ -38,7 +38,7 @@ func (s *Server) bulkRoutes() []route {
 func bulkOf[Item any](s *Server, name, summary string,
 	request func(*Item) (req posting.Request, key string, err error), say func(*Item, posting.Result) api.Answer) route {
 	strict.Check(reflect.TypeFor[Item]())
-	return route{method: "POST", path: "/v1/bulk/" + name, id: "bulk" + upper(name), tag: tagBulk, keyed: true,
+	return route{method: "POST", path: "/v1/bulk/" + name, id: "bulk" + upper(camel(name)), tag: tagBulk, keyed: true,
 		summary: summary + ", many at once",
 		description: "Up to 1000 items of the same fields as the single request. Each is answered by itself, by index, and one that is refused stops no other. " +
 			"Items about one order take effect in the order in which they stand.",
@@ -144,5 +144,14 @@ func bulkItems(c *call) ([]strict.Value, error) {
 }
 
 func pointerTo(i int) string { return "/items/" + strconv.Itoa(i) }
+
+// camel is a path's word as an operation's: accept-claim is acceptClaim.
+func camel(s string) string {
+	words := strings.Split(s, "-")
+	for i, w := range words[1:] {
+		words[i+1] = upper(w)
+	}
+	return strings.Join(words, "")
+}
 
 func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -153,7 +153,7 @@ func eventOf[In, Item any](s *Server, name string, event order.Event, summary, d
 	}
 	problems := []string{api.ProblemNotFound, api.ProblemLedger, api.ProblemFrozen}
 	return eventRoutes{
-		single: route{method: "POST", path: "/v1/orders/{id}/" + name, id: name, tag: tagEvents, keyed: true,
+		single: route{method: "POST", path: "/v1/orders/{id}/" + name, id: camel(name), tag: tagEvents, keyed: true,
 			summary: summary, description: description,
 			in: reflect.TypeFor[In](), out: reflect.TypeFor[api.Order](), problems: problems,
 			handle: func(c *call) (answer, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"escrowd/settlement/jobs/books"
+	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 )
 
@@ -59,29 +61,9 @@ escrowd_held_orders{currency="USD",marketplace="shop",state="shipped"} 1
 escrowd_oldest_hold_timestamp_seconds{currency="USD",marketplace="shop"} ` + fmt.Sprint(start.Unix()) + `
 # HELP escrowd_orders_due Orders whose deadline comes within 24 hours of the marketplace's own time.
 # TYPE escrowd_orders_due gauge
-escrowd_orders_due{deadline="confirm_by",marketplace="empty"} 0
-escrowd_orders_due{deadline="confirm_by",marketplace="shop"} 1
-escrowd_orders_due{deadline="mature_at",marketplace="empty"} 0
-escrowd_orders_due{deadline="mature_at",marketplace="shop"} 0
-escrowd_orders_due{deadline="pay_by",marketplace="empty"} 0
-escrowd_orders_due{deadline="pay_by",marketplace="shop"} 0
-escrowd_orders_due{deadline="rule_by",marketplace="empty"} 0
-escrowd_orders_due{deadline="rule_by",marketplace="shop"} 0
-escrowd_orders_due{deadline="ship_by",marketplace="empty"} 0
-escrowd_orders_due{deadline="ship_by",marketplace="shop"} 0
-# HELP escrowd_orders_overdue Orders whose deadline has passed and that are still as they were. rule_by waits for a person; each other for a job.
+` + deadlineSeries("escrowd_orders_due", map[order.Deadline]int{order.ConfirmBy: 1}) + `# HELP escrowd_orders_overdue Orders whose deadline has passed and that are still as they were. rule_by waits for a person; each other for a job.
 # TYPE escrowd_orders_overdue gauge
-escrowd_orders_overdue{deadline="confirm_by",marketplace="empty"} 0
-escrowd_orders_overdue{deadline="confirm_by",marketplace="shop"} 0
-escrowd_orders_overdue{deadline="mature_at",marketplace="empty"} 0
-escrowd_orders_overdue{deadline="mature_at",marketplace="shop"} 0
-escrowd_orders_overdue{deadline="pay_by",marketplace="empty"} 0
-escrowd_orders_overdue{deadline="pay_by",marketplace="shop"} 1
-escrowd_orders_overdue{deadline="rule_by",marketplace="empty"} 0
-escrowd_orders_overdue{deadline="rule_by",marketplace="shop"} 0
-escrowd_orders_overdue{deadline="ship_by",marketplace="empty"} 0
-escrowd_orders_overdue{deadline="ship_by",marketplace="shop"} 0
-# HELP escrowd_order_metrics_up 1 if the database answered for the metrics of orders and jobs, 0 if it did not: then they are absent.
+` + deadlineSeries("escrowd_orders_overdue", map[order.Deadline]int{order.PayBy: 1}) + `# HELP escrowd_order_metrics_up 1 if the database answered for the metrics of orders and jobs, 0 if it did not: then they are absent.
 # TYPE escrowd_order_metrics_up gauge
 escrowd_order_metrics_up 1
 `
@@ -170,4 +152,14 @@ escrowd_order_metrics_up 0
 `)); err != nil {
 		t.Error(err)
 	}
+}
+
+// deadlineSeries is a metric by deadline of the marketplaces empty and shop,
+// of which the latter has these.
+func deadlineSeries(metric string, shop map[order.Deadline]int) string {
+	var b strings.Builder
+	for _, d := range slices.Sorted(slices.Values(order.Deadlines)) {
+		fmt.Fprintf(&b, "%[1]s{deadline=\"%[2]s\",marketplace=\"empty\"} 0\n%[1]s{deadline=\"%[2]s\",marketplace=\"shop\"} %[3]d\n", metric, d, shop[d])
+	}
+	return b.String()
 }

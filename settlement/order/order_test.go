@@ -236,7 +236,7 @@ func TestRefused(t *testing.T) {
 func TestEveryCell(t *testing.T) {
 	at := map[State]Order{}
 	collect := func(o Order) { at[o.State] = o }
-	o := agreed(t, 10_000, nil)
+	o := agreed(t, 10_000, func(p *Policy) { steps(p); p.EscalateAfter = 0 })
 	collect(o)
 	collect(must(t, o, Command{Event: Expire}))
 	collect(must(t, o, Command{Event: Cancel}))
@@ -251,7 +251,18 @@ func TestEveryCell(t *testing.T) {
 	collect(must(t, must(t, o, Command{Event: Confirm}), Command{Event: Mature}))
 	o = must(t, o, Command{Event: Dispute, Reason: "x"})
 	collect(o)
+	collect(must(t, o, Command{Event: AcceptClaim}))
 	collect(must(t, o, Command{Event: Rule, ToSeller: 1, ToBuyer: 9999}))
+	o = must(t, must(t, o, Command{Event: Contest, Reason: "x"}), Command{Event: MakeOffer, By: Seller, ToBuyer: 9999, Return: true})
+	collect(o)
+	back := must(t, o, Command{Event: AcceptOffer, By: Buyer, ToBuyer: 9999})
+	collect(back)
+	collect(must(t, back, Command{Event: ReceiveReturn}))
+	collect(must(t, back, Command{Event: ShipBack}))
+	o = must(t, o, Command{Event: Escalate, By: Operator})
+	collect(o)
+	o = must(t, o, Command{Event: GiveEvidence, By: Buyer, Evidence: file})
+	collect(must(t, o, Command{Event: CloseEvidence}))
 	for _, s := range States {
 		o, ok := at[s]
 		if !ok {
@@ -260,7 +271,14 @@ func TestEveryCell(t *testing.T) {
 		for _, e := range Events {
 			row, allowed := Lookup(s, e)
 			for _, by := range []Role{Buyer, Seller, Carrier, Operator, System} {
-				_, err := Plan(o, complete(o, Command{Event: e, By: by, Method: "card", Reason: "x", ToBuyer: o.Held}))
+				c := Command{Event: e, By: by, Method: "card", Reason: "x", ToBuyer: o.Held, Evidence: file}
+				o := o
+				if o.Claim != nil && e == AcceptOffer {
+					claim := *o.Claim
+					claim.Offer = &Offer{By: other(by), ToBuyer: o.Held}
+					o.Claim = &claim
+				}
+				_, err := Plan(o, complete(o, c))
 				var r *Refusal
 				errors.As(err, &r)
 				switch {
@@ -282,17 +300,25 @@ func TestEveryCell(t *testing.T) {
 	}
 }
 
+func other(r Role) Role {
+	if r == Buyer {
+		return Seller
+	}
+	return Buyer
+}
+
 // The schema names the same states, each with the same deadline.
 func TestSchemaAgrees(t *testing.T) {
-	src, err := os.ReadFile("../../deploy/migrations/00002_orders.sql")
+	src, err := os.ReadFile("../../deploy/migrations/00008_disputes.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := map[State]Deadline{}
-	for _, m := range regexp.MustCompile(`WHEN '(\w+)'\s+THEN deadline (?:= '(\w+)'|IS NULL)`).FindAllStringSubmatch(string(src), -1) {
-		found[State(m[1])] = Deadline(m[2])
+	for _, m := range regexp.MustCompile(`WHEN '(\w+)'\s+THEN deadline (?:= '(\w+)'|IN \('(\w+)', '\w+'\)|IS NULL)`).FindAllStringSubmatch(string(src), -1) {
+		found[State(m[1])] = Deadline(m[2] + m[3])
 	}
 	p := Standard()
+	steps(&p)
 	for _, s := range States {
 		o := Order{Terms: Terms{Policy: &p}}
 		(&planner{o: &o}).next(s)
