@@ -14,13 +14,31 @@
 //	              v
 //	           shipped -----. dispute       rule (all to the buyer)
 //	              | deliver  >----------> disputed ------------> refunded
-//	              v         |                | rule (split)
+//	              v         |             (below)| rule (split)
 //	          delivered ----'                v
 //	              |                        ruled
 //	              | confirm, or              |
 //	              | release_unconfirmed      | mature
 //	              v (confirm_by)             v
 //	           released ----- mature ----> closed
+//
+// A dispute goes on, as far as the order's policy has these steps; in each of
+// its states all that is held is frozen, and what ends it splits the money
+// (released, refunded or ruled):
+//
+//	disputed ----- accept_claim, grant_unanswered (respond_by) ----------------> split
+//	   | contest                                    withdraw, from each -> shipped, delivered
+//	   v
+//	negotiating -- accept_claim, accept_offer ---------------------------------> split
+//	   |    '----- accept_offer (of a return) -> returning -> returned --------> split
+//	   | escalate, escalate_unsettled           (return_by) (inspect_by) |
+//	   v                                                                 | refuse_return
+//	escalated <----------------------------------------------------------'
+//	   | close_evidence (evidence_by); without any of the buyer's the claim falls -> released
+//	   v
+//	arbitration -- rule -> decided -- execute_ruling (appeal_by) --------------> split
+//	   ^                      | appeal, once
+//	   '----------------------'
 //
 // The table is Rules in table.go: it is the one place where states, events,
 // who may cause them and deadlines are joined. The schema's CHECK on

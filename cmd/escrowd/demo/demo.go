@@ -34,7 +34,16 @@ const (
 	confirmBlind = 15 * day // after the shipment, when nobody reports the delivery
 	extendBy     = 15 * day
 	ruleWithin   = 14 * day
-	matureAfter  = 3 * day
+
+	respondWithin   = 5 * day
+	negotiateWithin = 10 * day
+	escalateAfter   = 3 * day
+	evidenceWithin  = 4 * day
+	appealWithin    = 3 * day
+	returnWithin    = 10 * day
+	inspectWithin   = 3 * day
+
+	matureAfter = 3 * day
 )
 
 // Policy is what the orders are agreed under: fees that differ by currency,
@@ -46,6 +55,9 @@ func Policy() api.PolicyTerms {
 		PayWithin: seconds(payWithin), ShipWithin: seconds(shipWithin),
 		ConfirmAfterDelivery: seconds(confirmBy), ConfirmAfterShipment: seconds(confirmBlind),
 		ExtendTimes: 1, ExtendBy: seconds(extendBy),
+		RespondWithin: seconds(respondWithin), NegotiateWithin: seconds(negotiateWithin), EscalateAfter: seconds(escalateAfter),
+		EvidenceWithin: seconds(evidenceWithin), AppealWithin: seconds(appealWithin),
+		ReturnWithin: seconds(returnWithin), InspectWithin: seconds(inspectWithin),
 		RuleWithin: seconds(ruleWithin), MatureAfter: seconds(matureAfter),
 		Methods: []string{"card", "bank_transfer", "wallet"},
 		Fees: map[string]api.Fee{
@@ -91,9 +103,15 @@ var plots = []struct {
 	{6, true, (*teller).neverShipped},
 	{7, true, (*teller).refundedInPart},
 	{4, true, (*teller).refundedInFull},
-	{5, true, (*teller).disputeForBuyer},
-	{4, true, (*teller).disputeForSeller},
-	{6, true, (*teller).disputeSplit},
+	{2, true, (*teller).claimAccepted},
+	{1, true, (*teller).claimUnanswered},
+	{1, true, (*teller).claimWithdrawn},
+	{3, true, (*teller).offerAccepted},
+	{3, true, (*teller).goodsReturned},
+	{1, true, (*teller).goodsNeverReturned},
+	{2, true, (*teller).noEvidence},
+	{3, true, (*teller).ruled},
+	{2, true, (*teller).ruledTwice},
 	{3, true, (*teller).shippedLate},
 	{3, true, (*teller).confirmedLate},
 }

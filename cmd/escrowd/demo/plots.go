@@ -1,6 +1,8 @@
 package demo
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -96,33 +98,121 @@ func (t *teller) refundedInFull() {
 	t.ends(order.Refunded, at)
 }
 
-// disputes delivers and disputes, and answers when it is ruled.
-func (t *teller) disputes(reason string) time.Time {
+// disputes delivers and disputes, and answers when.
+func (t *teller) disputes(amount int64, reason string) time.Time {
 	at := t.after(t.arrives(), time.Hour, 5*day)
-	t.happens(replay.Event{Kind: order.Dispute, At: at, Reason: reason})
-	return t.after(at, 3*day, 12*day)
+	t.happens(replay.Event{Kind: order.Dispute, At: at, Amount: amount, Reason: reason})
+	return at
 }
 
-func (t *teller) rules(at time.Time, toSeller int64, reason string) {
-	t.happens(replay.Event{Kind: order.Rule, At: at, ToSeller: toSeller, ToBuyer: t.story.Amount - toSeller, Reason: reason})
+// contested disputes, and answers when that was and when the seller contested.
+func (t *teller) contested(amount int64, reason string) (opened, at time.Time) {
+	opened = t.disputes(amount, reason)
+	at = t.after(opened, time.Hour, respondWithin)
+	t.happens(replay.Event{Kind: order.Contest, At: at, Reason: "it left as described"})
+	return opened, at
 }
 
-func (t *teller) disputeForBuyer() {
-	at := t.disputes("not as described")
-	t.rules(at, 0, "another model than agreed")
-	t.ends(order.Refunded, at)
+// splits is how a dispute ends that gives toBuyer back.
+func (t *teller) splits(at time.Time, toBuyer int64) {
+	if toBuyer == t.story.Amount {
+		t.ends(order.Refunded, at)
+	} else {
+		t.ends(order.Closed, at.Add(matureAfter))
+	}
 }
 
-func (t *teller) disputeForSeller() {
-	at := t.disputes("not received")
-	t.rules(at, t.story.Amount, "the carrier has the buyer's signature")
-	t.ends(order.Closed, at.Add(matureAfter))
+func (t *teller) claimAccepted() {
+	claim := max(1, t.story.Amount/3)
+	at := t.after(t.disputes(claim, "a part is missing"), time.Hour, respondWithin)
+	t.happens(replay.Event{Kind: order.AcceptClaim, At: at})
+	t.splits(at, claim)
 }
 
-func (t *teller) disputeSplit() {
-	at := t.disputes("damaged")
-	t.rules(at, t.story.Amount*6/10, "damaged in transit, usable")
-	t.ends(order.Closed, at.Add(matureAfter))
+func (t *teller) claimUnanswered() {
+	t.splits(t.disputes(0, "not received").Add(respondWithin), t.story.Amount)
+}
+
+func (t *teller) claimWithdrawn() {
+	arrived := t.arrives()
+	opened := t.after(arrived, time.Hour, 5*day)
+	t.happens(replay.Event{Kind: order.Dispute, At: opened, Reason: "not received"})
+	at := t.after(opened, time.Hour, respondWithin)
+	t.happens(replay.Event{Kind: order.Withdraw, At: at, Reason: "the neighbour had it"})
+	// The time to confirm stood still meanwhile.
+	t.ends(order.Closed, arrived.Add(confirmBy).Add(at.Sub(opened)).Add(matureAfter))
+}
+
+func (t *teller) offerAccepted() {
+	_, at := t.contested(0, "scratched")
+	offer := t.story.Amount / 4
+	at = t.after(at, time.Hour, 4*day)
+	t.happens(replay.Event{Kind: order.MakeOffer, At: at, By: order.Seller, ToBuyer: offer})
+	at = t.after(at, time.Hour, 4*day)
+	t.happens(replay.Event{Kind: order.AcceptOffer, At: at, By: order.Buyer, ToBuyer: offer})
+	t.splits(at, offer)
+}
+
+// returns agrees that the goods go back, and answers when.
+func (t *teller) returns() time.Time {
+	_, at := t.contested(0, "not as described")
+	at = t.after(at, time.Hour, 3*day)
+	t.happens(replay.Event{Kind: order.MakeOffer, At: at, By: order.Buyer, ToBuyer: t.story.Amount, Return: true})
+	at = t.after(at, time.Hour, 3*day)
+	t.happens(replay.Event{Kind: order.AcceptOffer, At: at, By: order.Seller, ToBuyer: t.story.Amount})
+	return at
+}
+
+func (t *teller) goodsReturned() {
+	at := t.after(t.returns(), time.Hour, returnWithin)
+	t.happens(replay.Event{Kind: order.ShipBack, At: at, Carrier: carriers[t.rng.IntN(len(carriers))], Tracking: t.story.Reference + "-R"})
+	if t.rng.IntN(3) == 0 { // the seller says nothing
+		t.splits(at.Add(inspectWithin), t.story.Amount)
+		return
+	}
+	at = t.after(at, day, inspectWithin)
+	t.happens(replay.Event{Kind: order.ReceiveReturn, At: at})
+	t.splits(at, t.story.Amount)
+}
+
+func (t *teller) goodsNeverReturned() { t.splits(t.returns().Add(returnWithin), 0) }
+
+func (t *teller) noEvidence() {
+	_, at := t.contested(0, "not received")
+	t.splits(at.Add(negotiateWithin).Add(evidenceWithin), 0)
+}
+
+// heard escalates and gives evidence, and answers when the marketplace rules.
+func (t *teller) heard() time.Time {
+	opened, at := t.contested(0, "damaged")
+	at = t.after(at, max(time.Hour, opened.Add(escalateAfter).Sub(at)), max(time.Hour, opened.Add(escalateAfter).Sub(at))+3*day)
+	t.happens(replay.Event{Kind: order.Escalate, At: at, By: order.Buyer})
+	at = t.after(at, time.Hour, evidenceWithin-day)
+	t.happens(replay.Event{Kind: order.GiveEvidence, At: at, By: order.Buyer, Evidence: order.Evidence{
+		SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(t.story.Reference))), URL: "https://files.example.com/" + t.story.Reference + ".jpg",
+		Type: "image/jpeg", Size: 40_000 + t.rng.Int64N(900_000)}})
+	return t.after(at, 2*day, 9*day)
+}
+
+func (t *teller) rules(at time.Time, toBuyer int64, reason string) {
+	t.happens(replay.Event{Kind: order.Rule, At: at, ToSeller: t.story.Amount - toBuyer, ToBuyer: toBuyer, Reason: reason})
+}
+
+func (t *teller) ruled() {
+	at := t.heard()
+	toBuyer := t.story.Amount * int64(t.rng.IntN(3)) / 2
+	t.rules(at, toBuyer, "by the pictures")
+	t.splits(at.Add(appealWithin), toBuyer)
+}
+
+func (t *teller) ruledTwice() {
+	at := t.heard()
+	t.rules(at, t.story.Amount, "damaged in transit")
+	at = t.after(at, time.Hour, appealWithin)
+	t.happens(replay.Event{Kind: order.Appeal, At: at, By: order.Seller, Reason: "the carrier pays for that"})
+	at = t.after(at, day, ruleWithin)
+	t.rules(at, t.story.Amount*4/10, "usable")
+	t.splits(at, t.story.Amount*4/10)
 }
 
 func (t *teller) shippedLate() {

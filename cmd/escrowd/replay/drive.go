@@ -294,7 +294,8 @@ func (d *driver) report(change func(*Progress)) {
 // kinds is the order in which events mostly follow each other, so that one
 // pass over it sends most of what is due.
 var kinds = []order.Event{order.Agree, order.Pay, order.Extend, order.Ship, order.Deliver,
-	order.Refund, order.Cancel, order.Confirm, order.Dispute, order.Rule}
+	order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
+	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn}
 
 // playShard sends a shard's events up to end. An order's next event is sent
 // when the one before it was answered.
@@ -376,7 +377,52 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 		})
 	case order.Dispute:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DisputeItem {
-			return api.DisputeItem{Target: c.target(), Dispute: api.Dispute{Reason: e.Reason, Act: e.act()}}
+			return api.DisputeItem{Target: c.target(), Dispute: api.Dispute{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.AcceptClaim:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.AcceptClaimItem {
+			return api.AcceptClaimItem{Target: c.target(), AcceptClaim: api.AcceptClaim{Act: e.act()}}
+		})
+	case order.Contest:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ContestItem {
+			return api.ContestItem{Target: c.target(), Contest: api.Contest{Reason: e.Reason, Act: e.act()}}
+		})
+	case order.MakeOffer:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.OfferItem {
+			return api.OfferItem{Target: c.target(), Offer: api.Offer{ToBuyer: e.ToBuyer, Return: e.Return, Act: e.act()}}
+		})
+	case order.AcceptOffer:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.AcceptOfferItem {
+			return api.AcceptOfferItem{Target: c.target(), AcceptOffer: api.AcceptOffer{ToBuyer: e.ToBuyer, Act: e.act()}}
+		})
+	case order.GiveEvidence:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.EvidenceItem {
+			return api.EvidenceItem{Target: c.target(), Evidence: api.Evidence{SHA256: e.Evidence.SHA256, URL: e.Evidence.URL,
+				Type: e.Evidence.Type, Size: e.Evidence.Size, Act: e.act()}}
+		})
+	case order.Withdraw:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.WithdrawItem {
+			return api.WithdrawItem{Target: c.target(), Withdraw: api.Withdraw{Reason: e.Reason, Act: e.act()}}
+		})
+	case order.Escalate:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.EscalateItem {
+			return api.EscalateItem{Target: c.target(), Escalate: api.Escalate{Reason: e.Reason, Act: e.act()}}
+		})
+	case order.Appeal:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.AppealItem {
+			return api.AppealItem{Target: c.target(), Appeal: api.Appeal{Reason: e.Reason, Act: e.act()}}
+		})
+	case order.ShipBack:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ShipBackItem {
+			return api.ShipBackItem{Target: c.target(), ShipBack: api.ShipBack{Carrier: e.Carrier, Tracking: e.Tracking, Act: e.act()}}
+		})
+	case order.ReceiveReturn:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ReceiveReturnItem {
+			return api.ReceiveReturnItem{Target: c.target(), ReceiveReturn: api.ReceiveReturn{Act: e.act()}}
+		})
+	case order.RefuseReturn:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefuseReturnItem {
+			return api.RefuseReturnItem{Target: c.target(), RefuseReturn: api.RefuseReturn{Reason: e.Reason, Act: e.act()}}
 		})
 	case order.Rule:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RulingItem {

@@ -54,9 +54,11 @@ type Event struct {
 	Method            string    // pay
 	Until             time.Time // extend
 	Carrier, Tracking string    // ship
-	Amount            int64     // refund; 0 for all that is held
-	ToBuyer, ToSeller int64     // rule
-	Reason            string    // cancel, refund, dispute, rule
+	Amount            int64     // refund, dispute; 0 for all that is held
+	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
+	Return            bool      // offer
+	Evidence          order.Evidence
+	Reason            string // cancel, refund, dispute, contest, appeal, refuse_return, rule
 	By                order.Role
 }
 
