@@ -4,8 +4,16 @@
 
 -- +goose Up
 
--- Orders and intents change together: nobody may be between the two.
-LOCK TABLE orders, intents IN ACCESS EXCLUSIVE MODE;
+-- A dispute that is decided and not recorded would lead to an order without its
+-- claim: nothing may be on its way, as in 00005.
+LOCK TABLE open_batches, intents, outcomes, orders IN ACCESS EXCLUSIVE MODE;
+-- +goose StatementBegin
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM open_batches) THEN
+        RAISE EXCEPTION 'intents wait for their outcome: start the earlier version once and stop it, then migrate';
+    END IF;
+END $$;
+-- +goose StatementEnd
 
 ALTER TABLE orders ADD COLUMN claim jsonb;
 ALTER TABLE intents ADD COLUMN claim jsonb;

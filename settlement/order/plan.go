@@ -67,7 +67,7 @@ func Plan(o Order, c Command) (*Change, error) {
 		return nil, err
 	}
 	if !slices.Contains(row.To, ch.After.State) {
-		panic(fmt.Sprintf("order: %s leads an order that is %s to %s, which the table does not say", c.Event, o.State, ch.After.State))
+		return nil, fmt.Errorf("order: %s leads an order that is %s to %s, which the table does not say", c.Event, stateWord(o.State), stateWord(ch.After.State))
 	}
 	ch.link()
 	return ch, nil

@@ -94,7 +94,7 @@ var plots = []struct {
 	paid   bool // whether it is paid, so that it can share a payment
 	tell   func(*teller)
 }{
-	{26, true, (*teller).confirmed},
+	{23, true, (*teller).confirmed},
 	{17, true, (*teller).deliveredAndForgotten},
 	{5, true, (*teller).shippedAndForgotten},
 	{6, false, (*teller).neverPaid},
@@ -107,7 +107,7 @@ var plots = []struct {
 	{1, true, (*teller).claimUnanswered},
 	{1, true, (*teller).claimWithdrawn},
 	{3, true, (*teller).offerAccepted},
-	{3, true, (*teller).goodsReturned},
+	{6, true, (*teller).goodsReturned},
 	{1, true, (*teller).goodsNeverReturned},
 	{2, true, (*teller).noEvidence},
 	{3, true, (*teller).ruled},
