@@ -152,7 +152,7 @@ func (s *server) order(ref string) api.Order {
 func (s *server) bulk(path string, items []item) []api.Answer {
 	kind := map[string]string{"orders": "agree", "payments": "pay", "ruling": "rule"}[path]
 	if kind == "" {
-		kind = path
+		kind = strings.ReplaceAll(path, "-", "_")
 	}
 	about := func(i item) []string {
 		switch path {

@@ -169,7 +169,10 @@ func TestDifferences(t *testing.T) {
 			w.exec(`CREATE TABLE kept AS SELECT * FROM orders WHERE id = $1`, w.orders[paid].ID.UUID())
 			w.exec(`ALTER TABLE kept DROP COLUMN open`) // Postgres works it out
 			w.exec(`DELETE FROM orders WHERE id = $1`, w.orders[paid].ID.UUID())
-			return func() { w.exec(`INSERT INTO orders SELECT * FROM kept`) }
+			var columns string
+			w.must(w.db.Get(&columns, `SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+				WHERE attrelid = 'kept'::regclass AND attnum > 0 AND NOT attisdropped`))
+			return func() { w.exec(`INSERT INTO orders (` + columns + `) SELECT ` + columns + ` FROM kept`) }
 		}, paid, "no such order", 2},
 		{"a deadline is not noted", func(w *world) func() {
 			w.exec(`CREATE TABLE notes AS SELECT * FROM order_deadlines WHERE order_id = $1`, w.orders[paid].ID.UUID())
@@ -188,9 +191,11 @@ func TestDifferences(t *testing.T) {
 		}, canceled, "the order holds 0, its escrow account 1", 2},
 		{"the money of a dispute is not frozen", func(w *world) func() {
 			o := w.orders[disputed]
-			w.change(`UPDATE orders SET state = 'shipped', freeze_id = NULL, deadline = 'confirm_by' WHERE id = $1`, o.ID.UUID())
+			w.exec(`CREATE TABLE claims AS SELECT id, claim FROM orders WHERE id = $1`, o.ID.UUID())
+			w.change(`UPDATE orders SET state = 'shipped', freeze_id = NULL, claim = NULL, deadline = 'confirm_by' WHERE id = $1`, o.ID.UUID())
 			return func() {
-				w.change(`UPDATE orders SET state = 'disputed', freeze_id = $2, deadline = 'rule_by' WHERE id = $1`, o.ID.UUID(), o.Freeze.UUID())
+				w.change(`UPDATE orders SET state = 'disputed', freeze_id = $2, deadline = 'rule_by',
+					claim = (SELECT c.claim FROM claims c WHERE c.id = orders.id) WHERE id = $1`, o.ID.UUID(), o.Freeze.UUID())
 			}
 		}, disputed, "the order is shipped with 0 frozen, its escrow account has 1000 pending out", 1},
 		{"money is frozen that should not be", func(w *world) func() {
