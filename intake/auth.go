@@ -84,6 +84,13 @@ func (a *auth) marketplace(r *http.Request) (uint32, error) {
 func (a *auth) ask(ctx context.Context, key string, hash [32]byte, now time.Time) (uint32, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 	defer cancel()
+	// Whoever looked just before the answer came, and asks just after it.
+	a.mu.Lock()
+	k, ok := a.known[hash]
+	a.mu.Unlock()
+	if ok && now.Before(k.until) {
+		return k.marketplace, nil
+	}
 	m, err := a.lookup(ctx, key)
 	if err != nil {
 		return 0, err

@@ -211,8 +211,12 @@ func (w *world) story(random *rand.Rand) (told []string) {
 // withoutIDs is how an order stands, without what chance gave it.
 func withoutIDs(o order.Order) string {
 	frozen := !o.Freeze.IsZero()
-	o.Freeze = ledger.ID{}
-	return fmt.Sprintf("%+v frozen %v seq %d attempt %d", o.Progress, frozen, o.Seq, o.Attempt)
+	var claim order.Claim
+	if o.Claim != nil {
+		claim = *o.Claim
+	}
+	o.Freeze, o.Claim = ledger.ID{}, nil
+	return fmt.Sprintf("%+v claim %+v frozen %v seq %d attempt %d", o.Progress, claim, frozen, o.Seq, o.Attempt)
 }
 
 // facts are the transfers and the accounts of the books, sorted, without what
