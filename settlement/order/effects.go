@@ -24,6 +24,9 @@ func init() {
 	effects = map[Effect]func(*planner, []State) error{
 		NoMoney:      (*planner).noMoney,
 		HoldPayment:  (*planner).holdPayment,
+		Reserve:      (*planner).authorise,
+		HoldCaptured: (*planner).capture,
+		Unreserve:    (*planner).voidAuthorisation,
 		StartConfirm: (*planner).noMoney,
 		MoveDeadline: (*planner).moveDeadline,
 		ReleaseAll:   (*planner).releaseAll,
@@ -60,6 +63,8 @@ func (p *planner) next(s State) {
 	switch s {
 	case Agreed:
 		from(PayBy, pol.PayWithin)
+	case Authorised:
+		from(CaptureBy, pol.AuthoriseWithin)
 	case Held:
 		from(ShipBy, pol.ShipWithin)
 		if o.ShipByDate.After(o.DeadlineAt) {
@@ -105,11 +110,8 @@ func (p *planner) noMoney(to []State) error {
 
 func (p *planner) holdPayment(to []State) error {
 	o, c := p.o, p.c
-	if c.Amount != 0 && c.Amount != o.Amount {
-		return p.refuse(RuleAmount, "%d was agreed, %d was paid", o.Amount, c.Amount)
-	}
-	if !slices.Contains(o.Policy.Methods, c.Method) {
-		return p.refuse(RuleMethod, "policy %s version %d takes %s", o.Policy.Name, o.Policy.Version, joinWords(o.Policy.Methods, "or"))
+	if err := p.checkPayment("paid"); err != nil {
+		return err
 	}
 	p.account(c.Books.Clearing, chart.PayinClearing, ledger.Uint128{})
 	p.account(o.BuyerAccount, chart.Buyer, ledger.Uint128{})
@@ -118,6 +120,19 @@ func (p *planner) holdPayment(to []State) error {
 	p.leg(chart.Hold, o.BuyerAccount, o.ID, o.Amount)
 	o.Held, o.PaidAt = o.Amount, c.At
 	p.next(to[0])
+	return nil
+}
+
+// checkPayment refuses a payment of another amount than the agreed one, or by
+// a method that the policy does not take. done says what was done with it.
+func (p *planner) checkPayment(done string) error {
+	o, c := p.o, p.c
+	if c.Amount != 0 && c.Amount != o.Amount {
+		return p.refuse(RuleAmount, "%d was agreed, %d was %s", o.Amount, c.Amount, done)
+	}
+	if !slices.Contains(o.Policy.Methods, c.Method) {
+		return p.refuse(RuleMethod, "policy %s version %d takes %s", o.Policy.Name, o.Policy.Version, joinWords(o.Policy.Methods, "or"))
+	}
 	return nil
 }
 
@@ -231,17 +246,24 @@ func (p *planner) leg(code chart.TransferCode, debit, credit ledger.ID, amount i
 	})
 }
 
-// void adds the transfer that ends a freeze. Accounts, amount and ledger are
-// the frozen transfer's: the ledger takes them from it.
-func (p *planner) void(code chart.TransferCode, frozen ledger.ID) {
+// void adds the transfer that ends a pending one, a freeze or an authorisation.
+// The amount is the pending transfer's.
+func (p *planner) void(code chart.TransferCode, pending ledger.ID) {
+	p.resolve(code, pending, 0, ledger.TransferVoidPending)
+}
+
+// resolve adds the transfer that posts amount of a pending one, or voids it,
+// under its code. The ledger takes the accounts from it.
+func (p *planner) resolve(code chart.TransferCode, pending ledger.ID, amount int64, how ledger.TransferFlags) {
 	p.ch.Legs = append(p.ch.Legs, ledger.Transfer{
 		ID:          LegID(p.c.Intent, p.attempt, len(p.ch.Legs)),
-		PendingID:   frozen,
+		PendingID:   pending,
+		Amount:      ledger.U64(uint64(amount)),
 		UserData128: p.o.ID,
 		UserData64:  uint64(p.o.At.UnixMicro()),
 		Ledger:      p.o.Ledger,
 		Code:        uint16(code),
-		Flags:       ledger.TransferVoidPending,
+		Flags:       how,
 	})
 }
 

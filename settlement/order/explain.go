@@ -22,6 +22,8 @@ func NextActors(s State) []Role {
 	switch s {
 	case Agreed:
 		return roles(Buyer)
+	case Authorised:
+		return roles(Operator)
 	case Held:
 		return roles(Seller)
 	case Shipped, Delivered:
@@ -91,6 +93,10 @@ func Explain(o *Order) Explanation {
 		e.Why = fmt.Sprintf("Nothing is held yet: %s was agreed and is not paid.", money(o.Amount))
 		e.Next = "The buyer pays; until then anyone may cancel."
 		e.Otherwise = "The order expires; no money has moved."
+	case Authorised:
+		e.Why = fmt.Sprintf("Nothing is held yet: %s is authorised, which the buyer's bank has promised, and not captured.", money(o.Amount))
+		e.Next = "The marketplace captures the payment; until then buyer, seller or marketplace may void it."
+		e.Otherwise = "The authorisation is voided and the order expires; no money has moved."
 	case Held:
 		e.Why = fmt.Sprintf("%s is held: the buyer has paid and the seller has not shipped.", money(o.Held))
 		e.Next = "The seller ships; until then buyer or seller may cancel."
@@ -122,10 +128,13 @@ func Explain(o *Order) Explanation {
 			e.Why = fmt.Sprintf("Nothing is held: the order was canceled before shipping and %s was refunded to the buyer.", money(o.Refunded))
 		}
 	case Expired:
-		e.Why = "Nothing is held: the order was not paid in time; no money moved."
+		e.Why = "Nothing is held: the order was not paid, or its authorised payment not captured, in time; no money moved."
 	case Closed:
 		e.Why = fmt.Sprintf("Nothing is held: %s was released, fee %s and tax %s included, and the seller's part is available; %s was refunded.",
 			money(o.Released), money(o.FeeCharged), money(o.TaxCharged), money(o.Refunded))
+	}
+	if o.Captured.Amount > 0 {
+		e.Why += fmt.Sprintf(" Of the %s authorised %s was captured; fee and tax are on that.", money(o.Amount), money(o.Captured.Amount))
 	}
 	if !o.State.Open() {
 		e.Next, e.Otherwise = "Nobody: the order has ended.", "Nothing."

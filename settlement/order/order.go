@@ -22,6 +22,18 @@
 //	              v (confirm_by)             v
 //	           released ----- mature ----> closed
 //
+// A payment can be authorised first: a bank has promised it, and nothing is
+// held before it is captured:
+//
+//	agreed -- authorise --> authorised -- capture (all, or a part) --> held
+//	                           | '------- void ----------------------> canceled
+//	                           '--------- expire_authorisation ------> expired
+//	                                      (capture_by)
+//
+// In the ledger it is a pending transfer, which the capture posts and the others
+// void. It has no timeout there: the deadline's job voids it, so that the
+// marketplace's clock alone says when.
+//
 // A dispute goes on, as far as the order's policy has these steps; in each of
 // its states all that is held is frozen, and what ends it splits the money
 // (released, refunded or ruled):
@@ -54,7 +66,7 @@
 // # Money
 //
 // Amounts are minor units of the order's currency, at most MaxAmount.
-// Amount = Held + Released + Refunded from the payment on, always.
+// Charge().Amount = Held + Released + Refunded from the payment on, always.
 package order
 
 import (
@@ -73,12 +85,13 @@ type State string
 
 // The states. None is an order that does not exist yet.
 const (
-	None      State = ""
-	Agreed    State = "agreed"
-	Held      State = "held"
-	Shipped   State = "shipped"
-	Delivered State = "delivered"
-	Disputed  State = "disputed"
+	None       State = ""
+	Agreed     State = "agreed"
+	Authorised State = "authorised"
+	Held       State = "held"
+	Shipped    State = "shipped"
+	Delivered  State = "delivered"
+	Disputed   State = "disputed"
 
 	Negotiating State = "negotiating"
 	Escalated   State = "escalated"
@@ -96,7 +109,7 @@ const (
 )
 
 // States lists every state in the order of an order's life.
-var States = []State{Agreed, Held, Shipped, Delivered, Disputed,
+var States = []State{Agreed, Authorised, Held, Shipped, Delivered, Disputed,
 	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Ruled,
 	Released, Refunded, Canceled, Expired, Closed}
 
@@ -105,16 +118,19 @@ type Event string
 
 // The events. Those that a deadline causes are booked by jobs.
 const (
-	Agree   Event = "agree"
-	Pay     Event = "pay"
-	Ship    Event = "ship"
-	Deliver Event = "deliver"
-	Confirm Event = "confirm"
-	Extend  Event = "extend"
-	Cancel  Event = "cancel"
-	Refund  Event = "refund"
-	Dispute Event = "dispute"
-	Rule    Event = "rule"
+	Agree     Event = "agree"
+	Pay       Event = "pay"
+	Authorise Event = "authorise"
+	Capture   Event = "capture"
+	Void      Event = "void"
+	Ship      Event = "ship"
+	Deliver   Event = "deliver"
+	Confirm   Event = "confirm"
+	Extend    Event = "extend"
+	Cancel    Event = "cancel"
+	Refund    Event = "refund"
+	Dispute   Event = "dispute"
+	Rule      Event = "rule"
 
 	AcceptClaim   Event = "accept_claim"
 	Contest       Event = "contest"
@@ -128,22 +144,23 @@ const (
 	ReceiveReturn Event = "receive_return"
 	RefuseReturn  Event = "refuse_return"
 
-	Expire             Event = "expire"              // pay_by passed
-	CancelUnshipped    Event = "cancel_unshipped"    // ship_by passed
-	ReleaseUnconfirmed Event = "release_unconfirmed" // confirm_by passed
-	GrantUnanswered    Event = "grant_unanswered"    // respond_by passed
-	EscalateUnsettled  Event = "escalate_unsettled"  // negotiate_by passed
-	CloseEvidence      Event = "close_evidence"      // evidence_by passed
-	ExecuteRuling      Event = "execute_ruling"      // appeal_by passed
-	DropUnreturned     Event = "drop_unreturned"     // return_by passed
-	GrantUninspected   Event = "grant_uninspected"   // inspect_by passed
-	Mature             Event = "mature"              // mature_at passed
+	Expire              Event = "expire"               // pay_by passed
+	ExpireAuthorisation Event = "expire_authorisation" // capture_by passed
+	CancelUnshipped     Event = "cancel_unshipped"     // ship_by passed
+	ReleaseUnconfirmed  Event = "release_unconfirmed"  // confirm_by passed
+	GrantUnanswered     Event = "grant_unanswered"     // respond_by passed
+	EscalateUnsettled   Event = "escalate_unsettled"   // negotiate_by passed
+	CloseEvidence       Event = "close_evidence"       // evidence_by passed
+	ExecuteRuling       Event = "execute_ruling"       // appeal_by passed
+	DropUnreturned      Event = "drop_unreturned"      // return_by passed
+	GrantUninspected    Event = "grant_uninspected"    // inspect_by passed
+	Mature              Event = "mature"               // mature_at passed
 )
 
 // Events lists every event in the order of an order's life.
-var Events = []Event{Agree, Pay, Ship, Deliver, Confirm, Extend, Cancel, Refund, Dispute,
+var Events = []Event{Agree, Pay, Authorise, Capture, Void, Ship, Deliver, Confirm, Extend, Cancel, Refund, Dispute,
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn,
-	Expire, CancelUnshipped, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
+	Expire, ExpireAuthorisation, CancelUnshipped, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
 	GrantUninspected, Mature}
 
 // Role is who causes an event.
@@ -166,6 +183,7 @@ type Deadline string
 const (
 	NoDeadline  Deadline = ""
 	PayBy       Deadline = "pay_by"
+	CaptureBy   Deadline = "capture_by"
 	ShipBy      Deadline = "ship_by"
 	ConfirmBy   Deadline = "confirm_by"
 	RespondBy   Deadline = "respond_by"
@@ -179,7 +197,7 @@ const (
 )
 
 // Deadlines lists every deadline in the order of an order's life.
-var Deadlines = []Deadline{PayBy, ShipBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
+var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
 	ReturnBy, InspectBy, MatureAt}
 
 // Terms are what was agreed and never changes. Amounts are minor units.
@@ -204,7 +222,7 @@ type Terms struct {
 // Progress is what events change. Amounts are minor units.
 type Progress struct {
 	State      State
-	Held       int64 // in the escrow sub-account, frozen or not
+	Held       int64 // in the escrow sub-account, frozen or not; what is authorised is not
 	Released   int64 // left escrow for the seller, fee and tax included
 	Refunded   int64 // went back to the buyer
 	FeeCharged int64 // of Released
@@ -216,7 +234,8 @@ type Progress struct {
 	At         time.Time // when the last event took effect
 	PaidAt     time.Time // since when money is held, zero if never paid
 
-	Freeze         ledger.ID // the pending transfer of an open dispute
+	Captured       Charge    // what a payment captured in part came to, zero for all others; see Order.Charge
+	Freeze         ledger.ID // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
 	Claim          *Claim    // the open dispute, nil for none; never changed in place
 	BuyerExtended  int16     // how often the buyer moved this deadline
 	SellerExtended int16     // how often the seller did
@@ -251,8 +270,8 @@ type Command struct {
 	Intent ledger.ID
 	Books  Books
 
-	Method   string    // pay: how it was paid, one of the policy's methods
-	Amount   int64     // pay: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
+	Method   string    // pay, authorise: how it was paid, one of the policy's methods
+	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
 	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
 	Return   bool      // offer: only once the goods are back

@@ -80,6 +80,8 @@ func legs(ts []ledger.Transfer) string {
 		switch {
 		case l.Flags.Has(ledger.TransferVoidPending):
 			fmt.Fprintf(&b, "%s void", tr.Slug())
+		case l.Flags.Has(ledger.TransferPostPending):
+			fmt.Fprintf(&b, "%s post %d", tr.Slug(), l.Amount.Lo)
 		default:
 			fmt.Fprintf(&b, "%s: %s -> %s %d", tr.Slug(), names[l.DebitAccountID], names[l.CreditAccountID], l.Amount.Lo)
 		}
@@ -240,6 +242,7 @@ func TestEveryCell(t *testing.T) {
 	collect(o)
 	collect(must(t, o, Command{Event: Expire}))
 	collect(must(t, o, Command{Event: Cancel}))
+	collect(must(t, o, Command{Event: Authorise, Method: "card"}))
 	o = must(t, o, Command{Event: Pay, Method: "card"})
 	collect(o)
 	collect(must(t, o, Command{Event: Refund}))
@@ -309,7 +312,7 @@ func other(r Role) Role {
 
 // The schema names the same states, each with the same deadline.
 func TestSchemaAgrees(t *testing.T) {
-	src, err := os.ReadFile("../../deploy/migrations/00008_disputes.sql")
+	src, err := os.ReadFile("../../deploy/migrations/00009_authorised.sql")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,9 @@ type Policy struct {
 
 	// PayWithin runs from the agreement: then the order expires.
 	PayWithin Seconds `json:"pay_within"`
+	// AuthoriseWithin runs from the authorisation of a payment: then it is voided
+	// and the order expires. 0: payments are captured at once.
+	AuthoriseWithin Seconds `json:"authorise_within,omitempty"`
 	// ShipWithin runs from the payment: then the order is canceled and the
 	// buyer refunded. An order's agreed shipping date, when later, counts.
 	ShipWithin Seconds `json:"ship_within"`
@@ -84,7 +87,7 @@ const day = Seconds(24 * 60 * 60)
 func Standard() Policy {
 	return Policy{
 		Name: "standard", Version: 1,
-		PayWithin: 5 * day, ShipWithin: 10 * day,
+		PayWithin: 5 * day, AuthoriseWithin: 7 * day, ShipWithin: 10 * day,
 		ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 15 * day,
 		ExtendTimes: 1, ExtendBy: 15 * day,
 		RuleWithin: 14 * day, MatureAfter: 2 * day,
@@ -113,7 +116,7 @@ func (p *Policy) Validate() error {
 		v    Seconds
 		min  Seconds
 	}{
-		{"pay_within", p.PayWithin, 1}, {"ship_within", p.ShipWithin, 1},
+		{"pay_within", p.PayWithin, 1}, {"authorise_within", p.AuthoriseWithin, 0}, {"ship_within", p.ShipWithin, 1},
 		{"confirm_after_delivery", p.ConfirmAfterDelivery, 1},
 		{"confirm_after_shipment", p.ConfirmAfterShipment, 1},
 		{"rule_within", p.RuleWithin, 1},

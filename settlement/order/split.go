@@ -20,7 +20,8 @@ func mulDiv(a, b, c int64) int64 {
 // sum to gross and none is negative.
 func releaseParts(o *Order, gross int64) (net, fee, tax int64) {
 	released := o.Released + gross
-	fee = min(mulDiv(o.Fee, released, o.Amount)-o.FeeCharged, gross)
-	tax = max(0, min(mulDiv(o.Tax, released, o.Amount)-o.TaxCharged, gross-fee))
+	whole := o.Charge()
+	fee = min(mulDiv(whole.Fee, released, whole.Amount)-o.FeeCharged, gross)
+	tax = max(0, min(mulDiv(whole.Tax, released, whole.Amount)-o.TaxCharged, gross-fee))
 	return gross - fee - tax, fee, tax
 }

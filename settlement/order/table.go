@@ -20,6 +20,9 @@ type Effect string
 const (
 	NoMoney      Effect = "no money moves"
 	HoldPayment  Effect = "the payment is held in escrow"
+	Reserve      Effect = "the payment is promised and not held yet"
+	HoldCaptured Effect = "of what was authorised all, or a part, is held in escrow"
+	Unreserve    Effect = "the authorisation is voided"
 	StartConfirm Effect = "the time to confirm runs from the event"
 	MoveDeadline Effect = "the deadline moves"
 	ReleaseAll   Effect = "all that is held goes to the seller, less the fee"
@@ -50,8 +53,13 @@ var Rules = []Row{
 	{None, Agree, roles(Operator, Buyer, Seller), NoMoney, to(Agreed)},
 
 	{Agreed, Pay, roles(Buyer, Operator), HoldPayment, to(Held)},
+	{Agreed, Authorise, roles(Buyer, Operator), Reserve, to(Authorised)},
 	{Agreed, Cancel, roles(Buyer, Seller, Operator), NoMoney, to(Canceled)},
 	{Agreed, Expire, roles(System), NoMoney, to(Expired)},
+
+	{Authorised, Capture, roles(Buyer, Operator), HoldCaptured, to(Held)},
+	{Authorised, Void, roles(Buyer, Seller, Operator), Unreserve, to(Canceled)},
+	{Authorised, ExpireAuthorisation, roles(System), Unreserve, to(Expired)},
 
 	{Held, Ship, roles(Seller, Operator), StartConfirm, to(Shipped)},
 	{Held, Extend, roles(Seller, Buyer), MoveDeadline, to(Held)},
@@ -118,6 +126,7 @@ var Rules = []Row{
 // "" where nothing moves by itself and a person has to act.
 var Due = map[Deadline]Event{
 	PayBy:       Expire,
+	CaptureBy:   ExpireAuthorisation,
 	ShipBy:      CancelUnshipped,
 	ConfirmBy:   ReleaseUnconfirmed,
 	RespondBy:   GrantUnanswered,

@@ -37,6 +37,7 @@ var (
 		{Name: "tax_charged", Kind: "bigint"}, {Name: "maturing", Kind: "bigint"}, {Name: "deadline", Kind: "text"}, {Name: "deadline_at", Kind: "timestamptz"},
 		{Name: "deadline_set", Kind: "boolean"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"}, {Name: "freeze_id", Kind: "uuid"},
 		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"}, {Name: "claim", Kind: "jsonb"},
+		{Name: "captured", Kind: "bigint"}, {Name: "captured_fee", Kind: "bigint"}, {Name: "captured_tax", Kind: "bigint"},
 	}}
 )
 
@@ -162,6 +163,20 @@ func putMoney(f *pgrows.Fields, p *order.Progress) {
 	f.Int(p.FeeCharged)
 	f.Int(p.TaxCharged)
 	f.Int(p.Maturing)
+}
+
+// putCaptured puts NULL for all orders but those whose payment was captured in
+// part.
+func putCaptured(f *pgrows.Fields, c order.Charge) {
+	if c.Amount == 0 {
+		f.Null()
+		f.Null()
+		f.Null()
+		return
+	}
+	f.Int(c.Amount)
+	f.Int(c.Fee)
+	f.Int(c.Tax)
 }
 
 // Intent is one decided event, as it is stored.
@@ -291,5 +306,6 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		f.Int(int64(p.BuyerExtended))
 		f.Int(int64(p.SellerExtended))
 		putClaim(f, p.Claim)
+		putCaptured(f, p.Captured)
 	}, nil
 }

@@ -294,7 +294,7 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 	}
 	row, _ := order.Lookup(o.State, c.Event)
 	switch row.Effect {
-	case order.HoldPayment:
+	case order.HoldPayment, order.Reserve:
 		if !order.PolicyWord(c.Method) {
 			return nil // Plan refuses it
 		}

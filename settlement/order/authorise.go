@@ -1,0 +1,86 @@
+package order
+
+import (
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+)
+
+// Charge is what an order comes to: the amount that the buyer pays, the fee out
+// of it, and the tax on that fee. Minor units.
+type Charge struct{ Amount, Fee, Tax int64 }
+
+// Charge is what the order comes to: what was agreed, or less where only a part
+// of the authorised payment was captured. The terms stay as they were agreed.
+func (o *Order) Charge() Charge {
+	if o.Captured.Amount > 0 {
+		return o.Captured
+	}
+	return Charge{o.Amount, o.Fee, o.Tax}
+}
+
+func (p *planner) authorise(to []State) error {
+	o, c := p.o, p.c
+	if o.Policy.AuthoriseWithin == 0 {
+		return p.refuse(RulePolicy, "policy %s version %d has no authorisations: payments are captured at once", o.Policy.Name, o.Policy.Version)
+	}
+	if err := p.checkPayment("authorised"); err != nil {
+		return err
+	}
+	p.account(c.Books.Clearing, chart.PayinClearing, ledger.Uint128{})
+	p.account(o.BuyerAccount, chart.Buyer, ledger.Uint128{})
+	p.leg(chart.PaymentAuthorised, c.Books.Clearing, o.BuyerAccount, o.Amount)
+	authorised := &p.ch.Legs[len(p.ch.Legs)-1]
+	authorised.Flags |= ledger.TransferPending
+	o.Freeze = authorised.ID
+	p.next(to[0])
+	return nil
+}
+
+// capture posts what was authorised, or a part of it, which voids the rest, and
+// holds it. The rest cannot be had back, so a part is captured only on the
+// operator's own word: nobody else's slip of an amount can cost it.
+func (p *planner) capture(to []State) error {
+	o, c := p.o, p.c
+	amount := c.Amount
+	if amount == 0 {
+		amount = o.Amount
+	}
+	switch {
+	case amount < 0 || amount > o.Amount:
+		return p.refuse(RuleAmount, "%d is authorised, %d cannot be captured", o.Amount, amount)
+	case amount < o.Amount && c.By != Operator:
+		return p.refuse(RuleRole, "%d is authorised: that only %d is captured is for operator to say, not %s", o.Amount, amount, roleWord(c.By))
+	case amount < o.Amount:
+		if err := p.chargePart(amount); err != nil {
+			return err
+		}
+	}
+	p.resolve(chart.PaymentAuthorised, o.Freeze, amount, ledger.TransferPostPending)
+	o.Freeze = ledger.ID{}
+	p.account(o.ID, chart.Escrow, o.ID)
+	p.leg(chart.Hold, o.BuyerAccount, o.ID, amount)
+	o.Held, o.PaidAt = amount, c.At
+	p.next(to[0])
+	return nil
+}
+
+// chargePart works fee and tax out anew, by the order's own policy, for a part
+// of what was agreed.
+func (p *planner) chargePart(amount int64) error {
+	o := p.o
+	_, currency, _ := chart.SplitLedger(o.Ledger)
+	fees, ok := o.Policy.FeeFor(currency.Code)
+	if !ok {
+		return p.refuse(RulePolicy, "policy %s version %d has no fee for ledger %d", o.Policy.Name, o.Policy.Version, o.Ledger)
+	}
+	o.Captured.Amount = amount
+	o.Captured.Fee, o.Captured.Tax = fees.On(amount)
+	return nil
+}
+
+func (p *planner) voidAuthorisation(to []State) error {
+	p.void(chart.PaymentAuthorised, p.o.Freeze)
+	p.o.Freeze = ledger.ID{}
+	p.next(to[0])
+	return nil
+}
