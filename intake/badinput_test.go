@@ -104,9 +104,27 @@ func TestRefusals(t *testing.T) {
 	disputed := s.held("disputed", 100)
 	must[api.Order](t)(s.client.Ship(t.Context(), disputed.ID, api.Ship{}))
 	must[api.Order](t)(s.client.Dispute(t.Context(), disputed.ID, api.Dispute{Reason: "broken"}))
+	captured, authorised := s.agreed("captured", 100), s.agreed("authorised", 100)
+	for _, o := range []api.Order{captured, authorised} {
+		must[api.Order](t)(s.client.Authorise(t.Context(), o.ID, api.Authorise{Method: "card"}))
+	}
+	must[api.Order](t)(s.client.Capture(t.Context(), captured.ID, api.Capture{}))
 	future := start.Add(time.Microsecond).Format(time.RFC3339Nano)
 	pay := func(id, more string) string { return `{"orders":["` + id + `"],"method":"card"` + more + `}` }
 	for _, c := range []struct{ name, path, body, typ, rule, state string }{
+		{"authorise by a method not in the policy", "/v1/orders/" + agreed.ID + "/authorise", `{"method":"cash"}`, api.ProblemRefused, "method", "agreed"},
+		{"authorise less", "/v1/orders/" + agreed.ID + "/authorise", `{"method":"card","amount":99}`, api.ProblemRefused, "amount", "agreed"},
+		{"authorise twice", "/v1/orders/" + authorised.ID + "/authorise", `{"method":"card"}`, api.ProblemRefused, "state", "authorised"},
+		{"authorise by no method", "/v1/orders/" + agreed.ID + "/authorise", `{}`, api.ProblemInvalid, "", ""},
+		{"capture the unauthorised", "/v1/orders/" + agreed.ID + "/capture", `{}`, api.ProblemRefused, "state", "agreed"},
+		{"capture twice", "/v1/orders/" + captured.ID + "/capture", `{}`, api.ProblemRefused, "state", "held"},
+		{"capture above the authorisation", "/v1/orders/" + authorised.ID + "/capture", `{"amount":101,"by":"operator"}`, api.ProblemRefused, "amount", "authorised"},
+		{"capture a part without the operator's word", "/v1/orders/" + authorised.ID + "/capture", `{"amount":99}`, api.ProblemRefused, "role", "authorised"},
+		{"capture nothing", "/v1/orders/" + authorised.ID + "/capture", `{"amount":0}`, api.ProblemInvalid, "", ""},
+		{"capture by the seller", "/v1/orders/" + authorised.ID + "/capture", `{"by":"seller"}`, api.ProblemRefused, "role", "authorised"},
+		{"void after capture", "/v1/orders/" + captured.ID + "/void", `{}`, api.ProblemRefused, "state", "held"},
+		{"ship the authorised", "/v1/orders/" + authorised.ID + "/ship", `{}`, api.ProblemRefused, "state", "authorised"},
+		{"pay the authorised", "/v1/payments", pay(authorised.ID, ""), api.ProblemRefused, "state", "authorised"},
 		{"ship the unpaid", "/v1/orders/" + agreed.ID + "/ship", "{}", api.ProblemRefused, "state", "agreed"},
 		{"cancel the shipped", "/v1/orders/" + shipped.ID + "/cancel", "{}", api.ProblemRefused, "state", "shipped"},
 		{"another's word", "/v1/orders/" + shipped.ID + "/confirm", `{"by":"seller"}`, api.ProblemRefused, "role", "shipped"},
@@ -140,7 +158,7 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	for id, events := range map[string]int{agreed.ID: 1, held.ID: 2, shipped.ID: 3, disputed.ID: 4} {
+	for id, events := range map[string]int{agreed.ID: 1, authorised.ID: 2, captured.ID: 3, held.ID: 2, shipped.ID: 3, disputed.ID: 4} {
 		if n := len(must[api.Timeline](t)(s.client.Timeline(t.Context(), id)).Events); n != events {
 			t.Errorf("order %s has %d events after refusals, want %d", id, n, events)
 		}

@@ -49,6 +49,21 @@ func yes(b bool) string {
 // events are the routes of the events of one order.
 func (s *Server) events() []eventRoutes {
 	return []eventRoutes{
+		eventOf(s, "authorise", order.Authorise, "Book that a payment is authorised", "The ledger keeps it as a pending transfer; nothing is held before it is captured.",
+			func(i *api.AuthoriseItem) (*api.Authorise, *api.Target) { return &i.Authorise, &i.Target },
+			func(in *api.Authorise) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Method: in.Method, Amount: in.Amount}, said{"method": in.Method, "reference": in.Reference}
+			}),
+		eventOf(s, "capture", order.Capture, "Book that an authorised payment is captured", "It is held. Of a part, which only the operator captures, the rest is void: the order comes to that part then, and its fee and tax are worked out anew.",
+			func(i *api.CaptureItem) (*api.Capture, *api.Target) { return &i.Capture, &i.Target },
+			func(in *api.Capture) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Amount: in.Amount}, said{"reference": in.Reference}
+			}),
+		eventOf(s, "void", order.Void, "End an authorisation without a payment", "The order is canceled.",
+			func(i *api.VoidItem) (*api.Void, *api.Target) { return &i.Void, &i.Target },
+			func(in *api.Void) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
+			}),
 		eventOf(s, "ship", order.Ship, "Book that the goods left", "The time to confirm starts.",
 			func(i *api.ShipItem) (*api.Ship, *api.Target) { return &i.Ship, &i.Target },
 			func(in *api.Ship) (api.Act, order.Command, said) {

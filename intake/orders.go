@@ -112,11 +112,15 @@ func (s *Server) listEvents(c *call) (answer, error) {
 
 // orderOf is an order as the API shows it.
 func orderOf(o *order.Order) api.Order {
+	charge := o.Charge()
 	out := api.Order{
-		ID: o.ID.UUID(), Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Amount: o.Amount, Fee: o.Fee, Tax: o.Tax,
+		ID: o.ID.UUID(), Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Amount: charge.Amount, Fee: charge.Fee, Tax: charge.Tax,
 		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
 		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
 		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Events: o.Seq,
+	}
+	if charge.Amount != o.Amount {
+		out.AgreedAmount = o.Amount
 	}
 	if _, cur, ok := chart.SplitLedger(o.Ledger); ok {
 		out.Currency = cur.Code

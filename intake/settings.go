@@ -115,7 +115,7 @@ func unfit(err error) *strict.Error {
 
 func policyFrom(in *api.PolicyTerms) order.Policy {
 	p := order.Policy{Name: in.Name,
-		PayWithin: order.Seconds(in.PayWithin), ShipWithin: order.Seconds(in.ShipWithin),
+		PayWithin: order.Seconds(in.PayWithin), AuthoriseWithin: order.Seconds(in.AuthoriseWithin), ShipWithin: order.Seconds(in.ShipWithin),
 		ConfirmAfterDelivery: order.Seconds(in.ConfirmAfterDelivery), ConfirmAfterShipment: order.Seconds(in.ConfirmAfterShipment),
 		ExtendTimes: in.ExtendTimes, ExtendBy: order.Seconds(in.ExtendBy),
 		RespondWithin: order.Seconds(in.RespondWithin), NegotiateWithin: order.Seconds(in.NegotiateWithin),
@@ -133,7 +133,7 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 
 func policyOf(p *order.Policy) api.Policy {
 	out := api.Policy{Version: p.Version, PolicyTerms: api.PolicyTerms{Name: p.Name,
-		PayWithin: int64(p.PayWithin), ShipWithin: int64(p.ShipWithin),
+		PayWithin: int64(p.PayWithin), AuthoriseWithin: int64(p.AuthoriseWithin), ShipWithin: int64(p.ShipWithin),
 		ConfirmAfterDelivery: int64(p.ConfirmAfterDelivery), ConfirmAfterShipment: int64(p.ConfirmAfterShipment),
 		ExtendTimes: p.ExtendTimes, ExtendBy: int64(p.ExtendBy),
 		RespondWithin: int64(p.RespondWithin), NegotiateWithin: int64(p.NegotiateWithin),

@@ -59,7 +59,7 @@ func (b *Books) Orders(ctx context.Context, f OrderFilter) (*Of[OrderRow], error
 			limit = f.Limit + 1
 		}
 		rows, err := s.QueryContext(ctx,
-			`SELECT id, marketplace, reference, state, ledger, amount, held, released, refunded,
+			`SELECT id, marketplace, reference, state, ledger, coalesce(captured, amount), held, released, refunded,
 			        coalesce(deadline, ''), deadline_at
 			 FROM orders
 			 WHERE ($1 OR ledger = ANY ($2)) AND ($3 = '' OR state = $3) AND id > $4

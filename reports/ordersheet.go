@@ -39,7 +39,8 @@ type OrderFacts struct {
 	Currency    string     `json:"currency"`
 	Policy      string     `json:"policy"`
 	State       string     `json:"state"`
-	Amount      Amount     `json:"amount"`
+	Amount      Amount     `json:"amount"` // what the buyer pays: what was agreed, or the part of it that was captured
+	Agreed      Amount     `json:"agreed_amount"`
 	Held        Amount     `json:"held"`
 	Released    Amount     `json:"released"` // fee and tax included
 	Refunded    Amount     `json:"refunded"`
@@ -119,7 +120,7 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		Order: OrderFacts{
 			ID: o.ID.UUID(), Marketplace: o.Marketplace, Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller,
 			Currency: currencyOf(o.Ledger), Policy: fmt.Sprintf("%s version %d", o.Policy.Name, o.Policy.Version),
-			State: string(o.State), Amount: Units(o.Amount), Held: Units(o.Held), Released: Units(o.Released),
+			State: string(o.State), Amount: Units(o.Charge().Amount), Agreed: Units(o.Amount), Held: Units(o.Held), Released: Units(o.Released),
 			Refunded: Units(o.Refunded), Fee: Units(o.FeeCharged), Tax: Units(o.TaxCharged), Maturing: Units(o.Maturing),
 			AgreedAt: o.AgreedAt, PaidAt: orNil(o.PaidAt), Deadline: string(o.Deadline), DeadlineAt: orNil(o.DeadlineAt),
 		},

@@ -133,6 +133,8 @@ func randomCommand(r *rand.Rand, o *order.Order) (order.Command, bool) {
 		c.At = o.DeadlineAt
 	case a.Event == order.Refund:
 		c.Amount = 1 + r.Int64N(o.Held)
+	case a.Event == order.Capture && r.IntN(2) == 0:
+		c.By, c.Amount = order.Operator, 1+r.Int64N(o.Amount)
 	case a.Event == order.Rule:
 		c.ToBuyer = r.Int64N(o.Held + 1)
 		c.ToSeller = o.Held - c.ToBuyer

@@ -53,6 +53,28 @@ type Payment struct {
 	Act
 }
 
+// Authorise says that the buyer's bank has promised the payment. Nothing is held
+// before it is captured.
+type Authorise struct {
+	Method    string `json:"method" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"How it will be paid: one of the policy's methods." example:"card"`
+	Amount    int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What was authorised, in minor units; refused unless it is the order's amount. Left out: that." example:"12990"`
+	Reference string `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The authorisation's name at the provider, kept on the timeline." example:"pi_3NqX"`
+	Act
+}
+
+// Capture takes what was authorised, or a part of it, and holds it.
+type Capture struct {
+	Amount    int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units. Left out: all that is authorised. A part only by operator: the rest is void then, and fee and tax are worked out anew." example:"9990"`
+	Reference string `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The payment's name at the provider, kept on the timeline." example:"ch_3NqX"`
+	Act
+}
+
+// Void ends an authorisation without a payment; the order is canceled.
+type Void struct {
+	Reason string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"out of stock"`
+	Act
+}
+
 // Ship says that the goods left.
 type Ship struct {
 	Carrier  string `json:"carrier,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Who carries the goods." example:"DHL"`
@@ -201,22 +223,23 @@ type Order struct {
 	Buyer         string    `json:"buyer" example:"buyer-7"`
 	Seller        string    `json:"seller" example:"seller-3"`
 	Currency      string    `json:"currency" doc:"ISO 4217 code." example:"USD"`
-	Amount        int64     `json:"amount" doc:"What was agreed, in minor units." example:"12990"`
-	Fee           int64     `json:"fee" doc:"The fee on the whole amount, fixed at the agreement." example:"650"`
+	Amount        int64     `json:"amount" doc:"What the buyer pays, in minor units: what was agreed, or the part of it that was captured." example:"12990"`
+	AgreedAmount  int64     `json:"agreed_amount,omitempty" doc:"What was agreed and authorised; left out where amount is that." example:"14990"`
+	Fee           int64     `json:"fee" doc:"The fee on the whole amount, fixed at the agreement, or when a part was captured." example:"650"`
 	Tax           int64     `json:"tax" doc:"Tax on that fee." example:"0"`
 	Policy        string    `json:"policy" doc:"The policy it was agreed under." example:"standard"`
 	PolicyVersion int32     `json:"policy_version" doc:"The policy's version, fixed at the agreement." example:"1"`
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
-	State      string    `json:"state" enum:"agreed,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
+	State      string    `json:"state" enum:"agreed,authorised,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
 	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included." example:"0"`
 	Refunded   int64     `json:"refunded" doc:"Went back to the buyer." example:"0"`
 	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released." example:"0"`
 	TaxCharged int64     `json:"tax_charged" doc:"The tax's part of what was released." example:"0"`
 	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
-	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	At         time.Time `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
 	PaidAt     time.Time `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
@@ -317,6 +340,7 @@ type ClockMoved struct {
 type PolicyTerms struct {
 	Name                 string         `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
 	PayWithin            int64          `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
+	AuthoriseWithin      int64          `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
 	ShipWithin           int64          `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
 	ConfirmAfterDelivery int64          `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
 	ConfirmAfterShipment int64          `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`

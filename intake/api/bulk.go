@@ -48,6 +48,21 @@ type (
 		ItemKey
 		Payment
 	}
+	// AuthoriseItem is an item of /v1/bulk/authorise.
+	AuthoriseItem struct {
+		Target
+		Authorise
+	}
+	// CaptureItem is an item of /v1/bulk/capture.
+	CaptureItem struct {
+		Target
+		Capture
+	}
+	// VoidItem is an item of /v1/bulk/void.
+	VoidItem struct {
+		Target
+		Void
+	}
 	// ShipItem is an item of /v1/bulk/ship.
 	ShipItem struct {
 		Target

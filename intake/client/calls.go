@@ -57,6 +57,21 @@ func (c *Client) Pay(ctx context.Context, in api.Payment, opts ...Option) (api.P
 	return post[api.Paid](ctx, c, "/v1/payments", in, opts)
 }
 
+// Authorise books that a payment is authorised.
+func (c *Client) Authorise(ctx context.Context, id string, in api.Authorise, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "authorise", in, opts)
+}
+
+// Capture takes what was authorised, or a part of it, and holds it.
+func (c *Client) Capture(ctx context.Context, id string, in api.Capture, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "capture", in, opts)
+}
+
+// Void ends an authorisation without a payment.
+func (c *Client) Void(ctx context.Context, id string, in api.Void, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "void", in, opts)
+}
+
 // Ship books a shipment.
 func (c *Client) Ship(ctx context.Context, id string, in api.Ship, opts ...Option) (api.Order, error) {
 	return c.event(ctx, id, "ship", in, opts)
@@ -158,7 +173,7 @@ func (c *Client) event(ctx context.Context, id, event string, in any, opts []Opt
 
 // Items are the kinds of item that a bulk request can have.
 type Items interface {
-	api.NewOrderItem | api.PaymentItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
+	api.NewOrderItem | api.PaymentItem | api.AuthoriseItem | api.CaptureItem | api.VoidItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
 		api.ExtendItem | api.CancelItem | api.RefundItem | api.DisputeItem | api.RulingItem |
 		api.AcceptClaimItem | api.ContestItem | api.OfferItem | api.AcceptOfferItem | api.EvidenceItem | api.WithdrawItem |
 		api.EscalateItem | api.AppealItem | api.ShipBackItem | api.ReceiveReturnItem | api.RefuseReturnItem
@@ -184,6 +199,12 @@ func bulkPath(items any) string {
 		return "orders"
 	case []api.PaymentItem:
 		return "payments"
+	case []api.AuthoriseItem:
+		return "authorise"
+	case []api.CaptureItem:
+		return "capture"
+	case []api.VoidItem:
+		return "void"
 	case []api.ShipItem:
 		return "ship"
 	case []api.DeliverItem:

@@ -42,7 +42,7 @@ func orderText(s *reports.OrderSheet) string {
 	line("marketplace", "%d", o.Marketplace)
 	line("buyer", "%s", o.Buyer)
 	line("seller", "%s", o.Seller)
-	line("agreed", "%s %s at %s, policy %s", o.Currency, money(o.Amount), moment(o.AgreedAt), o.Policy)
+	line("agreed", "%s %s at %s, policy %s", o.Currency, money(o.Agreed), moment(o.AgreedAt), o.Policy)
 	line("state", "%s", o.State)
 
 	b.WriteString("\nWhere the money is\n")

@@ -17,7 +17,7 @@ import (
 // passes them: where one can lead to another, that one comes later, so that a
 // clock that is moved over both finds both passed.
 var deadlinesOf = map[string][]order.Deadline{
-	ExpireUnpaid:    {order.PayBy},
+	ExpireUnpaid:    {order.PayBy, order.CaptureBy},
 	CancelUnshipped: {order.ShipBy},
 	AutoRelease:     {order.ConfirmBy},
 	MoveDisputes:    {order.RespondBy, order.NegotiateBy, order.ReturnBy, order.InspectBy, order.EvidenceBy, order.AppealBy},

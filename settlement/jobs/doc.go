@@ -10,6 +10,7 @@
 // is booked.
 //
 //	expire-unpaid      pay_by passed      the order expires
+//	                   capture_by passed  the authorisation is voided and the order expires
 //	cancel-unshipped   ship_by passed     what is held goes back to the buyer
 //	auto-release       confirm_by passed  what is held goes to the seller, less the fee
 //	move-disputes      a step's deadline  the claim is granted, heard or dropped; a ruling is carried out

@@ -136,7 +136,7 @@ func New(db *sqlx.DB, reader ledger.Reader, poster Poster, opts Options) (*Jobs,
 	j.jobs = []*Job{
 		{Name: Redrive, Schedule: "*/10 * * * * *", body: j.redrive,
 			What: "gives what a crash left unfinished to the ledger again"},
-		j.deadlineJob(ExpireUnpaid, "expires orders that nobody paid in time"),
+		j.deadlineJob(ExpireUnpaid, "expires orders that nobody paid, or whose authorised payment nobody captured, in time"),
 		j.deadlineJob(CancelUnshipped, "cancels paid orders that nobody shipped in time and refunds the buyer"),
 		j.deadlineJob(AutoRelease, "releases to the seller what the buyer neither confirmed nor disputed in time"),
 		j.deadlineJob(MoveDisputes, "moves disputes on whose step passed: grants, escalates or drops the claim, carries rulings out"),

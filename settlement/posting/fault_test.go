@@ -386,7 +386,7 @@ func TestRandomEvents(t *testing.T) {
 					at = o.DeadlineAt
 				}
 				amount := rapid.Int64Range(0, 6_000).Draw(rt, "amount")
-				if e == order.Pay {
+				if e == order.Pay || e == order.Authorise {
 					amount = 0
 				}
 				reqs = append(reqs, w.event(o.ID, order.Command{Event: e, By: rapid.SampledFrom(roles).Draw(rt, "by"), At: at,

@@ -181,7 +181,7 @@ func (w *world) story(random *rand.Rand) (told []string) {
 			if order.DueAt(e) != order.NoDeadline {
 				c.At, c.By = o.DeadlineAt, order.System
 			}
-			if e != order.Pay {
+			if e != order.Pay && e != order.Authorise {
 				c.Amount = random.Int64N(6_000)
 				c.ToSeller, c.ToBuyer = c.Amount, o.Held-min(c.Amount, o.Held)
 			}

@@ -131,7 +131,11 @@ func (w *world) balanced() {
 	}
 	list, err := w.store.Orders(w.ctx, w.market.ID, orderdb.OrderFilter{Limit: 1 << 20})
 	w.must(err)
+	var authorised, promised int64
 	for _, o := range list {
+		if o.State == order.Authorised {
+			authorised += o.Amount
+		}
 		a, err := w.engine.LookupAccounts(w.ctx, []ledger.ID{o.ID})
 		w.must(err)
 		var held, pending int64
@@ -146,6 +150,14 @@ func (w *world) balanced() {
 		if held != o.Held || pending != frozen {
 			w.t.Errorf("%s is %s: order store holds %d, ledger %d, frozen %d", o.Reference, o.State, o.Held, held, pending)
 		}
+	}
+	accounts, err := w.engine.QueryAccounts(w.ctx, ledger.QueryFilter{Code: uint16(chart.Buyer), Limit: ledger.BatchMax})
+	w.must(err)
+	for _, a := range accounts {
+		promised += int64(a.CreditsPending.Lo)
+	}
+	if promised != authorised {
+		w.t.Errorf("orders have %d authorised, the ledger %d pending to buyers", authorised, promised)
 	}
 	var open int
 	w.must(w.db.Get(&open, `SELECT count(*) FROM intents WHERE id NOT IN (SELECT intent FROM outcomes)`))

@@ -16,6 +16,10 @@
 // comes up from the ledger's side, however long ago it was closed. (So there is
 // no need to remember up to which event closed orders were looked at.)
 //
+// A payment that is authorised has no account of its own, and a pending transfer
+// that was resolved looks like one that was not. So authorised payments are
+// compared by their sums, where those of both sides are of one moment.
+//
 // Beside the money it checks the time: every open order's deadline stands where
 // the jobs look for those that have passed.
 //
@@ -85,9 +89,13 @@ type Totals struct {
 	// Escrow is what the ledger holds in escrow accounts, Held what the order
 	// store says is held. They are of one moment, and so comparable, if
 	// Compared; under a steady load there may be no such moment.
-	Escrow   ledger.Amount `json:"escrow"`
-	Held     ledger.Amount `json:"held"`
-	Compared bool          `json:"compared"`
+	Escrow ledger.Amount `json:"escrow"`
+	Held   ledger.Amount `json:"held"`
+	// Promised is what the ledger has pending to buyers, Authorised what the
+	// orders' authorised payments come to: the same in the same way.
+	Promised   ledger.Amount `json:"promised"`
+	Authorised ledger.Amount `json:"authorised"`
+	Compared   bool          `json:"compared"`
 }
 
 // Difference is one place where the books do not add up.

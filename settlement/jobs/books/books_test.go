@@ -55,7 +55,7 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	for i, events := range [][]order.Event{
 		{}, {order.Pay}, {order.Pay, order.Ship}, {order.Pay, order.Ship, order.Dispute},
-		{order.Pay, order.Ship, order.Confirm}, {order.Pay, order.Cancel}, {order.Cancel},
+		{order.Pay, order.Ship, order.Confirm}, {order.Pay, order.Cancel}, {order.Cancel}, {order.Authorise},
 	} {
 		r, err := w.poster.Do(w.ctx, posting.Request{Marketplace: w.market.ID,
 			Agreement: &posting.Agreement{Reference: fmt.Sprint("order-", i), Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 1000},
@@ -130,9 +130,9 @@ func TestSums(t *testing.T) {
 	r := w.balanced()
 	got := r.Ledgers[0]
 	// Three orders hold 1000; five payments came in and were held, one order
-	// was released (in two or three legs), one refunded.
+	// was released (in two or three legs), one refunded. One is authorised.
 	if got.Held != ledger.U64(3000) || got.Escrow != got.Held || got.DebitsPosted != ledger.U64(5*2000+1000+1000) ||
-		got.DebitsPending != ledger.U64(1000) || r.Orders != 3 || r.Accounts != got.Accounts {
+		got.DebitsPending != ledger.U64(2000) || got.Authorised != ledger.U64(1000) || got.Promised != got.Authorised || r.Orders != 3 || r.Accounts != got.Accounts {
 		t.Errorf("%+v", r)
 	}
 }
@@ -234,6 +234,27 @@ func TestDifferences(t *testing.T) {
 			w.balanced()
 		})
 	}
+}
+
+// An authorisation that was voided behind the order's back is seen in the sums.
+func TestAuthorisationIsGone(t *testing.T) {
+	w := newWorld(t)
+	o := w.orders[7]
+	pending, err := w.engine.LookupTransfers(w.ctx, []ledger.ID{o.Freeze})
+	w.must(err)
+	res, err := w.engine.CreateTransfers(w.ctx, []ledger.Transfer{{ID: ledger.FromBytes(uuid.Must(uuid.NewV7())),
+		PendingID: o.Freeze, Flags: ledger.TransferVoidPending}})
+	w.must(err)
+	if res[0].Status != ledger.TransferCreated {
+		t.Fatalf("the ledger refused: %v", res[0].Status)
+	}
+	r, err := w.check()
+	var unbalanced *Unbalanced
+	if !errors.As(err, &unbalanced) || r.Differences != 1 || !strings.Contains(r.Listed[0].What, "orders have 1000 authorised, buyers' accounts 0 pending") {
+		t.Fatalf("%+v, %v; want one difference of the authorised", r, err)
+	}
+	w.transfer(pending[0].DebitAccountID, o.BuyerAccount, 1000, ledger.TransferPending)
+	w.balanced()
 }
 
 // lopsided is a ledger that shows one account with more than it has.

@@ -63,6 +63,9 @@ func (t *Totals) differences() (whats []string) {
 	if t.Compared && t.Escrow != t.Held {
 		whats = append(whats, fmt.Sprintf("orders hold %s, escrow accounts %s", t.Held, t.Escrow))
 	}
+	if t.Compared && t.Promised != t.Authorised {
+		whats = append(whats, fmt.Sprintf("orders have %s authorised, buyers' accounts %s pending", t.Authorised, t.Promised))
+	}
 	return whats
 }
 
@@ -123,14 +126,14 @@ func (c *checker) catchUp(ctx context.Context, s *sums, l uint32, since uint64) 
 	var settled *Totals // the latest that are of one moment
 	tries := 0
 	for range c.opts.Rounds {
-		var before ledger.Amount
+		var before stored
 		var quiet bool
 		var err error
 		if settled != nil {
 			if tries++; tries > compareTries {
 				break
 			}
-			if before, quiet, err = c.held(ctx, l); err != nil {
+			if before, quiet, err = c.stored(ctx, l); err != nil {
 				return s.result(), err
 			}
 		}
@@ -162,12 +165,12 @@ func (c *checker) catchUp(ctx context.Context, s *sums, l uint32, since uint64) 
 		if settled != nil {
 			// Orders and ledger are of one moment if nothing moved in either,
 			// and nothing was on its way from one to the other.
-			held, stillQuiet, err := c.held(ctx, l)
+			now, stillQuiet, err := c.stored(ctx, l)
 			if err != nil {
 				return t, err
 			}
-			t.Held = held
-			t.Compared = quiet && stillQuiet && before == held && upTo == nowUpTo
+			t.Held, t.Authorised = now.held, now.authorised
+			t.Compared = quiet && stillQuiet && before == now && upTo == nowUpTo
 			if t.Compared {
 				return t, nil
 			}
@@ -229,29 +232,35 @@ func subset(a, of []ledger.ID) bool {
 	return true
 }
 
-// held is what the order store says is held in a ledger, and whether no event
-// of the ledger is without an outcome.
-func (c *checker) held(ctx context.Context, l uint32) (held ledger.Amount, quiet bool, err error) {
+// stored are a ledger's sums in the order store.
+type stored struct{ held, authorised ledger.Amount }
+
+// stored sums a ledger's orders, and says whether no event of the ledger is
+// without an outcome.
+func (c *checker) stored(ctx context.Context, l uint32) (sums stored, quiet bool, err error) {
 	tx, err := c.db.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return held, false, fmt.Errorf("reading what orders hold: %w", err)
+		return sums, false, fmt.Errorf("reading what orders hold: %w", err)
 	}
 	defer tx.Rollback() // nothing to commit
 	// Where many are open Postgres would rather read the closed ones, too.
-	var sum string
+	var held, authorised string
 	if _, err = tx.ExecContext(ctx, `SET LOCAL enable_seqscan = off`); err == nil {
-		err = tx.QueryRowContext(ctx, `SELECT
-			(SELECT coalesce(sum(held), 0)::text FROM orders WHERE ledger = $1 AND open AND held > 0),
-			NOT EXISTS (SELECT 1 FROM open_intents i JOIN orders o ON o.id = i.order_id WHERE o.ledger = $1)`, l).
-			Scan(&sum, &quiet)
+		err = tx.QueryRowContext(ctx, `SELECT coalesce(sum(held), 0)::text, coalesce(sum(amount) FILTER (WHERE state = 'authorised'), 0)::text,
+				NOT EXISTS (SELECT 1 FROM open_intents i JOIN orders o ON o.id = i.order_id WHERE o.ledger = $1)
+			FROM orders WHERE ledger = $1 AND open`, l).
+			Scan(&held, &authorised, &quiet)
 	}
 	if err == nil {
-		held, err = ledger.ParseUint128(sum)
+		sums.held, err = ledger.ParseUint128(held)
+	}
+	if err == nil {
+		sums.authorised, err = ledger.ParseUint128(authorised)
 	}
 	if err != nil {
-		return held, false, fmt.Errorf("reading what orders hold: %w", err)
+		return sums, false, fmt.Errorf("reading what orders hold: %w", err)
 	}
-	return held, quiet, nil
+	return sums, quiet, nil
 }
 
 // sums are running totals that know what each account gave to them.
@@ -302,6 +311,9 @@ func (s *sums) add(a *ledger.Account) {
 	if a.Code == uint16(chart.Escrow) {
 		s.replace(&s.escrowDebits, old.DebitsPosted, a.DebitsPosted)
 		s.replace(&s.escrowCredits, old.CreditsPosted, a.CreditsPosted)
+	}
+	if a.Code == uint16(chart.Buyer) {
+		s.replace(&t.Promised, old.CreditsPending, a.CreditsPending)
 	}
 }
 
