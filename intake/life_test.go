@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"escrowd/intake/api"
+	"escrowd/intake/client"
 	"escrowd/ledger"
 )
 
@@ -92,6 +93,85 @@ func TestLife(t *testing.T) {
 	end := must[api.Feed](t)(c.Feed(ctx, rest.Next, 1000))
 	if len(feed.Events) != 5 || len(rest.Events) != 3 || len(end.Events) != 0 || end.Next != rest.Next {
 		t.Errorf("the feed has %d, then %d, then %d events", len(feed.Events), len(rest.Events), len(end.Events))
+	}
+}
+
+// TestAuthorised takes a payment through its two steps, a part of another, and
+// voids a third, and looks at what the API says of them.
+func TestAuthorised(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order, one := must[api.Order](t), must[api.OrderDetail](t)
+	authorise := func(reference string) api.Order {
+		t.Helper()
+		return order(c.Authorise(ctx, s.agreed(reference, 10_000).ID, api.Authorise{Method: "card", Amount: 10_000, Reference: "pi_1"}))
+	}
+
+	o := authorise("whole")
+	if o.State != "authorised" || o.Held != 0 || !o.PaidAt.IsZero() || o.Deadline != "capture_by" || !o.DeadlineAt.Equal(start.Add(7*24*time.Hour)) {
+		t.Errorf("authorised: %+v", o)
+	}
+	d := one(c.Order(ctx, o.ID))
+	if want := []api.Allowed{{Event: "capture", By: []string{"buyer", "operator"}}, {Event: "void", By: []string{"buyer", "seller", "operator"}},
+		{Event: "expire_authorisation", By: []string{"system"}}}; !reflect.DeepEqual(d.Allowed, want) {
+		t.Errorf("allowed: %+v, want %+v", d.Allowed, want)
+	}
+	if want := "Nothing is held yet: USD 100.00 is authorised, which the buyer's bank has promised, and not captured."; d.Explanation.Why != want {
+		t.Errorf("why: %s", d.Explanation.Why)
+	}
+	o = order(c.Capture(ctx, o.ID, api.Capture{Reference: "ch_1"}))
+	if o.State != "held" || o.Held != 10_000 || o.Amount != 10_000 || o.AgreedAmount != 0 || o.Fee != 500 || !o.PaidAt.Equal(start) {
+		t.Errorf("captured: %+v", o)
+	}
+	timeline := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events
+	if !sameJSON(t, timeline[1].Data, `{"method":"card","reference":"pi_1"}`) || !sameJSON(t, timeline[2].Data, `{"reference":"ch_1"}`) ||
+		timeline[1].Held != 0 || timeline[1].LedgerTimestamp == "" {
+		t.Errorf("timeline: %+v", timeline)
+	}
+
+	part := authorise("part")
+	capture := api.Capture{Amount: 6_000, Act: api.Act{By: "operator"}}
+	part = order(c.Capture(ctx, part.ID, capture, client.Key("part")))
+	if part.Held != 6_000 || part.Amount != 6_000 || part.AgreedAmount != 10_000 || part.Fee != 300 {
+		t.Errorf("captured in part: %+v", part)
+	}
+	if again := order(c.Capture(ctx, part.ID, capture, client.Key("part"))); !reflect.DeepEqual(again, part) {
+		t.Errorf("repeated: %+v, want %+v", again, part)
+	}
+
+	voided := authorise("voided")
+	if v := order(c.Void(ctx, voided.ID, api.Void{Reason: "sold out"})); v.State != "canceled" || v.Refunded != 0 || v.Deadline != "" {
+		t.Errorf("voided: %+v", v)
+	}
+
+	// Many at once.
+	answers := must[[]api.Answer](t)(client.Bulk(ctx, c, []api.AuthoriseItem{
+		{Target: api.Target{Order: s.agreed("bulk", 500).ID}, Authorise: api.Authorise{Method: "card"}},
+		{Target: api.Target{Order: part.ID}, Authorise: api.Authorise{Method: "card"}}}))
+	if answers[0].Status != 200 || answers[0].Order.State != "authorised" || answers[1].Problem == nil || answers[1].Problem.Rule != "state" {
+		t.Fatalf("authorised in bulk: %+v", answers)
+	}
+	id := answers[0].Order.ID
+	answers = must[[]api.Answer](t)(client.Bulk(ctx, c, []api.CaptureItem{{Target: api.Target{Order: id}}}))
+	if answers[0].Status != 200 || answers[0].Order.Held != 500 {
+		t.Errorf("captured in bulk: %+v", answers)
+	}
+	answers = must[[]api.Answer](t)(client.Bulk(ctx, c, []api.VoidItem{{Target: api.Target{Order: id}}}))
+	if answers[0].Problem == nil || answers[0].Problem.Rule != "state" {
+		t.Errorf("voided in bulk after the capture: %+v", answers)
+	}
+
+	// The deadline voids what nobody captures; nothing is captured after it.
+	late := authorise("late")
+	must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(8*24*time.Hour), true))
+	if p := s.problem("POST", "/v1/orders/"+late.ID+"/capture", `{}`); p.Rule != "too-late" || p.State != "authorised" {
+		t.Errorf("captured after capture_by: %+v", p)
+	}
+	if moved := must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(8*24*time.Hour), false)); moved.Fired != 1 {
+		t.Errorf("fired %d events, want 1", moved.Fired)
+	}
+	if e := one(c.Order(ctx, late.ID)); e.State != "expired" || e.Held+e.Refunded != 0 || !e.At.Equal(start.Add(7*24*time.Hour)) {
+		t.Errorf("expired: %+v", e)
 	}
 }
 
