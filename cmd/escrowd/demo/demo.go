@@ -29,6 +29,7 @@ const (
 	second = int64(time.Second)
 
 	payWithin    = 5 * day
+	authorised   = 7 * day
 	shipWithin   = 10 * day
 	confirmBy    = 7 * day  // after the delivery
 	confirmBlind = 15 * day // after the shipment, when nobody reports the delivery
@@ -52,7 +53,7 @@ func Policy() api.PolicyTerms {
 	seconds := func(d time.Duration) int64 { return int64(d) / second }
 	return api.PolicyTerms{
 		Name:      "demo",
-		PayWithin: seconds(payWithin), ShipWithin: seconds(shipWithin),
+		PayWithin: seconds(payWithin), AuthoriseWithin: seconds(authorised), ShipWithin: seconds(shipWithin),
 		ConfirmAfterDelivery: seconds(confirmBy), ConfirmAfterShipment: seconds(confirmBlind),
 		ExtendTimes: 1, ExtendBy: seconds(extendBy),
 		RespondWithin: seconds(respondWithin), NegotiateWithin: seconds(negotiateWithin), EscalateAfter: seconds(escalateAfter),
@@ -94,11 +95,15 @@ var plots = []struct {
 	paid   bool // whether it is paid, so that it can share a payment
 	tell   func(*teller)
 }{
-	{23, true, (*teller).confirmed},
-	{17, true, (*teller).deliveredAndForgotten},
+	{17, true, (*teller).confirmed},
+	{13, true, (*teller).deliveredAndForgotten},
 	{5, true, (*teller).shippedAndForgotten},
 	{6, false, (*teller).neverPaid},
 	{3, false, (*teller).canceledUnpaid},
+	{5, false, (*teller).captured},
+	{2, false, (*teller).capturedInPart},
+	{1, false, (*teller).voided},
+	{2, false, (*teller).neverCaptured},
 	{5, true, (*teller).canceledByBuyer},
 	{6, true, (*teller).neverShipped},
 	{7, true, (*teller).refundedInPart},

@@ -33,6 +33,19 @@ func (t *teller) pays() {
 	t.happens(replay.Event{Kind: order.Pay, At: t.paid, Method: t.method})
 }
 
+// authorises has the payment promised, and answers when.
+func (t *teller) authorises() time.Time {
+	t.happens(replay.Event{Kind: order.Authorise, At: t.paid, Method: t.method})
+	return t.paid
+}
+
+// captures authorises and captures all, or a part, and answers when.
+func (t *teller) captures(amount int64) time.Time {
+	at := t.after(t.authorises(), time.Hour, 5*day)
+	t.happens(replay.Event{Kind: order.Capture, At: at, Amount: amount, By: order.Operator})
+	return at
+}
+
 func (t *teller) ships(at time.Time) time.Time {
 	carrier := carriers[t.rng.IntN(len(carriers))]
 	t.happens(replay.Event{Kind: order.Ship, At: at, Carrier: carrier, Tracking: t.story.Reference + "-1"})
@@ -63,6 +76,26 @@ func (t *teller) shippedAndForgotten() {
 	t.pays()
 	shipped := t.ships(t.after(t.paid, 4*time.Hour, 5*day))
 	t.ends(order.Closed, shipped.Add(confirmBlind).Add(matureAfter))
+}
+
+func (t *teller) captured() {
+	shipped := t.ships(t.after(t.captures(0), time.Hour, 2*day))
+	t.confirms(t.after(shipped, day, 7*day))
+}
+
+func (t *teller) capturedInPart() {
+	shipped := t.ships(t.after(t.captures(max(1, t.story.Amount/2)), time.Hour, 2*day))
+	t.confirms(t.after(shipped, day, 7*day))
+}
+
+func (t *teller) voided() {
+	at := t.after(t.authorises(), time.Hour, 3*day)
+	t.happens(replay.Event{Kind: order.Void, At: at, Reason: "out of stock"})
+	t.ends(order.Canceled, at)
+}
+
+func (t *teller) neverCaptured() {
+	t.ends(order.Expired, t.authorises().Add(authorised))
 }
 
 func (t *teller) neverPaid() { t.ends(order.Expired, t.created.Add(payWithin)) }

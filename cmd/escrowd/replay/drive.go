@@ -293,7 +293,7 @@ func (d *driver) report(change func(*Progress)) {
 
 // kinds is the order in which events mostly follow each other, so that one
 // pass over it sends most of what is due.
-var kinds = []order.Event{order.Agree, order.Pay, order.Extend, order.Ship, order.Deliver,
+var kinds = []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Extend, order.Ship, order.Deliver,
 	order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
 	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn}
 
@@ -351,6 +351,18 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 		return sendBulk(ctx, d, batch, agreeItem)
 	case order.Pay:
 		return sendBulk(ctx, d, batch, payItem)
+	case order.Authorise:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.AuthoriseItem {
+			return api.AuthoriseItem{Target: c.target(), Authorise: api.Authorise{Method: e.Method, Act: e.act()}}
+		})
+	case order.Capture:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.CaptureItem {
+			return api.CaptureItem{Target: c.target(), Capture: api.Capture{Amount: e.Amount, Act: e.act()}}
+		})
+	case order.Void:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.VoidItem {
+			return api.VoidItem{Target: c.target(), Void: api.Void{Reason: e.Reason, Act: e.act()}}
+		})
 	case order.Extend:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ExtendItem {
 			return api.ExtendItem{Target: c.target(), Extend: api.Extend{Until: e.Until, Act: e.act()}}

@@ -51,10 +51,10 @@ type Event struct {
 	Kind order.Event
 	At   time.Time
 
-	Method            string    // pay
+	Method            string    // pay, authorise
 	Until             time.Time // extend
 	Carrier, Tracking string    // ship
-	Amount            int64     // refund, dispute; 0 for all that is held
+	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised
 	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
 	Return            bool      // offer
 	Evidence          order.Evidence

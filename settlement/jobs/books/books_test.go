@@ -200,7 +200,7 @@ func TestDifferences(t *testing.T) {
 		}, disputed, "the order is shipped with 0 frozen, its escrow account has 1000 pending out", 1},
 		{"money is frozen that should not be", func(w *world) func() {
 			o := w.orders[paid]
-			pending := w.transfer(o.ID, o.BuyerAccount, 5, ledger.TransferPending)
+			pending := w.transfer(o.ID, o.SellerAccount, 5, ledger.TransferPending)
 			return func() {
 				res, err := w.engine.CreateTransfers(w.ctx, []ledger.Transfer{{ID: ledger.FromBytes(uuid.Must(uuid.NewV7())),
 					PendingID: pending, Flags: ledger.TransferVoidPending}})

@@ -116,6 +116,9 @@ func (b *book) plain() Totals {
 		t.CreditsPosted, _ = t.CreditsPosted.Add(a.CreditsPosted)
 		t.DebitsPending, _ = t.DebitsPending.Add(a.DebitsPending)
 		t.CreditsPending, _ = t.CreditsPending.Add(a.CreditsPending)
+		if a.Code == uint16(chart.Buyer) {
+			t.Promised, _ = t.Promised.Add(a.CreditsPending)
+		}
 		if a.Code == uint16(chart.Escrow) {
 			debits, _ = debits.Add(a.DebitsPosted)
 			credits, _ = credits.Add(a.CreditsPosted)
