@@ -22,6 +22,9 @@ const (
 	// Money in.
 	PaymentReceived   TransferCode = 101
 	PaymentAuthorised TransferCode = 102
+	ReceivedUnknown   TransferCode = 103
+	ReceiptAssigned   TransferCode = 104
+	ReceiptSentBack   TransferCode = 105
 
 	// Held, released, made available.
 	Hold            TransferCode = 201
@@ -71,6 +74,7 @@ const (
 	Payout         TransferCode = 601
 	PayoutSettled  TransferCode = 602
 	PayoutReturned TransferCode = 603
+	PayoutUndone   TransferCode = 604
 
 	// Settlement with providers and banks.
 	PSPSettled TransferCode = 701
@@ -104,6 +108,9 @@ var transfers = []Transfer{
 	{Code: PaymentReceived, Slug: "payment_received", Name: "payment received", Debit: PayinClearing, Credit: Buyer},
 	{Code: PaymentAuthorised, Slug: "payment_authorised", Name: "payment authorised", Debit: PayinClearing, Credit: Buyer,
 		Posted: "payment captured", Voided: "authorisation voided"},
+	{Code: ReceivedUnknown, Slug: "received_unknown", Name: "received, from whom is unknown", Debit: PayinClearing, Credit: Unidentified},
+	{Code: ReceiptAssigned, Slug: "receipt_assigned", Name: "receipt assigned to its buyer", Debit: Unidentified, Credit: Buyer},
+	{Code: ReceiptSentBack, Slug: "receipt_sent_back", Name: "receipt sent back", Debit: Unidentified, Credit: PayinClearing},
 
 	{Code: Hold, Slug: "hold", Name: "held", Debit: Buyer, Credit: Escrow},
 	{Code: Release, Slug: "release", Name: "released to the seller", Debit: Escrow, Credit: SellerPending},
@@ -150,6 +157,7 @@ var transfers = []Transfer{
 		Posted: "payout accepted", Voided: "payout failed"},
 	{Code: PayoutSettled, Slug: "payout_settled", Name: "payout left the bank", Debit: PayoutClearing, Credit: BankSafeguarded},
 	{Code: PayoutReturned, Slug: "payout_returned", Name: "payout returned", Debit: BankSafeguarded, Credit: SellerAvailable},
+	{Code: PayoutUndone, Slug: "payout_undone", Name: "payout returned before it left the bank", Debit: PayoutClearing, Credit: SellerAvailable},
 
 	{Code: PSPSettled, Slug: "psp_settled", Name: "provider settled", Debit: BankSafeguarded, Credit: PayinClearing},
 	{Code: PSPFee, Slug: "psp_fee", Name: "provider's fee", Debit: PSPCost, Credit: PayinClearing},

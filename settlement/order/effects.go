@@ -113,10 +113,12 @@ func (p *planner) holdPayment(to []State) error {
 	if err := p.checkPayment("paid"); err != nil {
 		return err
 	}
-	p.account(c.Books.Clearing, chart.PayinClearing, ledger.Uint128{})
+	if c.Method != Balance {
+		p.account(c.Books.Clearing, chart.PayinClearing, ledger.Uint128{})
+		p.leg(chart.PaymentReceived, c.Books.Clearing, o.BuyerAccount, o.Amount)
+	}
 	p.account(o.BuyerAccount, chart.Buyer, ledger.Uint128{})
 	p.account(o.ID, chart.Escrow, o.ID)
-	p.leg(chart.PaymentReceived, c.Books.Clearing, o.BuyerAccount, o.Amount)
 	p.leg(chart.Hold, o.BuyerAccount, o.ID, o.Amount)
 	o.Held, o.PaidAt = o.Amount, c.At
 	p.next(to[0])
@@ -129,6 +131,9 @@ func (p *planner) checkPayment(done string) error {
 	o, c := p.o, p.c
 	if c.Amount != 0 && c.Amount != o.Amount {
 		return p.refuse(RuleAmount, "%d was agreed, %d was %s", o.Amount, c.Amount, done)
+	}
+	if c.Method == Balance && c.Event == Pay {
+		return nil
 	}
 	if !slices.Contains(o.Policy.Methods, c.Method) {
 		return p.refuse(RuleMethod, "policy %s version %d takes %s", o.Policy.Name, o.Policy.Version, joinWords(o.Policy.Methods, "or"))

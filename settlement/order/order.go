@@ -270,7 +270,7 @@ type Command struct {
 	Intent ledger.ID
 	Books  Books
 
-	Method   string    // pay, authorise: how it was paid, one of the policy's methods
+	Method   string    // pay, authorise: how, one of the policy's methods; pay: or Balance
 	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
 	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
@@ -281,6 +281,12 @@ type Command struct {
 	Tracking string    // ship
 	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule
 }
+
+// Balance is the method of a payment out of what the buyer has already: money
+// that came in late, short, in excess, or in parts by several methods, and what
+// was refunded and not sent back yet. Every policy takes it: the money came in
+// by a method. The ledger refuses more than there is.
+const Balance = "balance"
 
 // Change is what an event does: the order afterwards and the transfers, one
 // linked chain with every field but the timestamp filled in.

@@ -77,7 +77,8 @@ func Plan(o Order, c Command) (*Change, error) {
 // and ledger: one receipt of the total, then a hold for each order, all in
 // one linked chain. The receipt stands among the legs of the first change and
 // is about the intent that carries it; the chain is the legs of all changes
-// in order. Orders and commands go by index.
+// in order. A payment out of the buyer's balance has no receipt. Orders and
+// commands go by index.
 func PlanPayment(orders []Order, cs []Command) ([]*Change, error) {
 	changes := make([]*Change, len(orders))
 	for i := range orders {
@@ -90,12 +91,12 @@ func PlanPayment(orders []Order, cs []Command) ([]*Change, error) {
 		}
 		changes[i] = ch
 	}
-	receipt := &changes[0].Legs[0]
-	for _, ch := range changes[1:] {
-		receipt.Amount, _ = receipt.Amount.Add(ch.Legs[0].Amount)
-		ch.Legs = ch.Legs[1:]
-	}
-	if len(orders) > 1 {
+	if len(orders) > 1 && cs[0].Method != Balance {
+		receipt := &changes[0].Legs[0]
+		for _, ch := range changes[1:] {
+			receipt.Amount, _ = receipt.Amount.Add(ch.Legs[0].Amount)
+			ch.Legs = ch.Legs[1:]
+		}
 		receipt.UserData128 = cs[0].Intent
 	}
 	for _, ch := range changes[:len(changes)-1] {

@@ -155,6 +155,9 @@ func (p *Policy) Validate() error {
 		if !PolicyWord(m) {
 			bad("methods[%d]: must match %s", i, word)
 		}
+		if m == Balance {
+			bad("methods[%d]: %s is what a buyer has already, which every policy takes", i, Balance)
+		}
 		if slices.Contains(p.Methods[:i], m) {
 			bad("methods[%d]: named twice", i)
 		}

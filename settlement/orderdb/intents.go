@@ -8,6 +8,7 @@ import (
 
 	"escrowd/ledger"
 	"escrowd/settlement/order"
+	"escrowd/settlement/treasury"
 )
 
 // Recorded is an intent with the order as it stood right after it.
@@ -19,6 +20,7 @@ type Recorded struct {
 	Reason          string
 	LedgerTimestamp uint64
 	Order           order.Order
+	Entry           *treasury.Entry // instead of Order, where the intent is an entry's
 }
 
 const chainsSQL = `SELECT ` + orderAfterColumns + `, i.id, i.chain, i.event, coalesce(c.outcome, ''), coalesce(c.reason, ''), coalesce(c.ledger_timestamp, 0)
@@ -61,6 +63,7 @@ func (w *Writer) Chains(ctx context.Context, chains []ledger.ID) ([]Recorded, er
 type OpenIntent struct {
 	ID, Chain, Order ledger.ID
 	Marketplace      uint32
+	Entry            bool // Order names an entry
 	Accounts         []ledger.Account
 	Legs             []ledger.Transfer
 }
@@ -78,7 +81,7 @@ func (s *Store) Open(ctx context.Context, lease time.Duration, limit int) ([]Ope
 		    LEFT JOIN LATERAL (SELECT o.intent FROM outcomes o WHERE o.intent = i.id LIMIT 1) o ON true
 		    WHERE b.created_at <= now() - $1 * interval '1 microsecond' AND o.intent IS NULL AND i.moves IS NOT NULL
 		    ORDER BY b.created_at, i.id LIMIT $2)
-		 SELECT i.id, i.chain, i.order_id, i.marketplace, i.at, i.moves
+		 SELECT i.id, i.chain, i.order_id, i.marketplace, i.at, i.moves, coalesce(i.entry, false)
 		 FROM (SELECT DISTINCT chain FROM late) q
 		 -- the members of a chain differ in the last 32 bits only, see ChainMember
 		 CROSS JOIN LATERAL (SELECT n.* FROM intents n
@@ -93,7 +96,7 @@ func (s *Store) Open(ctx context.Context, lease time.Duration, limit int) ([]Ope
 		var n OpenIntent
 		var moves []byte
 		var at time.Time
-		if err := rows.Scan((*uid)(&n.ID), (*uid)(&n.Chain), (*uid)(&n.Order), &n.Marketplace, (*moment)(&at), &moves); err != nil {
+		if err := rows.Scan((*uid)(&n.ID), (*uid)(&n.Chain), (*uid)(&n.Order), &n.Marketplace, (*moment)(&at), &moves, &n.Entry); err != nil {
 			return nil, err
 		}
 		if n.Accounts, n.Legs, err = unpackMoves(moves, n.ID, n.Order, at.UnixMicro()); err != nil {

@@ -124,11 +124,17 @@ const (
 )
 
 // Accounts finds accounts by name and makes the rows of those that have none
-// yet. A seller's 2210 row is made with its 2200 row. The ids may be
+// yet. A seller's 2210 row is made with its 2200 row; all accounts of a seller
+// in a ledger have ids that follow from each other, see order.AccountID, so the
+// 2200 row is made with whichever is asked for. The ids may be
 // remembered only after the transaction is committed.
 func (w *Writer) Accounts(ctx context.Context, names []AccountName) (map[AccountName]ledger.ID, error) {
 	found := map[AccountName]ledger.ID{}
 	if err := w.accountsByName(ctx, names, found); err != nil {
+		return nil, err
+	}
+	parties, err := w.sellersOf(ctx, names, found)
+	if err != nil {
 		return nil, err
 	}
 	var (
@@ -147,6 +153,10 @@ func (w *Writer) Accounts(ctx context.Context, names []AccountName) (map[Account
 			continue
 		}
 		missing = append(missing, n)
+		if party, ok := parties[AccountName{n.Ledger, chart.SellerPending, n.Owner}]; ok && n.Code != chart.SellerPending {
+			add(n, order.AccountID(party, n.Code))
+			continue
+		}
 		party, err := NewID()
 		if err != nil {
 			return nil, err
@@ -176,6 +186,21 @@ func (w *Writer) Accounts(ctx context.Context, names []AccountName) (map[Account
 		}
 	}
 	return found, nil
+}
+
+// sellersOf finds or makes the 2200 accounts of the sellers of whom another
+// account is asked for that has no row yet.
+func (w *Writer) sellersOf(ctx context.Context, names []AccountName, found map[AccountName]ledger.ID) (map[AccountName]ledger.ID, error) {
+	var of []AccountName
+	for _, n := range names {
+		if _, ok := found[n]; !ok && n.Code != chart.SellerPending && n.Code.Scope() == chart.PerSeller {
+			of = append(of, AccountName{n.Ledger, chart.SellerPending, n.Owner})
+		}
+	}
+	if len(of) == 0 {
+		return nil, nil
+	}
+	return w.Accounts(ctx, of)
 }
 
 func (w *Writer) accountsByName(ctx context.Context, names []AccountName, found map[AccountName]ledger.ID) error {

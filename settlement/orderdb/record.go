@@ -89,6 +89,7 @@ var (
 // Recording is what Record writes.
 type Recording struct {
 	Outcomes []Outcome
+	Entries  map[ledger.ID]bool // of them, those that are entries' and not orders'
 	Made     map[ledger.ID]bool // of them, those whose orders are new and stand where they should already
 	Closed   []ledger.ID        // batches (by First) whose intents all have outcomes with these
 	Careful  bool               // some may have an outcome already
@@ -116,13 +117,16 @@ func (w *Writer) Record(ctx context.Context, r Recording) (set map[ledger.ID]boo
 		}
 	})...)
 	if !r.Careful {
-		applied, refused := r.movers(nil)
-		if !r.Last {
+		applied, refused := r.movers(nil, false)
+		if !r.Last || len(r.Entries) > 0 {
 			if err := w.write(ctx); err != nil {
 				return nil, err
 			}
 		}
 		err := w.alone(ctx, w.record, append(args, uids(applied), uids(refused)))
+		if err == nil && len(r.Entries) > 0 {
+			err = w.moveEntries(ctx, &r, nil)
+		}
 		if errors.Is(err, ErrContradiction) {
 			// Or somebody has recorded it: in one statement neither comes first.
 			err = fmt.Errorf("%w: %w", ErrTaken, err)
@@ -135,18 +139,22 @@ func (w *Writer) Record(ctx context.Context, r Recording) (set map[ledger.ID]boo
 	if set, err = returnedIDs(ctx, w.setOutcomes, args...); err != nil {
 		return nil, err
 	}
-	applied, refused := r.movers(set)
+	applied, refused := r.movers(set, false)
 	if err := w.update(ctx, w.move, applied); err != nil {
 		return nil, err
 	}
-	return set, w.update(ctx, w.refuse, refused)
+	if err := w.update(ctx, w.refuse, refused); err != nil {
+		return nil, err
+	}
+	return set, w.moveEntries(ctx, &r, set)
 }
 
-// movers are the intents whose orders are to be moved on, and those that the
-// ledger refused; of set, if that is not nil.
-func (r *Recording) movers(set map[ledger.ID]bool) (applied, refused []ledger.ID) {
+// movers are the intents whose orders, or entries, are to be moved on, and those
+// that the ledger refused; of set, if that is not nil.
+func (r *Recording) movers(set map[ledger.ID]bool, entries bool) (applied, refused []ledger.ID) {
 	for _, o := range r.Outcomes {
 		switch {
+		case r.Entries[o.Intent] != entries:
 		case set != nil && !set[o.Intent], r.Made[o.Intent]:
 		case o.Outcome == Applied:
 			applied = append(applied, o.Intent)

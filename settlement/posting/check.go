@@ -25,6 +25,9 @@ func (r *Request) check() error {
 	if len(r.Data) > MaxData {
 		return &Invalid{"data", fmt.Sprintf("longer than %d bytes", MaxData)}
 	}
+	if r.Entry != nil {
+		return r.Entry.check()
+	}
 	a := r.Agreement
 	if (a != nil) != (r.Command.Event == order.Agree) {
 		return &Invalid{"event", "an agreement is what agree needs, and nothing else"}

@@ -17,6 +17,7 @@ type decision struct {
 	chains   []*chain           // for the ledger
 	fresh    []orderdb.Outcome  // applied without the ledger: no money moves
 	made     map[ledger.ID]bool // of fresh, those that made their order
+	entries  map[ledger.ID]bool // of fresh, those that are entries'
 	replies  []reply
 	again    []*task // refused, but perhaps wrongly: to be decided from the database
 	parked   []*task // their order is busy in another process
@@ -63,12 +64,13 @@ type draft struct {
 	cmds    []order.Command
 	changes []*order.Change
 	needs   []orderdb.AccountName // accounts that must have a row
+	entry   *entryDraft           // instead of orders, cmds and changes
 }
 
 // decide looks at every task of a batch in the transaction and stores the
 // intents. Which orders a batch touches is disjoint, see pick.
 func (p *Poster) decide(ctx context.Context, w *orderdb.Writer, batch []*task) (*decision, error) {
-	d := &decision{accounts: map[orderdb.AccountName]ledger.ID{}, made: map[ledger.ID]bool{}}
+	d := &decision{accounts: map[orderdb.AccountName]ledger.ID{}, made: map[ledger.ID]bool{}, entries: map[ledger.ID]bool{}}
 	rest, err := p.answerReplays(ctx, w, d, batch)
 	if err != nil {
 		return nil, err
@@ -89,6 +91,9 @@ func (p *Poster) decide(ctx context.Context, w *orderdb.Writer, batch []*task) (
 		planned = append(planned, f)
 	}
 	if planned, err = p.storeOrders(ctx, w, d, planned); err != nil {
+		return nil, err
+	}
+	if planned, err = p.storeEntries(ctx, w, d, planned); err != nil {
 		return nil, err
 	}
 	return d, p.storeIntents(ctx, w, d, planned)
@@ -150,8 +155,18 @@ func chainsByID(ctx context.Context, w *orderdb.Writer, chains []ledger.ID) (map
 		return found, nil
 	}
 	list, err := w.Chains(ctx, chains)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range list {
 		found[r.Chain] = append(found[r.Chain], r)
+	}
+	if len(found) == len(chains) {
+		return found, nil
+	}
+	list, err = w.EntryChains(ctx, chains)
+	for _, r := range list {
+		found[r.Chain] = []orderdb.Recorded{r}
 	}
 	return found, err
 }
@@ -164,6 +179,10 @@ func answerOf(list []orderdb.Recorded) Answer {
 	}
 	r := Result{Intent: first.Chain, LedgerTimestamp: first.LedgerTimestamp}
 	for _, rec := range list {
+		if rec.Entry != nil {
+			r.Entry = rec.Entry
+			continue
+		}
 		r.Orders = append(r.Orders, rec.Order)
 	}
 	return Answer{Result: r}
@@ -176,6 +195,14 @@ func (p *Poster) plan(d *decision, f *draft) error {
 			return id
 		}
 		return p.accounts[n]
+	}
+	if f.entry != nil {
+		return f.entry.plan(func(n orderdb.AccountName) ledger.ID {
+			if id, ok := d.accounts[n]; ok {
+				return id
+			}
+			return p.accounts[n]
+		})
 	}
 	for i := range f.orders {
 		o := &f.orders[i]

@@ -100,7 +100,7 @@ func (p *Poster) inLine() float64 {
 }
 
 // pick takes the tasks that can be decided together: no two about one order,
-// one key or one reference, and none about an order in flight. Tasks left
+// or entry, one key or one reference, and none about an order in flight. Tasks left
 // behind keep their order. Chains to be driven again need no decision.
 func (p *Poster) pick(now time.Time) (batch []*task, again []*chain) {
 	type name struct {
@@ -125,7 +125,8 @@ func (p *Poster) pick(now time.Time) (batch []*task, again []*chain) {
 			continue
 		}
 		free := !t.after.After(now)
-		for _, id := range t.req.Orders {
+		about := t.req.about()
+		for _, id := range about {
 			free = free && !orders[id] && p.inflight[id] == 0
 		}
 		key := name{t.req.Marketplace, t.req.Key}
@@ -136,7 +137,7 @@ func (p *Poster) pick(now time.Time) (batch []*task, again []*chain) {
 			free = free && !references[ref]
 		}
 		// Taken or not: what comes after it about the same order waits.
-		for _, id := range t.req.Orders {
+		for _, id := range about {
 			orders[id] = true
 		}
 		keys[key] = true

@@ -51,6 +51,18 @@ next:
 			return nil, err
 		}
 		now, deadlines := market.At(machine)
+		if t.req.Entry != nil {
+			refused, err := p.loadEntry(ctx, w, f, now, deadlines)
+			if err != nil {
+				return nil, err
+			}
+			if refused != nil {
+				d.refuse(t, refused)
+				continue
+			}
+			drafts = append(drafts, f)
+			continue
+		}
 		if t.req.Agreement != nil {
 			o, err := p.newOrder(ctx, w, market, t.req.Agreement, policies)
 			if refused := new(Invalid); errors.As(err, &refused) {
@@ -295,8 +307,8 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 	row, _ := order.Lookup(o.State, c.Event)
 	switch row.Effect {
 	case order.HoldPayment, order.Reserve:
-		if !order.PolicyWord(c.Method) {
-			return nil // Plan refuses it
+		if !order.PolicyWord(c.Method) || c.Method == order.Balance {
+			return nil // Plan refuses it, or nothing comes in
 		}
 		return []orderdb.AccountName{name(chart.PayinClearing, c.Method)}
 	case order.Freeze:

@@ -38,6 +38,7 @@ import (
 
 	"escrowd/ledger"
 	"escrowd/settlement/order"
+	"escrowd/settlement/treasury"
 )
 
 // Request asks for one event of one order; a payment may cover several.
@@ -52,6 +53,10 @@ type Request struct {
 
 	Agreement *Agreement  // agree: what was agreed
 	Orders    []ledger.ID // every other event: the order; several for pay only
+
+	// Entry asks for an event of an entry instead, money that moves for no
+	// order. Command is not used then.
+	Entry *EntryRequest
 
 	// Seen is the order, for a caller who has just read it: it is not read
 	// again then unless it turns out to have moved on. Nil if not.
@@ -69,6 +74,13 @@ type Request struct {
 	Patient bool
 }
 
+// EntryRequest asks for one event of an entry.
+type EntryRequest struct {
+	New     *treasury.Terms  // makes the entry; ID, Marketplace and MadeAt are filled in here
+	ID      ledger.ID        // every other event: the entry
+	Command treasury.Command // At zero means the marketplace's now, By "" the operator
+}
+
 // Agreement is what buyer and seller agreed. Amounts are minor units.
 type Agreement struct {
 	Reference  string // the marketplace's own, unique within it
@@ -83,9 +95,10 @@ type Agreement struct {
 // Result is an applied event.
 type Result struct {
 	Intent          ledger.ID
-	Orders          []order.Order // as they stand right after the event
-	LedgerTimestamp uint64        // nanoseconds UTC, 0 where no money moved
-	Replayed        bool          // an earlier request with the same key did it
+	Orders          []order.Order   // as they stand right after the event
+	Entry           *treasury.Entry // the same, of an entry's event
+	LedgerTimestamp uint64          // nanoseconds UTC, 0 where no money moved
+	Replayed        bool            // an earlier request with the same key did it
 }
 
 // Answer is a Result or why there is none.

@@ -165,7 +165,7 @@ func (w *world) balanced() {
 		w.t.Errorf("%d intents without an outcome", open)
 	}
 	var moved, applied int
-	w.must(w.db.Get(&moved, `SELECT coalesce(sum(seq), 0) FROM orders`))
+	w.must(w.db.Get(&moved, `SELECT coalesce((SELECT sum(seq) FROM orders), 0) + coalesce((SELECT sum(seq) FROM entries), 0)`))
 	w.must(w.db.Get(&applied, `SELECT count(*) FROM outcomes WHERE outcome = 'applied'`))
 	if moved != applied {
 		w.t.Errorf("%d events applied, the orders moved %d times", applied, moved)

@@ -91,6 +91,14 @@ func (p *Poster) recordAll(outcomes []*chain, careful bool) (others map[ledger.I
 	r := orderdb.Recording{Closed: completed(outcomes), Careful: careful, Last: true}
 	for _, c := range outcomes {
 		r.Outcomes = append(r.Outcomes, c.outcomes()...)
+		for _, n := range c.intents {
+			if n.entry {
+				if r.Entries == nil {
+					r.Entries = map[ledger.ID]bool{}
+				}
+				r.Entries[n.id] = true
+			}
+		}
 	}
 	err = p.recording.do(p, func(ctx context.Context, w *orderdb.Writer) error {
 		set, err := w.Record(ctx, r)

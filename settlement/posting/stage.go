@@ -246,7 +246,7 @@ func (p *Poster) transact(batch []*task) (d *decision, err error) {
 		if d, err = p.decide(ctx, w, batch); err != nil {
 			return err
 		}
-		_, err := w.Record(ctx, orderdb.Recording{Outcomes: d.fresh, Made: d.made, Last: true})
+		_, err := w.Record(ctx, orderdb.Recording{Outcomes: d.fresh, Made: d.made, Entries: d.entries, Last: true})
 		return err
 	})
 	if err != nil {

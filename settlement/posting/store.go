@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"escrowd/ledger"
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 )
@@ -48,7 +49,10 @@ func (p *Poster) storeIntents(ctx context.Context, w *orderdb.Writer, d *decisio
 		}
 	}
 	if len(intents) == 0 {
-		return nil
+		if len(d.chains) == 0 {
+			return nil
+		}
+		return w.OpenBatch(ctx, batchOf(d.chains)) // of entries
 	}
 	if p.careful {
 		return p.storeCarefully(ctx, w, d, drafts, intents)
@@ -81,7 +85,7 @@ func (p *Poster) storeCarefully(ctx context.Context, w *orderdb.Writer, d *decis
 		}
 		switch {
 		case stored == 0:
-			if err := p.parkBusy(ctx, w, d, f); err != nil {
+			if err := p.parkBusy(ctx, w, d, f, f.changes[0].After.ID, f.changes[0].After.Seq, f.orders[0].Attempt); err != nil {
 				return err
 			}
 			continue
@@ -143,11 +147,10 @@ func (f *draft) finish(d *decision) {
 	d.chains = append(d.chains, c)
 }
 
-// parkBusy deals with a draft whose place in its order is taken: by an event
-// in flight elsewhere, which passes, or by a frozen one, which does not.
-func (p *Poster) parkBusy(ctx context.Context, w *orderdb.Writer, d *decision, f *draft) error {
-	o := &f.changes[0].After
-	blocker, err := w.Blocker(ctx, o.ID, o.Seq, f.orders[0].Attempt)
+// parkBusy deals with a draft whose place in its order, or entry, is taken: by
+// an event in flight elsewhere, which passes, or by a frozen one, which does not.
+func (p *Poster) parkBusy(ctx context.Context, w *orderdb.Writer, d *decision, f *draft, id ledger.ID, seq int32, attempt int16) error {
+	blocker, err := w.Blocker(ctx, id, seq, attempt)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type chain struct {
 // part is one intent of a chain.
 type part struct {
 	id, order ledger.ID
+	entry     bool // order is an entry's id
 	accounts  []ledger.Account
 	legs      []ledger.Transfer
 	timestamp uint64 // of the first leg, once applied
@@ -49,7 +50,9 @@ func chainsOf(intents []orderdb.OpenIntent) []*chain {
 		if len(list) == 0 || list[len(list)-1].id != n.Chain {
 			list = append(list, &chain{id: n.Chain, market: n.Marketplace})
 		}
-		list[len(list)-1].add(n.ID, n.Order, n.Accounts, n.Legs)
+		c := list[len(list)-1]
+		c.add(n.ID, n.Order, n.Accounts, n.Legs)
+		c.intents[len(c.intents)-1].entry = n.Entry
 	}
 	return list
 }
