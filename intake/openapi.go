@@ -33,6 +33,7 @@ func newDocument(version string) *huma.OpenAPI {
 			{Name: tagOrders, Description: "What was agreed, and where it stands."},
 			{Name: tagEvents, Description: "What happens to orders."},
 			{Name: tagBulk, Description: "The same for many orders in one request."},
+			{Name: tagEntries, Description: "Money that moves for no order: payouts, receipts, repayments, debts, settlements and corrections by hand."},
 			{Name: tagSettings, Description: "The marketplace's own clock and policies."},
 			{Name: tagProbes, Description: "For whoever runs the server."},
 		},
@@ -68,7 +69,7 @@ func (r *route) operation(schemas huma.Registry) *huma.Operation {
 	}
 	if strings.Contains(r.path, "{id}") {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: "id", In: "path", Required: true,
-			Description: "The order's id.", Schema: &huma.Schema{Type: "string", Format: "uuid"}})
+			Description: "The order's id, or the entry's.", Schema: &huma.Schema{Type: "string", Format: "uuid"}})
 	}
 	for _, p := range r.query {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: p.name, In: "query", Description: p.doc, Schema: p.schema})
@@ -141,7 +142,7 @@ func (r *route) documentProblems(op *huma.Operation, schemas huma.Registry) {
 func schemaOf(schemas huma.Registry, t reflect.Type) *huma.Schema {
 	s := schemas.Schema(t, true, "")
 	for _, each := range schemas.Map() {
-		for _, name := range []string{"goods", "data"} {
+		for _, name := range []string{"goods", "data", "details"} {
 			if p := each.Properties[name]; p != nil && p.Type == "" && p.Ref == "" {
 				p.Type, p.AdditionalProperties = "object", true
 			}

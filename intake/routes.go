@@ -50,6 +50,7 @@ const (
 	tagOrders   = "orders"
 	tagEvents   = "events"
 	tagBulk     = "bulk"
+	tagEntries  = "entries"
 	tagSettings = "marketplace"
 	tagProbes   = "probes"
 )
@@ -147,6 +148,7 @@ func (s *Server) routes() []route {
 	for _, e := range s.events() {
 		list = append(list, e.single, e.bulk)
 	}
+	list = append(list, s.entryRoutes()...)
 	return append(list, s.bulkRoutes()...)
 }
 

@@ -54,6 +54,15 @@ func (c marketFlags) withMarket(ctx context.Context, g *Globals, access Access,
 	}
 	defer closeInto(s, &err)
 	store := orderdb.New(s.DB)
+	m, err := c.find(ctx, store)
+	if err != nil {
+		return err
+	}
+	return f(store, m)
+}
+
+// find is the marketplace.
+func (c marketFlags) find(ctx context.Context, store *orderdb.Store) (orderdb.Marketplace, error) {
 	m, err := store.MarketplaceByName(ctx, c.Marketplace)
 	if errors.Is(err, orderdb.ErrNotFound) {
 		if id, perr := strconv.ParseUint(c.Marketplace, 10, 32); perr == nil {
@@ -61,12 +70,12 @@ func (c marketFlags) withMarket(ctx context.Context, g *Globals, access Access,
 		}
 	}
 	if errors.Is(err, orderdb.ErrNotFound) {
-		return usageError("there is no marketplace %q; 'escrowd marketplace list' shows them", c.Marketplace)
+		return m, usageError("there is no marketplace %q; 'escrowd marketplace list' shows them", c.Marketplace)
 	}
 	if err != nil {
-		return fmt.Errorf("read marketplace %q: %w", c.Marketplace, err)
+		return m, fmt.Errorf("read marketplace %q: %w", c.Marketplace, err)
 	}
-	return f(store, m)
+	return m, nil
 }
 
 type marketplaceCreateCmd struct {

@@ -51,6 +51,8 @@ type cli struct {
 	Ledger      ledgerCmd      `cmd:"" help:"Look into the books and check the engines that keep them."`
 	Report      reportCmd      `cmd:"" help:"What finance asks of the books, as of any moment."`
 	Order       orderCmd       `cmd:"" help:"Look at orders: where the money is and why."`
+	Entry       entryCmd       `cmd:"" help:"Money that moves for no order: look at it, approve it, book what the bank said."`
+	Payout      payoutCmd      `cmd:"" help:"Payouts to sellers: the file for the bank, and who is paid when."`
 	Job         jobCmd         `cmd:"" help:"List what time causes, and run it by hand."`
 	Bench       benchCmd       `cmd:"" help:"Measure escrowd on this machine, and check the books afterwards."`
 	BenchLoad   benchLoadCmd   `cmd:"" hidden:"" help:"Generate load for bench, as it asks on stdin."`

@@ -83,8 +83,17 @@ CREATE TABLE payees (
 COMMENT ON COLUMN payees.minimum IS 'less than this, in minor units of whichever currency, is not paid out by the schedule';
 COMMENT ON COLUMN payees.blocked IS 'why the seller is not paid out; empty if it is';
 
+-- Periods whose scheduled payouts are through.
+CREATE TABLE payout_runs (
+    marketplace integer     NOT NULL,
+    period      text        NOT NULL,
+    finished_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (marketplace, period)
+);
+COMMENT ON COLUMN payout_runs.period IS 'a day (2026-03-02), an ISO week (2026-W10) or a month (2026-03) of the marketplace''s clock, UTC';
+
 -- +goose Down
-DROP TABLE payees;
+DROP TABLE payout_runs, payees;
 DROP VIEW entry_events;
 CREATE OR REPLACE VIEW order_events AS
     SELECT i.order_id, i.seq, i.marketplace, i.event, i.actor, i.at, i.data, i.state, i.held, i.released, i.refunded,

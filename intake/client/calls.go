@@ -294,3 +294,47 @@ func setInt(q url.Values, name string, value int64) {
 		q.Set(name, strconv.FormatInt(value, 10))
 	}
 }
+
+// MakeEntry moves money that is no order's, or proposes to.
+func (c *Client) MakeEntry(ctx context.Context, in api.NewEntry, opts ...Option) (api.EntryMade, error) {
+	return post[api.EntryMade](ctx, c, "/v1/entries", in, opts)
+}
+
+// MoveEntry books an event of an entry: approve, reject, accept, fail, settle,
+// return, assign, send-back or send.
+func (c *Client) MoveEntry(ctx context.Context, id, event string, in api.EntryAct, opts ...Option) (api.Entry, error) {
+	return post[api.Entry](ctx, c, "/v1/entries/"+url.PathEscape(id)+"/"+url.PathEscape(event), in, opts)
+}
+
+// Entry is an entry and all that happened to it.
+func (c *Client) Entry(ctx context.Context, id string) (api.EntryDetail, error) {
+	return get[api.EntryDetail](ctx, c, "/v1/entries/"+url.PathEscape(id), nil)
+}
+
+// EntryFilter selects entries; zero fields select all. Limit 0 is the server's
+// default, 100.
+type EntryFilter struct {
+	Kind, State, Party, Cursor string
+	Limit                      int
+}
+
+// Entries is a page of entries by id.
+func (c *Client) Entries(ctx context.Context, f EntryFilter) (api.Entries, error) {
+	q := url.Values{}
+	set(q, "kind", f.Kind)
+	set(q, "state", f.State)
+	set(q, "party", f.Party)
+	set(q, "cursor", f.Cursor)
+	setInt(q, "limit", int64(f.Limit))
+	return get[api.Entries](ctx, c, "/v1/entries", q)
+}
+
+// SetPayee says how a seller is paid out.
+func (c *Client) SetPayee(ctx context.Context, in api.SetPayee, opts ...Option) (api.Payee, error) {
+	return post[api.Payee](ctx, c, "/v1/payees", in, opts)
+}
+
+// Payee is how a seller is paid out.
+func (c *Client) Payee(ctx context.Context, seller string) (api.Payee, error) {
+	return get[api.Payee](ctx, c, "/v1/payees", url.Values{"seller": {seller}})
+}

@@ -15,6 +15,8 @@
 //	auto-release       confirm_by passed  what is held goes to the seller, less the fee
 //	move-disputes      a step's deadline  the claim is granted, heard or dropped; a ruling is carried out
 //	mature             mature_at passed   what was released becomes available
+//	pay-out            a seller's day, week or month has come: what is available, after what is owed
+//	expire-proposals   nobody approved it in time: it ends
 //	redrive            an intent is unfinished for too long: to the ledger again
 //	close-pages        a page of the journal is full: to its sums, which reports read
 //	check-books        do the order store and the ledger agree, and each with itself?

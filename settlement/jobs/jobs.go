@@ -26,6 +26,8 @@ const (
 	AutoRelease     = "auto-release"
 	MoveDisputes    = "move-disputes"
 	Mature          = "mature"
+	PayOut          = "pay-out"
+	ExpireProposals = "expire-proposals"
 	ClosePages      = "close-pages"
 	CheckBooks      = "check-books"
 	Mirror          = "mirror"
@@ -141,6 +143,10 @@ func New(db *sqlx.DB, reader ledger.Reader, poster Poster, opts Options) (*Jobs,
 		j.deadlineJob(AutoRelease, "releases to the seller what the buyer neither confirmed nor disputed in time"),
 		j.deadlineJob(MoveDisputes, "moves disputes on whose step passed: grants, escalates or drops the claim, carries rulings out"),
 		j.deadlineJob(Mature, "makes released money available to the seller when it matures"),
+		{Name: PayOut, Schedule: "30 0 * * *", body: j.payOut,
+			What: "pays out what sellers have available, by their schedules, after what they owe"},
+		{Name: ExpireProposals, Schedule: "* * * * *", body: j.expireProposals,
+			What: "ends proposals that nobody approved in time"},
 		{Name: ClosePages, Schedule: "*/15 * * * * *", body: j.closePages, fewRows: true,
 			What: "adds up the pages of the journal that are full, so that reports need not"},
 		{Name: CheckBooks, Schedule: "7 * * * *", body: j.checkBooks, everyRow: true,

@@ -411,3 +411,15 @@ func (w *Writer) EntryChains(ctx context.Context, ids []ledger.ID) ([]Recorded, 
 	}
 	return list, rows.Err()
 }
+
+// PaidOut reports whether the scheduled payouts of a period are through.
+func (s *Store) PaidOut(ctx context.Context, marketplace uint32, period string) (through bool, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM payout_runs WHERE marketplace = $1 AND period = $2)`, marketplace, period).Scan(&through)
+	return through, err
+}
+
+// SetPaidOut notes that they are.
+func (s *Store) SetPaidOut(ctx context.Context, marketplace uint32, period string) error {
+	_, err := s.db.ExecContext(ctx, `INSERT INTO payout_runs (marketplace, period) VALUES ($1, $2) ON CONFLICT DO NOTHING`, marketplace, period)
+	return err
+}

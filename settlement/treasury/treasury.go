@@ -230,10 +230,18 @@ func (t *Terms) Check() (field, detail string) {
 		return "reason", "is required"
 	case k.maker && t.Maker == "":
 		return "person", "is required: somebody else has to approve it"
-	case t.Kind == BankDetails && !json.Valid(t.Details):
-		return "details", "is required"
+	case t.Kind == BankDetails && (len(t.Details) == 0 || t.Details[0] != '{' || !json.Valid(t.Details)):
+		return "details", "must be a JSON object"
+	case t.Kind != BankDetails && len(t.Details) > 0:
+		return "details", "only of bank_details"
 	}
 	if t.Kind != Adjustment {
+		if t.Debit != (Account{}) {
+			return "debit", "only of an adjustment"
+		}
+		if t.Credit != (Account{}) {
+			return "credit", "only of an adjustment"
+		}
 		return "", ""
 	}
 	for _, a := range []struct {
