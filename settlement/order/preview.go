@@ -1,0 +1,196 @@
+package order
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"escrowd/ledger/chart"
+)
+
+// Preview is what would become of an order: what it costs whom if all goes
+// well, in minor units, and every state in which it could stand and wait.
+type Preview struct {
+	BuyerPays  int64
+	Fee        int64
+	Tax        int64 // on the fee
+	SellerGets int64
+	Steps      []Step
+}
+
+// Step is a state in which an order waits for something.
+type Step struct {
+	State     State
+	After     Event // what leads there
+	Deadline  Deadline
+	Within    Seconds // how long after that the deadline is
+	Actors    []Role  // who has to act until then
+	Able      bool    // whether one of them can lead it on under this policy: not only put it off or cancel
+	Next      string  // what they do, in words
+	Otherwise string  // what happens if nobody does, in words
+}
+
+// When is the step's deadline in words.
+func (s Step) When() string {
+	if s.Within == 0 {
+		return fmt.Sprintf("%s: at once", s.Deadline)
+	}
+	return fmt.Sprintf("%s: %s from the %s", s.Deadline, s.Within, eventNoun(s.After))
+}
+
+func eventNoun(e Event) string {
+	switch e {
+	case Agree:
+		return "agreement"
+	case Pay:
+		return "payment"
+	case Ship:
+		return "shipment"
+	case Deliver:
+		return "delivery"
+	case Confirm:
+		return "release"
+	case Rule:
+		return "ruling"
+	}
+	return string(e)
+}
+
+// Foresee plans the life of an order that is about to be agreed, with its terms
+// filled in but for the ids: every event that a state admits, by whoever may
+// cause it, from every state that is found like that. What it says is what Plan
+// does, because Plan says it.
+func Foresee(o Order) Preview {
+	var pre Preview
+	seen := map[State]bool{None: true}
+	for queue := []Order{o}; len(queue) > 0; queue = queue[1:] {
+		from := queue[0]
+		able := map[Role]bool{}
+		for _, row := range Rules {
+			if row.From != from.State {
+				continue
+			}
+			for _, ch := range tryAll(&from, row) {
+				to := ch.After
+				if to.State != from.State && row.Event != Cancel {
+					able[ch.by] = true
+				}
+				if seen[to.State] {
+					continue
+				}
+				seen[to.State] = true
+				switch {
+				case to.State == Held:
+					pre.BuyerPays = to.Held
+				case to.State == Released:
+					pre.Fee, pre.Tax, pre.SellerGets = to.FeeCharged, to.TaxCharged, to.Maturing
+				}
+				if to.State.Open() {
+					pre.Steps = append(pre.Steps, stepOf(&to, row.Event))
+					queue = append(queue, to)
+				}
+			}
+		}
+		if i := slices.IndexFunc(pre.Steps, func(s Step) bool { return s.State == from.State }); i >= 0 {
+			s := &pre.Steps[i]
+			s.Able = slices.ContainsFunc(s.Actors, func(r Role) bool { return able[r] })
+		}
+	}
+	slices.SortFunc(pre.Steps, func(a, b Step) int { return slices.Index(States, a.State) - slices.Index(States, b.State) })
+	return pre
+}
+
+// tried is a change, and who caused it.
+type tried struct {
+	*Change
+	by Role
+}
+
+// tryAll plans an event by each of its roles: in time, and with each way to
+// split what is held where the event does that.
+func tryAll(o *Order, row Row) []tried {
+	var done []tried
+	for _, by := range row.Who {
+		for _, toSeller := range []int64{o.Held, 0, o.Held / 2} {
+			c := Command{Event: row.Event, By: by, At: o.At, Reason: "a preview", ToSeller: toSeller, ToBuyer: o.Held - toSeller}
+			if by == System {
+				c.At = o.DeadlineAt
+			}
+			if len(o.Policy.Methods) > 0 {
+				c.Method = o.Policy.Methods[0]
+			}
+			if ch, err := Plan(*o, c); err == nil {
+				done = append(done, tried{ch, by})
+			}
+		}
+	}
+	return done
+}
+
+func stepOf(o *Order, after Event) Step {
+	e := Explain(o)
+	s := Step{State: o.State, After: after, Deadline: o.Deadline, Actors: NextActors(o.State), Next: e.Next, Otherwise: e.Otherwise}
+	if o.Deadline != NoDeadline {
+		s.Within = Seconds(o.DeadlineAt.Sub(o.At) / time.Second)
+	}
+	return s
+}
+
+// Example is an order of a hundred units of a currency that the policy names,
+// USD if it names none, to show what the policy means.
+func (p *Policy) Example() Order {
+	codes := slices.Sorted(maps.Keys(p.Fees))
+	codes = slices.DeleteFunc(codes, func(code string) bool { return code == "*" })
+	cur, _ := chart.ByCode(append(codes, "USD")[0])
+	amount := int64(100)
+	for range cur.Digits {
+		amount *= 10
+	}
+	books, err := chart.Ledger(1, cur)
+	if err != nil { // the first marketplace has a ledger in every currency
+		panic(err)
+	}
+	o := Order{Terms: Terms{Marketplace: 1, Ledger: books, Buyer: "buyer", Seller: "seller", Amount: amount, Policy: p}}
+	if fee, ok := p.FeeFor(cur.Code); ok {
+		o.Fee, o.Tax = fee.On(amount)
+	}
+	return o
+}
+
+// The rules that a policy as a whole has to keep, so that no money can stand
+// still without anybody's knowing until when and for whom.
+const (
+	RuleDeadline = "deadline" // a state in which somebody has to act has a deadline
+	RuleOwner    = "owner"    // somebody has to act in every state, and can
+)
+
+// gaps are the states that break those rules under a policy whose fields are
+// in order.
+func (p *Policy) gaps() FieldErrors {
+	var errs FieldErrors
+	for _, s := range Foresee(p.Example()).Steps {
+		errs = append(errs, s.gaps()...)
+	}
+	return errs
+}
+
+func (s Step) gaps() (errs FieldErrors) {
+	bad := func(format string, args ...any) {
+		errs = append(errs, FieldError{Detail: fmt.Sprintf(format, args...)})
+	}
+	waits := !slices.Equal(s.Actors, []Role{System})
+	switch {
+	case s.Deadline == NoDeadline:
+		bad("an order that is %s would have no deadline (rule %s)", s.State, RuleDeadline)
+	case waits && s.Within <= 0:
+		bad("an order that is %s would have no time until %s (rule %s)", s.State, s.Deadline, RuleDeadline)
+	}
+	switch {
+	case len(s.Actors) == 0:
+		bad("nobody has to act on an order that is %s (rule %s)", s.State, RuleOwner)
+	case !s.Able:
+		bad("an order that is %s waits for %s, who can do nothing (rule %s)", s.State, joinRoles(s.Actors), RuleOwner)
+	}
+	return errs
+}
