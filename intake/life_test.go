@@ -294,7 +294,7 @@ func TestQuote(t *testing.T) {
 	}
 	first := api.Step{State: "agreed", Deadline: "pay_by", Within: 5 * 86_400, Until: "pay_by: 5 days from the agreement", Actors: []string{"buyer"},
 		Next: "The buyer pays; until then anyone may cancel.", Otherwise: "The order expires; no money has moved."}
-	if len(steps) != 7 || !reflect.DeepEqual(steps[0], first) || steps[6].Next != "Nobody has to act: USD 122.58 matures." {
+	if len(steps) != 7 || !reflect.DeepEqual(steps[0], first) || steps[6].Next != "Nobody has to act." {
 		t.Errorf("steps: %+v", steps)
 	}
 	if page := must[api.Orders](t)(c.Orders(ctx, clientFilter("", "", "", 0))); len(page.Orders) != 0 {

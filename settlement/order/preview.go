@@ -131,6 +131,9 @@ func tryAll(o *Order, row Row) []tried {
 func stepOf(o *Order, after Event) Step {
 	e := Explain(o)
 	s := Step{State: o.State, After: after, Deadline: o.Deadline, Actors: NextActors(o.State), Next: e.Next, Otherwise: e.Otherwise}
+	if slices.Equal(s.Actors, roles(System)) {
+		s.Next = "Nobody has to act." // how much then matures is known when it is
+	}
 	if o.Deadline != NoDeadline {
 		s.Within = Seconds(o.DeadlineAt.Sub(o.At) / time.Second)
 	}
@@ -179,7 +182,7 @@ func (s Step) gaps() (errs FieldErrors) {
 	bad := func(format string, args ...any) {
 		errs = append(errs, FieldError{Detail: fmt.Sprintf(format, args...)})
 	}
-	waits := !slices.Equal(s.Actors, []Role{System})
+	waits := !slices.Equal(s.Actors, roles(System))
 	switch {
 	case s.Deadline == NoDeadline:
 		bad("an order that is %s would have no deadline (rule %s)", s.State, RuleDeadline)

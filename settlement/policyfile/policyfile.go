@@ -119,14 +119,17 @@ func (r *reader) document(text []byte) *yaml.Node {
 // validate says what the policy's own rules say, at the field that they name,
 // but for fields that could not be read: their values are not what was written.
 func (r *reader) validate(p *order.Policy) {
-	unread := r.found
+	unread := slices.Clone(r.found)
 	err := p.Validate()
 	var fields order.FieldErrors
 	if err != nil && !errors.As(err, &fields) {
 		r.bad(nil, nil, "%v", err)
 	}
 	for _, f := range fields {
-		if !slices.ContainsFunc(unread, func(m Mistake) bool { return within(m.Field, f.Path.String()) || within(f.Path.String(), m.Field) }) {
+		path := f.Path.String()
+		if i := slices.IndexFunc(unread, func(m Mistake) bool { return m.Field == path && m.Detail == missing }); i >= 0 {
+			r.found[i].Detail += ": " + f.Detail
+		} else if !slices.ContainsFunc(unread, func(m Mistake) bool { return within(m.Field, path) || within(path, m.Field) }) {
 			r.bad(r.nearest(f.Path), f.Path, "%s", f.Detail)
 		}
 	}

@@ -73,6 +73,7 @@ func TestMistakes(t *testing.T) {
 		durationIs = "must be a duration like 5d, 96h, 30m, 1d12h, or an integer of seconds"
 		timeIs     = "must be a date like 2026-12-01 (from midnight UTC) or an instant by RFC 3339 like 2026-12-01T09:00:00Z"
 		integerIs  = "must be an integer, in decimal digits alone"
+		noDeadline = "must be from 1 second to 3660 days: with 0 a state has no deadline (rule deadline)"
 	)
 	for _, c := range []struct {
 		name    string
@@ -80,15 +81,15 @@ func TestMistakes(t *testing.T) {
 		want    []string
 	}{
 		{"a misspelt field", []string{"pay_within", "pay_wihtin"},
-			[]string{"f:2:1: pay_within: is missing", "f:4:1: pay_wihtin: unknown field: did you mean pay_within?"}},
+			[]string{"f:2:1: pay_within: is missing: " + noDeadline, "f:4:1: pay_wihtin: unknown field: did you mean pay_within?"}},
 		{"another spelling", []string{"pay_within", "Pay-Within"},
-			[]string{"f:2:1: pay_within: is missing", "f:4:1: Pay-Within: unknown field: did you mean pay_within?"}},
+			[]string{"f:2:1: pay_within: is missing: " + noDeadline, "f:4:1: Pay-Within: unknown field: did you mean pay_within?"}},
 		{"a field of nowhere", []string{"    cap:", "    colour:"},
 			[]string{"f:19:5: fees[USD].colour: unknown field: known are bps, cap, fixed, min, tax_bps"}},
 		{"a field within a fee", []string{"tax_bps", "taxbps"},
 			[]string{"f:20:5: fees[USD].taxbps: unknown field: did you mean tax_bps?"}},
 		{"a key twice", []string{"ship_within", "pay_within"},
-			[]string{"f:2:1: ship_within: is missing", "f:5:1: pay_within: stands twice, first in line 4"}},
+			[]string{"f:2:1: ship_within: is missing: " + noDeadline, "f:5:1: pay_within: stands twice, first in line 4"}},
 		{"a currency twice", []string{`"*": {bps: 500}`, `USD: {bps: 1}`},
 			[]string{"f:15:3: fees[USD]: stands twice, first in line 14"}},
 		{"a duration without a unit that is known", []string{"5d", "5w"}, []string{"f:4:13: pay_within: " + durationIs}},
@@ -102,7 +103,7 @@ func TestMistakes(t *testing.T) {
 		{"a duration beyond ten years", []string{"96h", "4000d"}, []string{"f:5:14: ship_within: must be from 1 second to 3660 days"}},
 		{"a negative duration", []string{"96h", "-1"}, []string{"f:5:14: ship_within: must be from 1 second to 3660 days"}},
 		{"a state without a deadline", []string{"96h", "0"},
-			[]string{"f:5:14: ship_within: must be from 1 second to 3660 days: with 0 a state has no deadline (rule deadline)"}},
+			[]string{"f:5:14: ship_within: " + noDeadline}},
 		{"an amount with a point", []string{"min: 100", "min: 1.00"}, []string{"f:18:10: fees[USD].min: " + integerIs}},
 		{"an amount with an exponent", []string{"min: 100", "min: 1e2"}, []string{"f:18:10: fees[USD].min: " + integerIs}},
 		{"an amount in hexadecimal", []string{"min: 100", "min: 0x64"}, []string{"f:18:10: fees[USD].min: " + integerIs}},

@@ -118,6 +118,9 @@ func (r *reader) pairs(n *yaml.Node, path order.Path, inner func(name string) or
 	return list
 }
 
+// missing is said of a field that has to be there, before what is allowed in it.
+const missing = "is missing"
+
 // inside is the path of a field or key of what stands at path.
 func inside(path order.Path, name string) order.Path {
 	return append(slices.Clone(path), name)
@@ -137,7 +140,7 @@ func (r *reader) object(n *yaml.Node, dst reflect.Value, path order.Path) {
 	}
 	for _, f := range fields {
 		if f.required && !given[f.name] {
-			r.bad(n, inside(path, f.name), "is missing")
+			r.bad(n, inside(path, f.name), missing)
 		}
 	}
 }
