@@ -152,11 +152,14 @@ func addPolicy(ctx context.Context, tx *sqlx.Tx, marketplace uint32, p order.Pol
 }
 
 // Policies lists, of each of the marketplace's policies, the version that is in
-// force at a moment of the marketplace's time and the newer ones, which wait
-// for theirs; by name and version.
+// force at a moment of the marketplace's time and those that come into force
+// later; by name and version. One that a newer one takes the place of before
+// its time is never used, and not listed.
 func (s *Store) Policies(ctx context.Context, marketplace uint32, at time.Time) ([]*order.Policy, error) {
-	return policies(ctx, s.db, `SELECT id, version, document FROM policies p WHERE marketplace = $1
-		AND version >= coalesce((SELECT max(version) FROM policies WHERE marketplace = $1 AND name = p.name AND `+inForceSQL+`), 0)
+	return policies(ctx, s.db, `WITH v AS (
+			SELECT *, coalesce((document->>'effective')::timestamptz, '-infinity') AS effective FROM policies WHERE marketplace = $1)
+		SELECT id, version, document FROM v WHERE NOT EXISTS (
+			SELECT FROM v n WHERE n.name = v.name AND n.version > v.version AND n.effective <= greatest(v.effective, $2))
 		ORDER BY name, version`, marketplace, at)
 }
 
@@ -166,13 +169,11 @@ func (s *Store) Versions(ctx context.Context, marketplace uint32, name string, a
 	return policies(ctx, s.db, versionsSQL, marketplace, at, name)
 }
 
-// inForceSQL is whether a version is in force at $2.
-const inForceSQL = `coalesce((document->>'effective')::timestamptz, '-infinity') <= $2`
-
-// versionsSQL leaves out what is older than the newest version that is in force:
-// it is never used again.
+// versionsSQL leaves out what is older than the newest version that is in force
+// at $2: it is never used from then on.
 const versionsSQL = `SELECT id, version, document FROM policies WHERE marketplace = $1 AND name = $3
-	AND version >= coalesce((SELECT max(version) FROM policies WHERE marketplace = $1 AND name = $3 AND ` + inForceSQL + `), 0)`
+	AND version >= coalesce((SELECT max(version) FROM policies WHERE marketplace = $1 AND name = $3
+		AND coalesce((document->>'effective')::timestamptz, '-infinity') <= $2), 0)`
 
 func policies(ctx context.Context, q sqlx.QueryerContext, query string, args ...any) ([]*order.Policy, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
