@@ -63,10 +63,10 @@ func eventNoun(e Event) string {
 // does, because Plan says it.
 func Foresee(o Order) Preview {
 	var pre Preview
-	seen := map[State]bool{None: true}
+	able := map[State]map[Role]bool{None: {}} // who can lead on from the states found
+	seen := map[reached]bool{}
 	for queue := []Order{o}; len(queue) > 0; queue = queue[1:] {
 		from := queue[0]
-		able := map[Role]bool{}
 		for _, row := range Rules {
 			if row.From != from.State {
 				continue
@@ -74,31 +74,47 @@ func Foresee(o Order) Preview {
 			for _, ch := range tryAll(&from, row) {
 				to := ch.After
 				if to.State != from.State && row.Event != Cancel {
-					able[ch.by] = true
+					able[from.State][ch.by] = true
 				}
-				if seen[to.State] {
-					continue
+				if able[to.State] == nil {
+					able[to.State] = map[Role]bool{}
+					pre.add(&to, row.Event)
 				}
-				seen[to.State] = true
-				switch {
-				case to.State == Held:
-					pre.BuyerPays = to.Held
-				case to.State == Released:
-					pre.Fee, pre.Tax, pre.SellerGets = to.FeeCharged, to.TaxCharged, to.Maturing
-				}
-				if to.State.Open() {
-					pre.Steps = append(pre.Steps, stepOf(&to, row.Event))
+				if at := (reached{to.State, row.Event, ch.by}); to.State.Open() && !seen[at] {
+					seen[at] = true
 					queue = append(queue, to)
 				}
 			}
 		}
-		if i := slices.IndexFunc(pre.Steps, func(s Step) bool { return s.State == from.State }); i >= 0 {
-			s := &pre.Steps[i]
-			s.Able = slices.ContainsFunc(s.Actors, func(r Role) bool { return able[r] })
-		}
+	}
+	for i := range pre.Steps {
+		s := &pre.Steps[i]
+		s.Able = slices.ContainsFunc(s.Actors, func(r Role) bool { return able[s.State][r] })
 	}
 	slices.SortFunc(pre.Steps, func(a, b Step) int { return slices.Index(States, a.State) - slices.Index(States, b.State) })
 	return pre
+}
+
+// reached is how an order came to a state. What can happen next may depend on
+// it, also where the state is the same as before; nothing is foreseen that
+// would need the same thing to happen twice.
+type reached struct {
+	State State
+	Event Event
+	By    Role
+}
+
+// add notes a state that was found for the first time.
+func (pre *Preview) add(o *Order, after Event) {
+	switch o.State {
+	case Held:
+		pre.BuyerPays = o.Held
+	case Released:
+		pre.Fee, pre.Tax, pre.SellerGets = o.FeeCharged, o.TaxCharged, o.Maturing
+	}
+	if o.State.Open() {
+		pre.Steps = append(pre.Steps, stepOf(o, after))
+	}
 }
 
 // tried is a change, and who caused it.
