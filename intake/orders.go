@@ -40,6 +40,41 @@ func (s *Server) createOrder(c *call) (answer, error) {
 	return a, err
 }
 
+// quote is createOrder without an order: nothing is stored.
+func (s *Server) quote(c *call) (answer, error) {
+	in, err := decode[api.NewQuote](c)
+	if err != nil {
+		return answer{}, err
+	}
+	m, err := s.opts.Store.Marketplace(c.ctx, c.marketplace)
+	if err != nil {
+		return answer{}, err
+	}
+	o, err := posting.Quote(c.ctx, s.opts.Store, m,
+		posting.Agreement{Currency: in.Currency, Amount: in.Amount, Policy: in.Policy}, in.At, s.opts.Clock())
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{body: QuoteOf(&o)}, nil
+}
+
+// QuoteOf is what would become of an order that posting.Quote describes.
+func QuoteOf(o *order.Order) api.Quote {
+	pre := order.Foresee(*o)
+	shown := orderOf(o)
+	out := api.Quote{Currency: shown.Currency, Amount: o.Amount, Policy: shown.Policy, PolicyVersion: shown.PolicyVersion,
+		BuyerPays: pre.BuyerPays, Fee: pre.Fee, Tax: pre.Tax, SellerGets: pre.SellerGets, Steps: make([]api.Step, len(pre.Steps))}
+	for i, st := range pre.Steps {
+		actors := make([]string, len(st.Actors))
+		for j, r := range st.Actors {
+			actors[j] = string(r)
+		}
+		out.Steps[i] = api.Step{State: string(st.State), Deadline: string(st.Deadline), Within: int64(st.Within), Until: st.When(),
+			Actors: actors, Next: st.Next, Otherwise: st.Otherwise}
+	}
+	return out
+}
+
 func (s *Server) getOrder(c *call) (answer, error) {
 	o, err := s.order(c)
 	if err != nil {

@@ -37,7 +37,7 @@ func (p *Poster) load(ctx context.Context, w *orderdb.Writer, d *decision, tasks
 		return nil, err
 	}
 	machine := p.opts.Clock()
-	policies := map[policyName]*order.Policy{}
+	policies := versions{since: earliest(tasks, markets, machine), found: map[policyName][]*order.Policy{}}
 	var drafts []*draft
 next:
 	for _, t := range tasks {
@@ -52,7 +52,7 @@ next:
 		}
 		now, deadlines := market.At(machine)
 		if t.req.Agreement != nil {
-			o, err := p.newOrder(ctx, w, market, t.req.Agreement, policies)
+			o, err := p.newOrder(ctx, w, market, t.req.Agreement, agreedAt(t, now), policies)
 			if refused := new(Invalid); errors.As(err, &refused) {
 				d.refuse(t, err)
 				continue
@@ -242,35 +242,60 @@ type policyName struct {
 	name        string
 }
 
-// newOrder is an order as agreed, before its first event. policies are those
-// that the transaction has looked up already.
-func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Marketplace, a *Agreement, policies map[policyName]*order.Policy) (order.Order, error) {
-	cur, ok := chart.ByCode(a.Currency)
+// versions are the policies that a transaction has looked up: every version that
+// an order of the batch can be agreed under, so that each is looked up once.
+type versions struct {
+	since time.Time // nothing in the batch is agreed earlier
+	found map[policyName][]*order.Policy
+}
+
+func (v *versions) of(ctx context.Context, w *orderdb.Writer, name policyName) ([]*order.Policy, error) {
+	list, ok := v.found[name]
 	if !ok {
-		return order.Order{}, &Invalid{"currency", "not an ISO 4217 currency"}
-	}
-	books, err := chart.Ledger(m.ID, cur)
-	if err != nil {
-		return order.Order{}, &Invalid{"currency", err.Error()}
-	}
-	name := a.Policy
-	if name == "" {
-		name = order.Standard().Name
-	}
-	policy, ok := policies[policyName{m.ID, name}]
-	if !ok {
-		policy, err = w.NewestPolicy(ctx, m.ID, name)
-		if err != nil && !errors.Is(err, orderdb.ErrNotFound) {
-			return order.Order{}, err
+		var err error
+		if list, err = w.Versions(ctx, name.marketplace, name.name, v.since); err != nil {
+			return nil, err
 		}
-		policies[policyName{m.ID, name}] = policy // nil: there is none
+		v.found[name] = list
 	}
-	if policy == nil {
-		return order.Order{}, &Invalid{"policy", "the marketplace has no such policy"}
+	return list, nil
+}
+
+// agreedAt is when an order is agreed, in its marketplace's time.
+func agreedAt(t *task, now time.Time) time.Time {
+	if at := t.req.Command.At; !at.IsZero() {
+		return at.Truncate(time.Microsecond)
 	}
-	fees, ok := policy.FeeFor(cur.Code)
-	if !ok {
-		return order.Order{}, &Invalid{"currency", "policy " + policy.Name + " has no fee for " + cur.Code}
+	return now
+}
+
+// earliest is when the first of the tasks' orders is agreed.
+func earliest(tasks []*task, markets map[uint32]orderdb.Marketplace, machine time.Time) time.Time {
+	var first time.Time
+	for _, t := range tasks {
+		if market, ok := markets[t.req.Marketplace]; ok && t.req.Agreement != nil {
+			now, _ := market.At(machine)
+			if at := agreedAt(t, now); first.IsZero() || at.Before(first) {
+				first = at
+			}
+		}
+	}
+	return first
+}
+
+// newOrder is an order as agreed, before its first event.
+func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Marketplace, a *Agreement, at time.Time, policies versions) (order.Order, error) {
+	cur, books, err := ledgerOf(m, a)
+	if err != nil {
+		return order.Order{}, err
+	}
+	list, err := policies.of(ctx, w, policyName{m.ID, a.policy()})
+	if err != nil {
+		return order.Order{}, err
+	}
+	policy, fees, err := termsOf(list, cur, at)
+	if err != nil {
+		return order.Order{}, err
 	}
 	id, err := orderdb.NewID()
 	if err != nil {

@@ -76,7 +76,7 @@ type Agreement struct {
 	Seller     string
 	Currency   string // ISO 4217 code
 	Amount     int64
-	Policy     string // by name, its newest version; "" for the standard one
+	Policy     string // by name, its newest version in force; "" for the standard one
 	ShipByDate time.Time
 }
 
