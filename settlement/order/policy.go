@@ -41,6 +41,11 @@ type Policy struct {
 	RuleWithin Seconds `json:"rule_within"`
 	// MatureAfter runs from the release: then the seller can be paid out.
 	MatureAfter Seconds `json:"mature_after"`
+	// FeedbackWithin runs from the order's end: so long buyer and seller may give
+	// feedback on each other. 0: there is none. FeedbackRevisionWithin runs from
+	// the reply to a feedback: so long its author may revise it. 0: no revision.
+	FeedbackWithin         Seconds `json:"feedback_within,omitempty"`
+	FeedbackRevisionWithin Seconds `json:"feedback_revision_within,omitempty"`
 
 	Methods []string `json:"methods"`
 	// Fees by currency code. "*" is for every other currency and has no
@@ -70,6 +75,7 @@ func Standard() Policy {
 		ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 15 * day,
 		ExtendTimes: 1, ExtendBy: 15 * day,
 		RuleWithin: 14 * day, MatureAfter: 2 * day,
+		FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day,
 		Methods: []string{"card", "bank_transfer", "alipay", "wallet", "voucher"},
 		Fees:    map[string]Fee{"*": {Bps: 500}},
 	}
@@ -77,7 +83,7 @@ func Standard() Policy {
 
 var word = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
-// PolicyWord reports whether s can name a policy or a payment method: a
+// PolicyWord reports whether s can name a policy, a payment method or a category: a
 // lower-case letter, then letters, digits, "_" or "-", 32 at most.
 func PolicyWord(s string) bool { return word.MatchString(s) }
 
@@ -100,10 +106,14 @@ func (p *Policy) Validate() error {
 		{"confirm_after_shipment", p.ConfirmAfterShipment, 1},
 		{"rule_within", p.RuleWithin, 1},
 		{"extend_by", p.ExtendBy, 0}, {"mature_after", p.MatureAfter, 0},
+		{"feedback_within", p.FeedbackWithin, 0}, {"feedback_revision_within", p.FeedbackRevisionWithin, 0},
 	} {
 		if d.v < d.min || d.v > maxSeconds {
 			bad("%s: must be from %d to %d seconds", d.name, d.min, maxSeconds)
 		}
+	}
+	if p.FeedbackRevisionWithin > 0 && p.FeedbackWithin == 0 {
+		bad("feedback_revision_within: there is no feedback to revise: feedback_within is 0")
 	}
 	if p.ExtendTimes < 0 || p.ExtendTimes > 100 {
 		bad("extend_times: must be from 0 to 100")
