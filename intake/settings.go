@@ -119,6 +119,7 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 		ConfirmAfterDelivery: order.Seconds(in.ConfirmAfterDelivery), ConfirmAfterShipment: order.Seconds(in.ConfirmAfterShipment),
 		ExtendTimes: in.ExtendTimes, ExtendBy: order.Seconds(in.ExtendBy),
 		RuleWithin: order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
+		FeedbackWithin: order.Seconds(in.FeedbackWithin), FeedbackRevisionWithin: order.Seconds(in.FeedbackRevisionWithin),
 		Methods: in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
 	}
 	for code, f := range in.Fees {
@@ -138,5 +139,6 @@ func policyOf(p *order.Policy) api.Policy {
 	for code, f := range p.Fees {
 		out.Fees[code] = api.Fee(f)
 	}
+	out.FeedbackWithin, out.FeedbackRevisionWithin = int64(p.FeedbackWithin), int64(p.FeedbackRevisionWithin)
 	return out
 }
