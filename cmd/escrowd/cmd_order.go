@@ -14,6 +14,9 @@ import (
 type orderCmd struct {
 	Show orderShowCmd `cmd:"" help:"Say why an order's money is where it is, until when, who must act, and what happens otherwise."`
 	List orderListCmd `cmd:"" help:"List orders as they stand now, oldest first."`
+
+	Note     orderNoteCmd     `cmd:"" help:"Support's notes on an order."`
+	Feedback orderFeedbackCmd `cmd:"" help:"What buyer and seller of an order said of each other."`
 }
 
 type orderShowCmd struct {
