@@ -20,7 +20,7 @@ func agreement(in *api.NewOrder) posting.Request {
 	req := posting.Request{
 		Command: order.Command{Event: order.Agree, By: order.Role(in.By), At: in.At},
 		Agreement: &posting.Agreement{Reference: in.Reference, Buyer: in.Buyer, Seller: in.Seller,
-			Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, ShipByDate: in.ShipBy},
+			Currency: in.Currency, Amount: in.Amount, Category: in.Category, Policy: in.Policy, ShipByDate: in.ShipBy},
 	}
 	if len(in.Goods) > 0 {
 		req.Data = append(append([]byte(`{"goods":`), in.Goods...), '}')
@@ -149,7 +149,7 @@ func (s *Server) listEvents(c *call) (answer, error) {
 func orderOf(o *order.Order) api.Order {
 	charge := o.Charge()
 	out := api.Order{
-		ID: o.ID.UUID(), Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Amount: charge.Amount, Fee: charge.Fee, Tax: charge.Tax,
+		ID: o.ID.UUID(), Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Category: o.Category, Amount: charge.Amount, Fee: charge.Fee, Tax: charge.Tax,
 		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
 		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
 		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Events: o.Seq,

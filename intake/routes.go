@@ -30,7 +30,7 @@ type route struct {
 	query        []param
 	in           reflect.Type // the body; nil for none
 	ownDecode    bool         // the handler decodes the items by itself
-	keyed        bool         // moves an order: the Idempotency-Key counts
+	keyed        bool         // the Idempotency-Key counts
 	limit        int64        // of the body; 0 means bodyMax
 	timeout      time.Duration
 	status       int // when all is well; 0 means 200
@@ -52,6 +52,8 @@ const (
 	tagBulk     = "bulk"
 	tagSettings = "marketplace"
 	tagProbes   = "probes"
+	tagPeople   = "people"
+	tagSellers  = "sellers"
 )
 
 // pageMax is the most rows of one page.
@@ -152,7 +154,8 @@ func (s *Server) routes() []route {
 	for _, e := range s.events() {
 		list = append(list, e.single, e.bulk)
 	}
-	return append(list, s.bulkRoutes()...)
+	list = append(list, s.bulkRoutes()...)
+	return append(list, s.peopleRoutes()...)
 }
 
 // register puts a route on the mux and into the document.

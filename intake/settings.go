@@ -112,6 +112,7 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 		AppealWithin: order.Seconds(in.AppealWithin), ReturnWithin: order.Seconds(in.ReturnWithin),
 		InspectWithin: order.Seconds(in.InspectWithin),
 		RuleWithin:    order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
+		FeedbackWithin: order.Seconds(in.FeedbackWithin), FeedbackRevisionWithin: order.Seconds(in.FeedbackRevisionWithin),
 		Methods: in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
 	}
 	for code, f := range in.Fees {
@@ -137,5 +138,6 @@ func policyOf(p *order.Policy, now time.Time) api.Policy {
 	for code, f := range p.Fees {
 		out.Fees[code] = api.Fee(f)
 	}
+	out.FeedbackWithin, out.FeedbackRevisionWithin = int64(p.FeedbackWithin), int64(p.FeedbackRevisionWithin)
 	return out
 }

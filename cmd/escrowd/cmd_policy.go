@@ -48,6 +48,8 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
     return_within: 10d           # these two left out: goods do not go back
     inspect_within: 3d
     mature_after: 2d
+    feedback_within: 60d         # after the order's end; these two left out: no feedback
+    feedback_revision_within: 30d
     methods: [card, bank_transfer]
     fees:                        # amounts are minor units: 30 is USD 0.30
       "*": {bps: 500}
@@ -139,6 +141,9 @@ func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
 	if p.EscalateAfter > 0 {
 		rows = append(rows, []string{"escalation", fmt.Sprintf("by buyer or seller from %s after the dispute on", p.EscalateAfter)})
 	}
+	if p.FeedbackWithin > 0 {
+		rows = append(rows, []string{"feedback", feedbackInWords(p)})
+	}
 	for _, code := range slices.Sorted(maps.Keys(p.Fees)) {
 		name := "fee in " + code
 		if code == "*" {
@@ -162,6 +167,14 @@ func extensionInWords(p *order.Policy) string {
 		return "none"
 	}
 	return fmt.Sprintf("of ship_by and confirm_by, by buyer and seller %s each, %s at most", timesInWords(int64(p.ExtendTimes)), p.ExtendBy)
+}
+
+func feedbackInWords(p *order.Policy) string {
+	s := fmt.Sprintf("for %s after the order's end", p.FeedbackWithin)
+	if p.FeedbackRevisionWithin > 0 {
+		s += fmt.Sprintf(", revised once within %s of a reply", p.FeedbackRevisionWithin)
+	}
+	return s
 }
 
 func timesInWords(n int64) string {

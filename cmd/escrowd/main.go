@@ -46,11 +46,12 @@ type cli struct {
 	Marketplace marketplaceCmd `cmd:"" help:"Make and list marketplaces."`
 	Key         keyCmd         `cmd:"" help:"Make, list and revoke a marketplace's API keys."`
 	Policy      policyCmd      `cmd:"" help:"Check policies (deadlines, fees, payment methods), give them to a marketplace, list them."`
+	Seller      sellerCmd      `cmd:"" help:"Whom a marketplace lets into escrow."`
 	Clock       clockCmd       `cmd:"" help:"Show a marketplace's clock; move a test clock."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database to this version's schema, or show where it stands."`
 	Ledger      ledgerCmd      `cmd:"" help:"Look into the books and check the engines that keep them."`
 	Report      reportCmd      `cmd:"" help:"What finance asks of the books, as of any moment."`
-	Order       orderCmd       `cmd:"" help:"Look at orders: where the money is and why."`
+	Order       orderCmd       `cmd:"" help:"Look at orders: where the money is and why, and what people say of them."`
 	Job         jobCmd         `cmd:"" help:"List what time causes, and run it by hand."`
 	Bench       benchCmd       `cmd:"" help:"Measure escrowd on this machine, and check the books afterwards."`
 	BenchLoad   benchLoadCmd   `cmd:"" hidden:"" help:"Generate load for bench, as it asks on stdin."`

@@ -38,6 +38,7 @@ type NewOrder struct {
 	Seller    string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
 	Currency  string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
 	Amount    int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the buyer pays, in minor units." example:"12990"`
+	Category  string          `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods it is, a word of the marketplace's own: sellers can be eligible in some categories only." example:"furniture"`
 	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy under whose newest version in force the order is agreed. Left out: standard." example:"standard"`
 	ShipBy    time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
 	Goods     json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
@@ -222,6 +223,7 @@ type Order struct {
 	Reference     string    `json:"reference" doc:"The marketplace's own name for it." example:"web-10027"`
 	Buyer         string    `json:"buyer" example:"buyer-7"`
 	Seller        string    `json:"seller" example:"seller-3"`
+	Category      string    `json:"category,omitempty" doc:"What kind of goods it is; left out where none was given." example:"furniture"`
 	Currency      string    `json:"currency" doc:"ISO 4217 code." example:"USD"`
 	Amount        int64     `json:"amount" doc:"What the buyer pays, in minor units: what was agreed, or the part of it that was captured." example:"12990"`
 	AgreedAmount  int64     `json:"agreed_amount,omitempty" doc:"What was agreed and authorised; left out where amount is that." example:"14990"`
@@ -358,6 +360,7 @@ type PolicyTerms struct {
 	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
 	Methods              []string       `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
+	FeedbackTerms
 }
 
 // Policy is one version of a policy; a version never changes and an order

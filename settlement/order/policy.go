@@ -88,6 +88,11 @@ type Policy struct {
 	InspectWithin Seconds `json:"inspect_within,omitempty"`
 	// MatureAfter runs from the release: then the seller can be paid out.
 	MatureAfter Seconds `json:"mature_after"`
+	// FeedbackWithin runs from the order's end: so long buyer and seller may give
+	// feedback on each other. 0: there is none. FeedbackRevisionWithin runs from
+	// the reply to a feedback: so long its author may revise it. 0: no revision.
+	FeedbackWithin         Seconds `json:"feedback_within,omitempty"`
+	FeedbackRevisionWithin Seconds `json:"feedback_revision_within,omitempty"`
 
 	Methods []string `json:"methods"`
 	// Fees by currency code. "*" is for every other currency and has no
@@ -117,6 +122,7 @@ func Standard() Policy {
 		ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 15 * day,
 		ExtendTimes: 1, ExtendBy: 15 * day,
 		RuleWithin: 14 * day, MatureAfter: 2 * day,
+		FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day,
 		Methods: []string{"card", "bank_transfer", "alipay", "wallet", "voucher"},
 		Fees:    map[string]Fee{"*": {Bps: 500}},
 	}
@@ -124,7 +130,7 @@ func Standard() Policy {
 
 var word = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
-// PolicyWord reports whether s can name a policy or a payment method: a
+// PolicyWord reports whether s can name a policy, a payment method or a category: a
 // lower-case letter, then letters, digits, "_" or "-", 32 at most.
 func PolicyWord(s string) bool { return word.MatchString(s) }
 
@@ -164,6 +170,7 @@ func (p *Policy) Validate() error {
 		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
 		{"evidence_within", p.EvidenceWithin, 0}, {"appeal_within", p.AppealWithin, 0},
 		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0},
+		{"feedback_within", p.FeedbackWithin, 0}, {"feedback_revision_within", p.FeedbackRevisionWithin, 0},
 	} {
 		if d.v < d.min && d.v == 0 {
 			bad(d.name, "must be from %s to %s: with 0 a state has no deadline (rule %s)", d.min, maxSeconds, RuleDeadline)
@@ -172,6 +179,9 @@ func (p *Policy) Validate() error {
 		}
 	}
 	p.validateDisputes(bad)
+	if p.FeedbackRevisionWithin > 0 && p.FeedbackWithin == 0 {
+		bad("feedback_revision_within", "there is no feedback to revise: feedback_within is 0")
+	}
 	if p.ExtendTimes < 0 || p.ExtendTimes > 100 {
 		bad("extend_times", "must be from 0 to 100")
 	}

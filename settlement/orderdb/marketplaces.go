@@ -15,10 +15,11 @@ import (
 // ErrLiveClock: only a test clock can be set.
 var ErrLiveClock = errors.New("the marketplace's clock is live")
 
-const marketplaceColumns = `id, name, clock, clock_now, clock_deadlines, created_at`
+const marketplaceColumns = `id, name, clock, clock_now, clock_deadlines, created_at, only_listed_sellers, sellers_marked`
 
 func scanMarketplace(row scanner) (m Marketplace, err error) {
-	err = row.Scan(&m.ID, &m.Name, &m.Clock, (*moment)(&m.Now), (*moment)(&m.Deadlines), (*moment)(&m.CreatedAt))
+	err = row.Scan(&m.ID, &m.Name, &m.Clock, (*moment)(&m.Now), (*moment)(&m.Deadlines), (*moment)(&m.CreatedAt),
+		&m.OnlyListed, &m.SellersMarked)
 	return m, notFound(err)
 }
 

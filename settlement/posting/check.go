@@ -45,6 +45,9 @@ func (r *Request) check() error {
 	if a.Buyer == a.Seller {
 		return &Invalid{"seller", "the same as the buyer"}
 	}
+	if a.Category != "" && !order.PolicyWord(a.Category) {
+		return &Invalid{"category", "must be a lower-case letter, then letters, digits, _ or -, 32 at most"}
+	}
 	if _, ok := chart.ByCode(a.Currency); !ok {
 		return &Invalid{"currency", "not an ISO 4217 currency"}
 	}

@@ -32,11 +32,11 @@ func (p *Poster) load(ctx context.Context, w *orderdb.Writer, d *decision, tasks
 			return nil, err
 		}
 	}
-	markets, err := p.marketplaces(ctx, w, tasks)
+	machine := p.opts.Clock()
+	markets, err := p.marketplaces(ctx, w, tasks, machine)
 	if err != nil {
 		return nil, err
 	}
-	machine := p.opts.Clock()
 	policies := versions{since: earliest(tasks, markets, machine), found: map[policyName][]*order.Policy{}}
 	var drafts []*draft
 next:
@@ -177,8 +177,19 @@ func (p *Poster) remembered(t *task, id ledger.ID) *order.Order {
 	return nil
 }
 
+// liveMarket is a marketplace with a live clock as it was read. All that can
+// change of it is whether its sellers are to be asked for.
+type liveMarket struct {
+	orderdb.Marketplace
+	read time.Time
+}
+
+// marketFresh is how long a marketplace with a live clock is not read again, and
+// so how long other processes' settings of its sellers may go unnoticed.
+const marketFresh = 5 * time.Second
+
 // marketplaces are those of the tasks, with their clocks as they stand.
-func (p *Poster) marketplaces(ctx context.Context, w *orderdb.Writer, tasks []*task) (map[uint32]orderdb.Marketplace, error) {
+func (p *Poster) marketplaces(ctx context.Context, w *orderdb.Writer, tasks []*task, now time.Time) (map[uint32]orderdb.Marketplace, error) {
 	found := map[uint32]orderdb.Marketplace{}
 	var missing []uint32
 	for _, t := range tasks {
@@ -186,8 +197,8 @@ func (p *Poster) marketplaces(ctx context.Context, w *orderdb.Writer, tasks []*t
 		if _, seen := found[id]; seen {
 			continue
 		}
-		var known bool
-		if found[id], known = p.markets[id]; !known {
+		m, known := p.markets[id]
+		if found[id] = m.Marketplace; !known || now.Sub(m.read) >= marketFresh {
 			missing = append(missing, id)
 		}
 	}
@@ -205,7 +216,7 @@ func (p *Poster) marketplaces(ctx context.Context, w *orderdb.Writer, tasks []*t
 			continue
 		}
 		if found[id] = m; m.Clock == orderdb.LiveClock {
-			p.markets[id] = m
+			p.markets[id] = liveMarket{m, now}
 		}
 	}
 	return found, nil
@@ -235,6 +246,44 @@ func command(o *order.Order, c order.Command, now, deadlines time.Time) (order.C
 				c.At.Format(time.RFC3339Nano), what, latest.Format(time.RFC3339Nano))}
 	}
 	return c, nil
+}
+
+// admit refuses the agreements with sellers whom their marketplace keeps out of
+// escrow, and returns the other drafts: one look for all of them, and none for
+// those of marketplaces that have said nothing of their sellers.
+func (p *Poster) admit(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft) ([]*draft, error) {
+	var asks []orderdb.SellerAsk
+	for _, f := range drafts {
+		if f.asks() {
+			o := &f.orders[0]
+			asks = append(asks, orderdb.SellerAsk{Marketplace: f.market.ID, Seller: o.Seller, Category: o.Category, At: f.cmds[0].At})
+		}
+	}
+	if len(asks) == 0 {
+		return drafts, nil
+	}
+	standings, err := w.Standings(ctx, asks)
+	if err != nil {
+		return nil, err
+	}
+	admitted := drafts[:0]
+	for _, f := range drafts {
+		if f.asks() {
+			refusal := standings[0].Refuse()
+			standings = standings[1:]
+			if refusal != nil {
+				d.refuseDraft(f, refusal)
+				continue
+			}
+		}
+		admitted = append(admitted, f)
+	}
+	return admitted, nil
+}
+
+// asks reports whether the draft is an agreement whose seller may be kept out.
+func (f *draft) asks() bool {
+	return f.task.req.Agreement != nil && (f.market.OnlyListed || f.market.SellersMarked)
 }
 
 type policyName struct {
@@ -302,7 +351,7 @@ func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Mark
 		return order.Order{}, err
 	}
 	o := order.Order{Terms: order.Terms{
-		ID: id, Marketplace: m.ID, Reference: a.Reference, Ledger: books, Buyer: a.Buyer, Seller: a.Seller,
+		ID: id, Marketplace: m.ID, Reference: a.Reference, Ledger: books, Buyer: a.Buyer, Seller: a.Seller, Category: a.Category,
 		Amount: a.Amount, Policy: policy, ShipByDate: a.ShipByDate.UTC().Truncate(time.Microsecond),
 	}}
 	if a.ShipByDate.IsZero() {

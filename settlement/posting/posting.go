@@ -76,6 +76,7 @@ type Agreement struct {
 	Seller     string
 	Currency   string // ISO 4217 code
 	Amount     int64
+	Category   string // what kind of goods, a policy word; "" for none
 	Policy     string // by name, its newest version in force; "" for the standard one
 	ShipByDate time.Time
 }
