@@ -12,3 +12,10 @@ import "embed"
 //
 //go:embed migrations/*.sql
 var Migrations embed.FS
+
+// Policies are the policy documents that come with escrowd, under
+// "policies/NAME.yaml", for a marketplace to start from. Their durations are
+// those of public help pages.
+//
+//go:embed policies/*.yaml
+var Policies embed.FS

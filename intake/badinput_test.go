@@ -165,6 +165,55 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestBadQuotes: a quote is refused for what the order would be refused for.
+func TestBadQuotes(t *testing.T) {
+	s := newSetup(t)
+	for _, c := range []struct{ name, body, typ, pointer, detail string }{
+		{"nothing", `{}`, api.ProblemInvalid, "/currency", "is required"},
+		{"no body", ``, api.ProblemInvalid, "/amount", "is required"},
+		{"unknown key", `{"currency":"USD","amount":1,"buyer":"ann"}`, api.ProblemInvalid, "/buyer", "unknown field"},
+		{"duplicate key", `{"currency":"USD","amount":1,"amount":2}`, api.ProblemMalformed, "/amount", "duplicate key (at byte 37)"},
+		{"amount with decimals", `{"currency":"USD","amount":1.0}`, api.ProblemInvalid, "/amount", "must be an integer, written without point or exponent"},
+		{"amount zero", `{"currency":"USD","amount":0}`, api.ProblemInvalid, "/amount", "must be from 1 to 9007199254740991"},
+		{"unknown currency", `{"currency":"XYZ","amount":1}`, api.ProblemInvalid, "/currency", "not an ISO 4217 currency"},
+		{"unknown policy", `{"currency":"USD","amount":1,"policy":"other"}`, api.ProblemInvalid, "/policy", "the marketplace has no such policy"},
+		{"time without zone", `{"currency":"USD","amount":1,"at":"2017-01-01"}`, api.ProblemInvalid, "/at",
+			"must be a time by RFC 3339 with a zone, like 2017-05-16T09:30:00Z"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := s.in(t).problem("POST", "/v1/quotes", c.body)
+			if p.Type != c.typ || !slices.Contains(p.Errors, api.FieldError{In: "body", Pointer: c.pointer, Detail: c.detail}) {
+				t.Errorf("got %+v, want %s at %s: %s", p, c.typ, c.pointer, c.detail)
+			}
+		})
+	}
+	if p := s.problem("POST", "/v1/quotes", `{}`, "Authorization", "Bearer esk_none"); p.Type != api.ProblemUnauthorized {
+		t.Errorf("without a key: %+v", p)
+	}
+}
+
+// TestBadPolicies: what the policy's rules find wrong is said at its field.
+func TestBadPolicies(t *testing.T) {
+	s := newSetup(t)
+	for _, c := range []struct{ name, old, new, pointer, detail string }{
+		{"no such currency", `"USD"`, `"XYZ"`, "/fees/XYZ", `not an ISO 4217 currency, nor "*"`},
+		{"a currency with a slash", `"USD"`, `"a/b"`, "/fees/a~1b", `not an ISO 4217 currency, nor "*"`},
+		{"min above cap", `"bps":1`, `"bps":1,"min":2,"cap":1`, "/fees/USD/min", "is above cap"},
+		{"a method twice", `["card"]`, `["card","card"]`, "/methods/1", "named twice"},
+		{"no extension", `"extend_times":0`, `"extend_times":1`, "/extend_by", "must be positive where extend_times is"},
+		{"a day alone", `"name":"p"`, `"name":"p","effective":"2026-12-01"`, "/effective", "must be a time by RFC 3339 with a zone, like 2017-05-16T09:30:00Z"},
+		{"a version", `"name":"p"`, `"name":"p","version":1`, "/version", "unknown field"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			body := strings.Replace(policyJSON("USD"), c.old, c.new, 1)
+			p := s.in(t).problem("POST", "/v1/policies", body)
+			if p.Type != api.ProblemInvalid || !slices.Contains(p.Errors, api.FieldError{In: "body", Pointer: c.pointer, Detail: c.detail}) {
+				t.Errorf("got %+v, want %s: %s", p, c.pointer, c.detail)
+			}
+		})
+	}
+}
+
 func policyJSON(currency string) string {
 	return `{"name":"p","pay_within":1,"ship_within":1,"confirm_after_delivery":1,"confirm_after_shipment":1,"extend_times":0,
 		"extend_by":0,"rule_within":1,"mature_after":0,"methods":["card"],"fees":{"` + currency + `":{"bps":1}}}`

@@ -20,7 +20,7 @@ var (
 	kindParam       = param{"kind", "Only entries of this kind.", &huma.Schema{Type: "string", Enum: anys(treasury.Kinds)}, oneOf(treasury.Kinds)}
 	entryStateParam = param{"state", "Only entries in this state.", &huma.Schema{Type: "string", Enum: anys(treasury.States)}, oneOf(treasury.States)}
 	partyParam      = param{"party", "Only entries of this seller or buyer.", &huma.Schema{Type: "string"}, storable}
-	sellerParam     = param{"seller", "The seller.", &huma.Schema{Type: "string"}, storable}
+	payeeParam      = param{"seller", "The seller.", &huma.Schema{Type: "string"}, storable}
 )
 
 func oneOf[T ~string](list []T) func(string) string {
@@ -52,7 +52,7 @@ func (s *Server) entryRoutes() []route {
 			out: reflect.TypeFor[api.EntryDetail](), problems: []string{api.ProblemNotFound}, handle: s.getEntry},
 		{method: "GET", path: "/v1/payees", id: "getPayee", tag: tagEntries,
 			summary: "How a seller is paid out", description: "A seller of whom nothing was said is paid out by hand.",
-			query: []param{sellerParam}, out: reflect.TypeFor[api.Payee](), handle: s.getPayee},
+			query: []param{payeeParam}, out: reflect.TypeFor[api.Payee](), handle: s.getPayee},
 		{method: "POST", path: "/v1/payees", id: "setPayee", tag: tagEntries,
 			summary: "Say how a seller is paid out", description: "Takes the place of what was said before; repeating it does no harm. Bank details are an entry: another person has to approve them.",
 			in: reflect.TypeFor[api.SetPayee](), out: reflect.TypeFor[api.Payee](), handle: s.setPayee},

@@ -11,7 +11,8 @@
 //	route      the table in routes.go; also what the OpenAPI document says
 //	auth       the bearer key names the marketplace (auth.go)
 //	read       content type, size, strict JSON, Idempotency-Key (request.go)
-//	handle     one posting.Request for each event (events.go, bulk.go), or a read
+//	handle     one posting.Request for each event (events.go, bulk.go), a read,
+//	           or what is said around an order (people.go)
 //	answer     JSON, or a problem from the one table in problems.go
 //
 // huma holds the routes, makes the schemas from the api structs and renders
@@ -35,6 +36,7 @@ import (
 
 	"escrowd/ledger"
 	"escrowd/settlement/orderdb"
+	"escrowd/settlement/peopledb"
 	"escrowd/settlement/posting"
 )
 
@@ -76,6 +78,7 @@ type Options struct {
 // Server is the API as an http.Handler.
 type Server struct {
 	opts     Options
+	people   *peopledb.Store
 	log      *slog.Logger
 	mux      *http.ServeMux
 	auth     *auth
@@ -104,6 +107,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		opts:    opts,
+		people:  peopledb.New(opts.Store),
 		log:     opts.Logger.With("component", "intake"),
 		mux:     http.NewServeMux(),
 		auth:    newAuth(opts.Store.Authenticate, opts.Clock),

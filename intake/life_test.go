@@ -2,7 +2,9 @@ package intake
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -316,5 +318,73 @@ func TestPolicies(t *testing.T) {
 	who := must[api.Whoami](t)(c.Whoami(ctx))
 	if who.Name != "acme" || who.Marketplace != s.market.ID || who.Clock != "test" {
 		t.Errorf("whoami: %+v", who)
+	}
+}
+
+// TestPolicyToCome: a version that waits for its time is listed and not used
+// before, by the marketplace's own clock.
+func TestPolicyToCome(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	terms := must[[]api.Policy](t)(c.Policies(ctx))[0].PolicyTerms
+	terms.Fees, terms.Effective = map[string]api.Fee{"*": {Bps: 1000}}, start.Add(24*time.Hour)
+	if p := must[api.Policy](t)(c.AddPolicy(ctx, terms)); p.Version != 2 || p.InForce || !p.Effective.Equal(terms.Effective) {
+		t.Errorf("added: %+v", p)
+	}
+	states := func() (words []string) {
+		for _, p := range must[[]api.Policy](t)(c.Policies(ctx)) {
+			words = append(words, fmt.Sprintf("%d %v", p.Version, p.InForce))
+		}
+		return words
+	}
+	if got := states(); !slices.Equal(got, []string{"1 true", "2 false"}) {
+		t.Errorf("before: %v", got)
+	}
+	if o := s.agreed("before", 1_000); o.Fee != 50 || o.PolicyVersion != 1 {
+		t.Errorf("before: fee %d, version %d", o.Fee, o.PolicyVersion)
+	}
+	ask := api.NewQuote{Currency: "USD", Amount: 1_000, At: terms.Effective}
+	if q := must[api.Quote](t)(c.Quote(ctx, ask)); q.Fee != 100 || q.PolicyVersion != 2 {
+		t.Errorf("a quote for then: %+v", q)
+	}
+	must[api.ClockMoved](t)(c.SetClock(ctx, terms.Effective, false))
+	if got := states(); !slices.Equal(got, []string{"2 true"}) {
+		t.Errorf("after: %v", got)
+	}
+	if o := s.agreed("after", 1_000); o.Fee != 100 || o.PolicyVersion != 2 {
+		t.Errorf("after: fee %d, version %d", o.Fee, o.PolicyVersion)
+	}
+}
+
+// TestQuote: what is quoted is what the order comes to, to the cent, and
+// nothing is stored.
+func TestQuote(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	terms := must[[]api.Policy](t)(c.Policies(ctx))[0].PolicyTerms
+	terms.Fees = map[string]api.Fee{"USD": {Bps: 450, Fixed: 30, TaxBps: 1900}}
+	must[api.Policy](t)(c.AddPolicy(ctx, terms))
+
+	q := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 12_990}))
+	steps := q.Steps
+	q.Steps = nil
+	want := api.Quote{Currency: "USD", Amount: 12_990, Policy: "standard", PolicyVersion: 2, BuyerPays: 12_990, Fee: 615, Tax: 117, SellerGets: 12_258}
+	if !reflect.DeepEqual(q, want) {
+		t.Errorf("got %+v, want %+v", q, want)
+	}
+	first := api.Step{State: "agreed", Deadline: "pay_by", Within: 5 * 86_400, Until: "pay_by: 5 days from the agreement", Actors: []string{"buyer"},
+		Next: "The buyer pays; until then anyone may cancel.", Otherwise: "The order expires; no money has moved."}
+	if len(steps) != 8 || !reflect.DeepEqual(steps[0], first) || steps[7].Next != "Nobody has to act." {
+		t.Errorf("steps: %+v", steps)
+	}
+	if page := must[api.Orders](t)(c.Orders(ctx, clientFilter("", "", "", 0))); len(page.Orders) != 0 {
+		t.Errorf("a quote left %+v", page.Orders)
+	}
+
+	o := s.held("real", 12_990)
+	must[api.Order](t)(c.Ship(ctx, o.ID, api.Ship{}))
+	o = must[api.Order](t)(c.Confirm(ctx, o.ID, api.Confirm{}))
+	if o.FeeCharged != want.Fee || o.TaxCharged != want.Tax || o.Maturing != want.SellerGets {
+		t.Errorf("the order came to %+v", o)
 	}
 }

@@ -16,7 +16,7 @@ const apiDescription = `Escrow for marketplaces: a buyer's payment is held until
 
 **Amounts** are integers of the currency's minor unit (cents for USD, yen for JPY), at most 2^53-1. **Times** are RFC 3339 with a zone and at most microseconds; answers are in UTC. **JSON** is read strictly: unknown, duplicate and wrongly cased keys are refused, and so are amounts written with a point or an exponent.
 
-**Idempotency.** Send an Idempotency-Key with every POST that moves an order; the same request with the same key, at any time, answers what the first one did, with the header Idempotent-Replayed: true. The same key with another body is refused. A request that was refused used nothing up and may be sent again with its key.
+**Idempotency.** Send an Idempotency-Key with every POST that moves an order or adds something to it; the same request with the same key, at any time, answers what the first one did, with the header Idempotent-Replayed: true. The same key with another body is refused. A request that was refused used nothing up and may be sent again with its key.
 
 **Problems** are application/problem+json (RFC 9457). type is stable, for programs, and a path on this server that says what it means. 503 with Retry-After passes: either nothing was decided, or the outcome is not known yet; the same request with the same key is right in both cases.
 
@@ -34,6 +34,8 @@ func newDocument(version string) *huma.OpenAPI {
 			{Name: tagEvents, Description: "What happens to orders."},
 			{Name: tagBulk, Description: "The same for many orders in one request."},
 			{Name: tagEntries, Description: "Money that moves for no order: payouts, receipts, repayments, debts, settlements and corrections by hand."},
+			{Name: tagPeople, Description: "What people say around orders: feedback, and support's notes. No money moves by it."},
+			{Name: tagSellers, Description: "Whom the marketplace lets into escrow."},
 			{Name: tagSettings, Description: "The marketplace's own clock and policies."},
 			{Name: tagProbes, Description: "For whoever runs the server."},
 		},

@@ -20,7 +20,7 @@ func agreement(in *api.NewOrder) posting.Request {
 	req := posting.Request{
 		Command: order.Command{Event: order.Agree, By: order.Role(in.By), At: in.At},
 		Agreement: &posting.Agreement{Reference: in.Reference, Buyer: in.Buyer, Seller: in.Seller,
-			Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, ShipByDate: in.ShipBy},
+			Currency: in.Currency, Amount: in.Amount, Category: in.Category, Policy: in.Policy, ShipByDate: in.ShipBy},
 	}
 	if len(in.Goods) > 0 {
 		req.Data = append(append([]byte(`{"goods":`), in.Goods...), '}')
@@ -38,6 +38,41 @@ func (s *Server) createOrder(c *call) (answer, error) {
 		a.location = "/v1/orders/" + a.body.(api.Order).ID
 	}
 	return a, err
+}
+
+// quote is createOrder without an order: nothing is stored.
+func (s *Server) quote(c *call) (answer, error) {
+	in, err := decode[api.NewQuote](c)
+	if err != nil {
+		return answer{}, err
+	}
+	m, err := s.opts.Store.Marketplace(c.ctx, c.marketplace)
+	if err != nil {
+		return answer{}, err
+	}
+	o, err := posting.Quote(c.ctx, s.opts.Store, m,
+		posting.Agreement{Currency: in.Currency, Amount: in.Amount, Policy: in.Policy}, in.At, s.opts.Clock())
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{body: QuoteOf(&o)}, nil
+}
+
+// QuoteOf is what would become of an order that posting.Quote describes.
+func QuoteOf(o *order.Order) api.Quote {
+	pre := order.Foresee(*o)
+	shown := orderOf(o)
+	out := api.Quote{Currency: shown.Currency, Amount: o.Amount, Policy: shown.Policy, PolicyVersion: shown.PolicyVersion,
+		BuyerPays: pre.BuyerPays, Fee: pre.Fee, Tax: pre.Tax, SellerGets: pre.SellerGets, Steps: make([]api.Step, len(pre.Steps))}
+	for i, st := range pre.Steps {
+		actors := make([]string, len(st.Actors))
+		for j, r := range st.Actors {
+			actors[j] = string(r)
+		}
+		out.Steps[i] = api.Step{State: string(st.State), Deadline: string(st.Deadline), Within: int64(st.Within), Until: st.When(),
+			Actors: actors, Next: st.Next, Otherwise: st.Otherwise}
+	}
+	return out
 }
 
 func (s *Server) getOrder(c *call) (answer, error) {
@@ -114,7 +149,7 @@ func (s *Server) listEvents(c *call) (answer, error) {
 func orderOf(o *order.Order) api.Order {
 	charge := o.Charge()
 	out := api.Order{
-		ID: o.ID.UUID(), Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Amount: charge.Amount, Fee: charge.Fee, Tax: charge.Tax,
+		ID: o.ID.UUID(), Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Category: o.Category, Amount: charge.Amount, Fee: charge.Fee, Tax: charge.Tax,
 		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
 		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
 		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Events: o.Seq,

@@ -116,6 +116,7 @@ func TestDatabaseGone(t *testing.T) {
 		{"GET", "/v1/clock", ""},
 		{"GET", "/readyz", ""},
 		{"POST", "/v1/policies", policyJSON("USD")},
+		{"POST", "/v1/quotes", `{"currency":"USD","amount":1}`},
 		{"POST", "/v1/orders/" + o.ID + "/ship", "{}"},
 	} {
 		p := s.problem(call.method, call.path, call.body, "Idempotency-Key", "k")

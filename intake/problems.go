@@ -18,6 +18,7 @@ import (
 	"escrowd/intake/strict"
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
+	"escrowd/settlement/peopledb"
 	"escrowd/settlement/posting"
 )
 
@@ -131,13 +132,13 @@ func problemOf(err error) *api.Problem {
 		return newProblem(api.ProblemTooLarge, fmt.Sprintf("at most %d bytes", tooLarge.Limit))
 	case errors.Is(err, posting.ErrNotFound), errors.Is(err, orderdb.ErrNotFound):
 		return newProblem(api.ProblemNotFound, "")
-	case errors.Is(err, posting.ErrKeyReused):
+	case errors.Is(err, posting.ErrKeyReused), errors.Is(err, peopledb.ErrKeyReused):
 		return newProblem(api.ProblemKeyReused, "")
 	case errors.Is(err, orderdb.ErrLiveClock):
 		return newProblem(api.ProblemLiveClock, "")
-	// Before the looks at connections and contexts below: posting knows
+	// Before the looks at connections and contexts below: whoever writes knows
 	// whether anything was decided, and wraps what went wrong beneath.
-	case errors.Is(err, posting.ErrUnknown):
+	case errors.Is(err, posting.ErrUnknown), errors.Is(err, orderdb.ErrCommitUnknown):
 		return newProblem(api.ProblemUnknown, "")
 	case errors.Is(err, posting.ErrUnavailable), databaseGone(err):
 		return newProblem(api.ProblemUnavailable, "")

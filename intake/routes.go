@@ -30,7 +30,7 @@ type route struct {
 	query        []param
 	in           reflect.Type // the body; nil for none
 	ownDecode    bool         // the handler decodes the items by itself
-	keyed        bool         // moves an order: the Idempotency-Key counts
+	keyed        bool         // the Idempotency-Key counts
 	limit        int64        // of the body; 0 means bodyMax
 	timeout      time.Duration
 	status       int // when all is well; 0 means 200
@@ -53,6 +53,8 @@ const (
 	tagEntries  = "entries"
 	tagSettings = "marketplace"
 	tagProbes   = "probes"
+	tagPeople   = "people"
+	tagSellers  = "sellers"
 )
 
 // pageMax is the most rows of one page.
@@ -111,6 +113,10 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/orders/{id}/timeline", id: "getTimeline", tag: tagOrders,
 			summary: "All that happened to an order", description: "Oldest first, with what the caller said of each event.",
 			out: reflect.TypeFor[api.Timeline](), problems: []string{api.ProblemNotFound}, handle: s.getTimeline},
+		{method: "POST", path: "/v1/quotes", id: "quote", tag: tagOrders,
+			summary:     "What an order would cost and pay out",
+			description: "Fee, tax, what the seller would get, and every state in which the order could wait: until when, for whom, and what happens otherwise. Nothing is stored.",
+			in:          reflect.TypeFor[api.NewQuote](), out: reflect.TypeFor[api.Quote](), handle: s.quote},
 		{method: "POST", path: "/v1/payments", id: "pay", tag: tagEvents, keyed: true,
 			summary:     "Book one payment of one or several orders",
 			description: "All of its orders are held, or none is.",
@@ -129,11 +135,12 @@ func (s *Server) routes() []route {
 			in:          reflect.TypeFor[api.SetClock](), out: reflect.TypeFor[api.ClockMoved](),
 			problems: []string{api.ProblemLiveClock}, handle: s.setClock},
 		{method: "GET", path: "/v1/policies", id: "listPolicies", tag: tagSettings,
-			summary: "The newest version of each policy", description: "Orders keep the version under which they were agreed.",
-			out: reflect.TypeFor[api.Policies](), handle: s.listPolicies},
+			summary:     "The versions in force and those to come",
+			description: "Of each policy the version under which orders are agreed now, and the newer ones, which wait for their time. Orders keep the version under which they were agreed.",
+			out:         reflect.TypeFor[api.Policies](), handle: s.listPolicies},
 		{method: "POST", path: "/v1/policies", id: "addPolicy", tag: tagSettings,
 			summary:     "Make the next version of a policy",
-			description: "New orders are agreed under it. A document that equals the newest version answers that one, so repeating it does no harm.",
+			description: "New orders are agreed under it from its effective time on. A newer version that is in force takes the place of all before it, also of those that wait for their time. A document that equals the newest version answers that one, so repeating it does no harm.",
 			in:          reflect.TypeFor[api.PolicyTerms](), out: reflect.TypeFor[api.Policy](), handle: s.addPolicy},
 		{method: "GET", path: "/v1/whoami", id: "whoami", tag: tagSettings,
 			summary: "The marketplace that the key belongs to", description: "A way to try a key.",
@@ -149,7 +156,8 @@ func (s *Server) routes() []route {
 		list = append(list, e.single, e.bulk)
 	}
 	list = append(list, s.entryRoutes()...)
-	return append(list, s.bulkRoutes()...)
+	list = append(list, s.bulkRoutes()...)
+	return append(list, s.peopleRoutes()...)
 }
 
 // register puts a route on the mux and into the document.

@@ -1,7 +1,9 @@
 package intake
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"escrowd/intake/api"
 	"escrowd/intake/strict"
@@ -57,64 +59,51 @@ func (s *Server) setClock(c *call) (answer, error) {
 }
 
 func (s *Server) listPolicies(c *call) (answer, error) {
-	list, err := s.opts.Store.Policies(c.ctx, c.marketplace)
+	m, err := s.opts.Store.Marketplace(c.ctx, c.marketplace)
+	if err != nil {
+		return answer{}, err
+	}
+	now, _ := m.At(s.opts.Clock())
+	list, err := s.opts.Store.Policies(c.ctx, c.marketplace, now)
 	out := api.Policies{Policies: make([]api.Policy, len(list))}
-	for i := range list {
-		out.Policies[i] = policyOf(&list[i])
+	for i, p := range list {
+		out.Policies[i] = policyOf(p, now)
 	}
 	return answer{body: out}, err
 }
 
 func (s *Server) addPolicy(c *call) (answer, error) {
-	p, err := parsePolicy(&c.body)
+	in, err := decode[api.PolicyTerms](c)
+	if err != nil {
+		return answer{}, err
+	}
+	p := policyFrom(&in)
+	var unfit order.FieldErrors
+	if err := p.Validate(); errors.As(err, &unfit) {
+		return answer{}, atPointers(unfit)
+	}
+	m, err := s.opts.Store.Marketplace(c.ctx, c.marketplace)
 	if err != nil {
 		return answer{}, err
 	}
 	if p, err = s.opts.Store.AddPolicy(c.ctx, c.marketplace, p); err != nil {
 		return answer{}, err
 	}
-	return answer{body: policyOf(&p)}, nil
+	now, _ := m.At(s.opts.Clock())
+	return answer{body: policyOf(&p, now)}, nil
 }
 
-// ParsePolicy reads a policy as POST /v1/policies does, but passes over a
-// version in it, so that a policy that was listed can be edited and added. The
-// error lists all that is wrong with it.
-func ParsePolicy(data []byte) (order.Policy, error) {
-	v, err := strict.Parse(data)
-	if err != nil {
-		return order.Policy{}, err
-	}
-	v = v.Without("version")
-	return parsePolicy(&v)
-}
-
-func parsePolicy(v *strict.Value) (order.Policy, error) {
-	var in api.PolicyTerms
-	if err := strict.Decode(v, "", &in); err != nil {
-		return order.Policy{}, err
-	}
-	p := policyFrom(&in)
-	if err := p.Validate(); err != nil {
-		return order.Policy{}, unfit(err)
-	}
-	return p, nil
-}
-
-// unfit lists what Validate found; the fields are in its words.
-func unfit(err error) *strict.Error {
-	list := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		list = joined.Unwrap()
-	}
+// atPointers says what Validate found as the body's mistakes are said.
+func atPointers(list order.FieldErrors) *strict.Error {
 	e := &strict.Error{}
-	for _, each := range list {
-		e.Fields = append(e.Fields, strict.Field{Detail: each.Error()})
+	for _, f := range list {
+		e.Fields = append(e.Fields, strict.Field{Pointer: f.Path.Pointer(), Detail: f.Detail})
 	}
 	return e
 }
 
 func policyFrom(in *api.PolicyTerms) order.Policy {
-	p := order.Policy{Name: in.Name,
+	p := order.Policy{Name: in.Name, Effective: in.Effective,
 		PayWithin: order.Seconds(in.PayWithin), AuthoriseWithin: order.Seconds(in.AuthoriseWithin), ShipWithin: order.Seconds(in.ShipWithin),
 		ConfirmAfterDelivery: order.Seconds(in.ConfirmAfterDelivery), ConfirmAfterShipment: order.Seconds(in.ConfirmAfterShipment),
 		ExtendTimes: in.ExtendTimes, ExtendBy: order.Seconds(in.ExtendBy),
@@ -123,6 +112,7 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 		AppealWithin: order.Seconds(in.AppealWithin), ReturnWithin: order.Seconds(in.ReturnWithin),
 		InspectWithin: order.Seconds(in.InspectWithin),
 		RuleWithin:    order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
+		FeedbackWithin: order.Seconds(in.FeedbackWithin), FeedbackRevisionWithin: order.Seconds(in.FeedbackRevisionWithin),
 		Methods: in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
 	}
 	for code, f := range in.Fees {
@@ -131,8 +121,10 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 	return p
 }
 
-func policyOf(p *order.Policy) api.Policy {
-	out := api.Policy{Version: p.Version, PolicyTerms: api.PolicyTerms{Name: p.Name,
+// policyOf is a version as the API shows it, at a moment of the marketplace's
+// time before which no newer one is in force.
+func policyOf(p *order.Policy, now time.Time) api.Policy {
+	out := api.Policy{Version: p.Version, InForce: !p.Effective.After(now), PolicyTerms: api.PolicyTerms{Name: p.Name, Effective: utc(p.Effective),
 		PayWithin: int64(p.PayWithin), AuthoriseWithin: int64(p.AuthoriseWithin), ShipWithin: int64(p.ShipWithin),
 		ConfirmAfterDelivery: int64(p.ConfirmAfterDelivery), ConfirmAfterShipment: int64(p.ConfirmAfterShipment),
 		ExtendTimes: p.ExtendTimes, ExtendBy: int64(p.ExtendBy),
@@ -146,5 +138,6 @@ func policyOf(p *order.Policy) api.Policy {
 	for code, f := range p.Fees {
 		out.Fees[code] = api.Fee(f)
 	}
+	out.FeedbackWithin, out.FeedbackRevisionWithin = int64(p.FeedbackWithin), int64(p.FeedbackRevisionWithin)
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
+	"escrowd/settlement/peopledb"
 )
 
 // ErrNoOrder: there is no order with the id or reference.
@@ -25,8 +26,22 @@ type OrderSheet struct {
 	Explanation order.Explanation `json:"explanation"`
 	Timeline    []OrderEvent      `json:"timeline"`
 	Escrow      []EscrowLine      `json:"escrow"`
+	// Feedback is what buyer and seller said of each other, every version, oldest
+	// first within each one's. Notes is how many notes support has made.
+	Feedback []FeedbackLine `json:"feedback"`
+	Notes    int            `json:"notes"`
 	// Problems say where the order and its escrow account contradict each other.
 	Problems []string `json:"problems"`
+}
+
+// FeedbackLine is one thing that was said of an order.
+type FeedbackLine struct {
+	Author string    `json:"author"` // whose feedback it belongs to
+	Part   string    `json:"part"`   // feedback, reply or revision
+	By     string    `json:"by"`
+	Rating int16     `json:"rating,omitempty"` // 1 to 5; none in a reply
+	Text   string    `json:"text"`
+	At     time.Time `json:"at"`
 }
 
 // OrderFacts are the terms of an order and where its money is.
@@ -36,6 +51,7 @@ type OrderFacts struct {
 	Reference   string     `json:"reference"`
 	Buyer       string     `json:"buyer"`
 	Seller      string     `json:"seller"`
+	Category    string     `json:"category,omitempty"`
 	Currency    string     `json:"currency"`
 	Policy      string     `json:"policy"`
 	State       string     `json:"state"`
@@ -85,9 +101,17 @@ type EscrowLine struct {
 // "" for any), by its reference. ErrNoOrder: there is none. A *BadOption says
 // that several marketplaces have the reference.
 func (b *Books) Order(ctx context.Context, marketplace, idOrReference string) (*OrderSheet, error) {
-	in, id, err := b.findOrder(ctx, marketplace, idOrReference)
+	in, id, err := b.FindOrder(ctx, marketplace, idOrReference)
 	if err != nil {
-		return nil, fmt.Errorf("order %.200q: %w", idOrReference, err)
+		return nil, err
+	}
+	said, err := b.Feedback(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	notes, err := peopledb.New(orderdb.New(b.db)).CountNotes(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("notes on order %s: %w", id.UUID(), err)
 	}
 	// The order store and the journal are read one after the other. What is
 	// shown must fit together, so if the order moved meanwhile, once more.
@@ -110,7 +134,9 @@ func (b *Books) Order(ctx context.Context, marketplace, idOrReference string) (*
 			return nil, fmt.Errorf("order %s: %w", id.UUID(), err)
 		}
 		if after.Seq == o.Seq {
-			return newOrderSheet(&o, events, lines, recorded), nil
+			sheet := newOrderSheet(&o, events, lines, recorded)
+			sheet.Feedback, sheet.Notes = said, notes
+			return sheet, nil
 		}
 	}
 }
@@ -118,7 +144,7 @@ func (b *Books) Order(ctx context.Context, marketplace, idOrReference string) (*
 func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, recorded bool) *OrderSheet {
 	s := &OrderSheet{
 		Order: OrderFacts{
-			ID: o.ID.UUID(), Marketplace: o.Marketplace, Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller,
+			ID: o.ID.UUID(), Marketplace: o.Marketplace, Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Category: o.Category,
 			Currency: currencyOf(o.Ledger), Policy: fmt.Sprintf("%s version %d", o.Policy.Name, o.Policy.Version),
 			State: string(o.State), Amount: Units(o.Charge().Amount), Agreed: Units(o.Amount), Held: Units(o.Held), Released: Units(o.Released),
 			Refunded: Units(o.Refunded), Fee: Units(o.FeeCharged), Tax: Units(o.TaxCharged), Maturing: Units(o.Maturing),
@@ -158,6 +184,31 @@ func orNil(t time.Time) *time.Time {
 }
 
 func fromLedger(ns uint64) time.Time { return time.Unix(0, int64(ns)).UTC() }
+
+// Feedback is what buyer and seller of an order said of each other.
+func (b *Books) Feedback(ctx context.Context, id ledger.ID) ([]FeedbackLine, error) {
+	list, err := peopledb.New(orderdb.New(b.db)).Feedback(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("feedback on order %s: %w", id.UUID(), err)
+	}
+	lines := []FeedbackLine{}
+	for _, f := range list {
+		for _, e := range f.Entries {
+			lines = append(lines, FeedbackLine{Author: string(f.Author), Part: string(e.Part), By: string(e.By()),
+				Rating: e.Rating, Text: e.Text, At: e.At})
+		}
+	}
+	return lines, nil
+}
+
+// FindOrder answers the marketplace and the id of the order that Order finds.
+func (b *Books) FindOrder(ctx context.Context, marketplace, idOrReference string) (uint32, ledger.ID, error) {
+	in, id, err := b.findOrder(ctx, marketplace, idOrReference)
+	if err != nil {
+		return 0, id, fmt.Errorf("order %.200q: %w", idOrReference, err)
+	}
+	return in, id, nil
+}
 
 // findOrder answers the order's marketplace and id.
 func (b *Books) findOrder(ctx context.Context, wanted, idOrReference string) (uint32, ledger.ID, error) {

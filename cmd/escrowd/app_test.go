@@ -247,7 +247,7 @@ func TestMarketplaceCommands(t *testing.T) {
 	write(strings.Replace(text, `"bps": 500`, `"bps": 250`, 1))
 	run(exitOK, "policy standard version 2", "", "policy", "add", "acme", file)
 	write(strings.Replace(text, `"bps": 500`, `"Bps": 250`, 1))
-	run(exitUsage, "", "/fees/*/Bps: unknown field; case matters: bps", "policy", "add", "acme", file)
+	run(exitUsage, "", "fees[*].Bps: unknown field: did you mean bps?", "policy", "add", "acme", file)
 	write(strings.Replace(text, `"*"`, `"XYZ"`, 1))
 	run(exitUsage, "", "not an ISO 4217 currency", "policy", "add", "acme", file)
 	run(exitUsage, "", "nowhere.json", "policy", "add", "acme", "nowhere.json")

@@ -72,7 +72,7 @@ func TestJobs(t *testing.T) {
 	}
 
 	job("list").check(t, exitOK, "auto-release      * * * * *       never", "")
-	if l := list()["check-books"]; len(list()) != 8 || l.Latest != nil || !l.Next.After(time.Now()) || l.What == "" {
+	if l := list()["check-books"]; len(list()) != 10 || l.Latest != nil || !l.Next.After(time.Now()) || l.What == "" {
 		t.Errorf("before any run: %+v", l)
 	}
 
@@ -102,7 +102,7 @@ func TestJobs(t *testing.T) {
 	if _, err := db.Exec(`UPDATE ledger_state SET writer = '00000000-0000-0000-0000-000000000000', mirrored = true`); err != nil {
 		t.Fatal(err)
 	}
-	if l := list()["mirror"]; len(list()) != 9 || l.What == "" {
+	if l := list()["mirror"]; len(list()) != 11 || l.What == "" {
 		t.Errorf("with a mirror: %+v", l)
 	}
 	job("run", "mature").check(t, exitEnvironment, "", "these books are kept in TigerBeetle")

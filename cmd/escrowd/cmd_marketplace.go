@@ -2,18 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"slices"
 	"strconv"
 	"time"
 
 	"escrowd/cmd/escrowd/localpg"
-	"escrowd/intake"
-	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 )
 
@@ -32,11 +27,6 @@ type clockCmd struct {
 	Show    clockShowCmd    `cmd:"" help:"Show a marketplace's clock."`
 	Set     clockSetCmd     `cmd:"" help:"Set a test clock to a moment; it only moves forward."`
 	Advance clockAdvanceCmd `cmd:"" help:"Move a test clock forward by a duration."`
-}
-
-type policyCmd struct {
-	Add  policyAddCmd  `cmd:"" help:"Make the next version of a policy from a JSON file."`
-	List policyListCmd `cmd:"" help:"Print the newest version of each policy."`
 }
 
 // marketFlags name a marketplace in a store.
@@ -270,77 +260,6 @@ func (c marketFlags) move(ctx context.Context, g *Globals, to func(orderdb.Marke
 			return err
 		}
 		return printClock(g.Stdout, m)
-	})
-}
-
-type policyAddCmd struct {
-	marketFlags `embed:""`
-	File        string `arg:"" help:"The policy as JSON, as POST /v1/policies takes it; - reads stdin."`
-}
-
-func (policyAddCmd) Help() string {
-	return `New orders are agreed under the new version; orders that are there keep theirs. A file that equals the newest version changes nothing.
-
-    escrowd policy list acme standard > standard.json
-    escrowd policy add acme standard.json`
-}
-
-// Run makes the version.
-func (c *policyAddCmd) Run(ctx context.Context, g *Globals) error {
-	p, err := readPolicy(g, c.File)
-	if err != nil {
-		return err
-	}
-	return c.withMarket(ctx, g, JoinStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
-		p, err := store.AddPolicy(ctx, m.ID, p)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(g.Stdout, "policy %s version %d of marketplace %s\n", p.Name, p.Version, m.Name)
-		return err
-	})
-}
-
-func readPolicy(g *Globals, name string) (order.Policy, error) {
-	var text []byte
-	var err error
-	if name == "-" {
-		text, err = io.ReadAll(g.Stdin)
-	} else {
-		text, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return order.Policy{}, usageError("read the policy: %w", err)
-	}
-	p, err := intake.ParsePolicy(text)
-	if err != nil {
-		return order.Policy{}, usageError("policy %s: %w", name, err)
-	}
-	return p, nil
-}
-
-type policyListCmd struct {
-	marketFlags `embed:""`
-	Name        string `arg:"" optional:"" help:"Only the policy of this name, as an object of its own."`
-}
-
-// Run prints the policies as a JSON array, or one of them.
-func (c *policyListCmd) Run(ctx context.Context, g *Globals) error {
-	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
-		list, err := store.Policies(ctx, m.ID)
-		if err != nil {
-			return err
-		}
-		e := json.NewEncoder(g.Stdout)
-		e.SetIndent("", "  ")
-		if c.Name == "" {
-			return e.Encode(list)
-		}
-		i := slices.IndexFunc(list, func(p order.Policy) bool { return p.Name == c.Name })
-		if i < 0 {
-			return usageError("marketplace %s has no policy %q", m.Name, c.Name)
-		}
-		return e.Encode(list[i])
 	})
 }
 

@@ -4,16 +4,27 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
+	"escrowd/intake"
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
 	"escrowd/reports"
 	"escrowd/reports/render"
+	"escrowd/settlement/order"
+	"escrowd/settlement/orderdb"
+	"escrowd/settlement/posting"
 )
 
 type orderCmd struct {
-	Show orderShowCmd `cmd:"" help:"Say why an order's money is where it is, until when, who must act, and what happens otherwise."`
-	List orderListCmd `cmd:"" help:"List orders as they stand now, oldest first."`
+	Show  orderShowCmd  `cmd:"" help:"Say why an order's money is where it is, until when, who must act, and what happens otherwise."`
+	List  orderListCmd  `cmd:"" help:"List orders as they stand now, oldest first."`
+	Quote orderQuoteCmd `cmd:"" help:"Say what an order would cost and pay out, and how long each step could take. Nothing is stored."`
+
+	Note     orderNoteCmd     `cmd:"" help:"Support's notes on an order."`
+	Feedback orderFeedbackCmd `cmd:"" help:"What buyer and seller of an order said of each other."`
 }
 
 type orderShowCmd struct {
@@ -88,4 +99,50 @@ func (c *orderListCmd) Run(ctx context.Context, g *Globals) (err error) {
 		return asUsage(err)
 	}
 	return printSheet(g, render.Format(c.Format), r)
+}
+
+type orderQuoteCmd struct {
+	marketFlags `embed:""`
+	Currency    string    `arg:"" help:"An ISO 4217 code."`
+	Amount      string    `arg:"" help:"What would be agreed, a decimal with all the decimals of the currency: 129.90 in USD, 1500 in JPY."`
+	Policy      string    `placeholder:"NAME" help:"The policy; the standard one if left out."`
+	At          time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would be agreed (RFC 3339), also in the future. Without this now, by the marketplace's clock."`
+	Format      string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/quotes answers, with integers of minor units."`
+}
+
+func (orderQuoteCmd) Help() string {
+	return `By the version of the policy that is in force at that time.
+
+    escrowd order quote shop USD 129.90
+    escrowd order quote shop USD 129.90 --policy alibaba --at 2026-12-01T00:00:00Z`
+}
+
+// Run prints the quote.
+func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
+	cur, ok := chart.ByCode(c.Currency)
+	if !ok {
+		return usageError("%q is not an ISO 4217 currency, like USD", c.Currency)
+	}
+	amount, err := cur.Parse(c.Amount)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	if amount.Cmp(ledger.U64(order.MaxAmount)) > 0 {
+		return usageError("%s is more than an order can be about: 2^53-1 minor units", c.Amount)
+	}
+	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
+		o, err := posting.Quote(ctx, store, m, posting.Agreement{Currency: cur.Code, Amount: int64(amount.Lo), Policy: c.Policy}, c.At, time.Now())
+		if _, refused := errors.AsType[*posting.Invalid](err); refused {
+			return usageError("%w", err)
+		}
+		if err != nil {
+			return err
+		}
+		q := intake.QuoteOf(&o)
+		if c.Format == "json" {
+			return printJSON(g, q)
+		}
+		fmt.Fprintf(g.Stdout, "Agreed at %s under policy %s version %d: %s\n\n", stamp(o.At), q.Policy, q.PolicyVersion, amountsInWords(&q))
+		return printSteps(g.Stdout, q.Steps)
+	})
 }

@@ -45,12 +45,13 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Serve the HTTP API, settle what is due, export metrics."`
 	Marketplace marketplaceCmd `cmd:"" help:"Make and list marketplaces."`
 	Key         keyCmd         `cmd:"" help:"Make, list and revoke a marketplace's API keys."`
-	Policy      policyCmd      `cmd:"" help:"Add to and list a marketplace's policies: deadlines, fees, payment methods."`
+	Policy      policyCmd      `cmd:"" help:"Check policies (deadlines, fees, payment methods), give them to a marketplace, list them."`
+	Seller      sellerCmd      `cmd:"" help:"Whom a marketplace lets into escrow."`
 	Clock       clockCmd       `cmd:"" help:"Show a marketplace's clock; move a test clock."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database to this version's schema, or show where it stands."`
 	Ledger      ledgerCmd      `cmd:"" help:"Look into the books and check the engines that keep them."`
 	Report      reportCmd      `cmd:"" help:"What finance asks of the books, as of any moment."`
-	Order       orderCmd       `cmd:"" help:"Look at orders: where the money is and why."`
+	Order       orderCmd       `cmd:"" help:"Look at orders: where the money is and why, and what people say of them."`
 	Entry       entryCmd       `cmd:"" help:"Money that moves for no order: look at it, approve it, book what the bank said."`
 	Payout      payoutCmd      `cmd:"" help:"Payouts to sellers: the file for the bank, and who is paid when."`
 	Job         jobCmd         `cmd:"" help:"List what time causes, and run it by hand."`
@@ -144,7 +145,7 @@ func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 		kong.Description(description),
 		kong.Configuration(loadConfig),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Vars{"data_dir": defaultDataDir()},
+		kong.Vars{"data_dir": defaultDataDir(), "policies": strings.Join(shippedNames(), ",")},
 	}, options...)...)
 	if err != nil {
 		return nil, err

@@ -38,7 +38,8 @@ type NewOrder struct {
 	Seller    string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
 	Currency  string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
 	Amount    int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the buyer pays, in minor units." example:"12990"`
-	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy whose newest version the order is agreed under. Left out: standard." example:"standard"`
+	Category  string          `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods it is, a word of the marketplace's own: sellers can be eligible in some categories only." example:"furniture"`
+	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy under whose newest version in force the order is agreed. Left out: standard." example:"standard"`
 	ShipBy    time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
 	Goods     json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
 	Act
@@ -222,6 +223,7 @@ type Order struct {
 	Reference     string    `json:"reference" doc:"The marketplace's own name for it." example:"web-10027"`
 	Buyer         string    `json:"buyer" example:"buyer-7"`
 	Seller        string    `json:"seller" example:"seller-3"`
+	Category      string    `json:"category,omitempty" doc:"What kind of goods it is; left out where none was given." example:"furniture"`
 	Currency      string    `json:"currency" doc:"ISO 4217 code." example:"USD"`
 	Amount        int64     `json:"amount" doc:"What the buyer pays, in minor units: what was agreed, or the part of it that was captured." example:"12990"`
 	AgreedAmount  int64     `json:"agreed_amount,omitempty" doc:"What was agreed and authorised; left out where amount is that." example:"14990"`
@@ -339,6 +341,7 @@ type ClockMoved struct {
 // PolicyTerms are a policy's rules. Durations are seconds.
 type PolicyTerms struct {
 	Name                 string         `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
+	Effective            time.Time      `json:"effective,omitzero" doc:"When the version comes into force, in the marketplace's time; orders agreed earlier get an older one. Left out: at once." example:"2026-12-01T00:00:00Z"`
 	PayWithin            int64          `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
 	AuthoriseWithin      int64          `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
 	ShipWithin           int64          `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
@@ -357,12 +360,14 @@ type PolicyTerms struct {
 	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
 	Methods              []string       `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
+	FeedbackTerms
 }
 
 // Policy is one version of a policy; a version never changes and an order
 // keeps the one under which it was agreed.
 type Policy struct {
 	Version int32 `json:"version" example:"1"`
+	InForce bool  `json:"in_force" doc:"Orders are agreed under it now; if not, it waits for its time." example:"true"`
 	PolicyTerms
 }
 
@@ -376,9 +381,44 @@ type Fee struct {
 	TaxBps int64 `json:"tax_bps,omitempty" minimum:"0" maximum:"10000" doc:"Tax on the fee, on top of it, in basis points."`
 }
 
-// Policies are the newest version of each policy.
+// Policies are the version of each policy that is in force, and the newer ones
+// that wait for their time.
 type Policies struct {
 	Policies []Policy `json:"policies" nullable:"false"`
+}
+
+// NewQuote asks what an order would cost and pay out.
+type NewQuote struct {
+	Currency string    `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
+	Amount   int64     `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What would be agreed, in minor units." example:"12990"`
+	Policy   string    `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy. Left out: standard." example:"standard"`
+	At       time.Time `json:"at,omitzero" doc:"When it would be agreed, also in the future. Left out: the marketplace's now." example:"2026-12-01T00:00:00Z"`
+}
+
+// Quote is what an order would cost and pay out if it were agreed and all went
+// well. Amounts are minor units. buyer_pays = fee + tax + seller_gets.
+type Quote struct {
+	Currency      string `json:"currency" doc:"ISO 4217 code." example:"USD"`
+	Amount        int64  `json:"amount" doc:"What would be agreed." example:"12990"`
+	Policy        string `json:"policy" doc:"The policy it would be agreed under." example:"standard"`
+	PolicyVersion int32  `json:"policy_version" doc:"The policy's version that is in force then." example:"1"`
+	BuyerPays     int64  `json:"buyer_pays" doc:"What the buyer pays and escrow holds." example:"12990"`
+	Fee           int64  `json:"fee" doc:"The marketplace's fee on the whole amount." example:"650"`
+	Tax           int64  `json:"tax" doc:"Tax on that fee." example:"0"`
+	SellerGets    int64  `json:"seller_gets" doc:"What the seller gets once all is released." example:"12340"`
+	Steps         []Step `json:"steps" nullable:"false" doc:"Every state in which the order could stand and wait, in the order of its life."`
+}
+
+// Step is a state in which an order waits: until when, for whom, and what
+// happens otherwise.
+type Step struct {
+	State     string   `json:"state" example:"agreed"`
+	Deadline  string   `json:"deadline" doc:"What has to happen in time." example:"pay_by"`
+	Within    int64    `json:"within" doc:"How long after the event that leads to the state, in seconds." example:"432000"`
+	Until     string   `json:"until" doc:"The deadline in words." example:"pay_by: 5 days from the agreement"`
+	Actors    []string `json:"actors" nullable:"false" doc:"Who has to act; system is a deadline that passes." example:"buyer"`
+	Next      string   `json:"next" doc:"What they do." example:"The buyer pays; until then anyone may cancel."`
+	Otherwise string   `json:"otherwise" doc:"What happens if nobody does." example:"The order expires; no money has moved."`
 }
 
 // Whoami is the marketplace that a key belongs to.

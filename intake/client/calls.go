@@ -20,6 +20,13 @@ func (c *Client) Order(ctx context.Context, id string) (api.OrderDetail, error) 
 	return get[api.OrderDetail](ctx, c, "/v1/orders/"+url.PathEscape(id), nil)
 }
 
+// Quote is what an order would cost and pay out; nothing is stored, so it can
+// be repeated.
+func (c *Client) Quote(ctx context.Context, in api.NewQuote) (out api.Quote, err error) {
+	err = c.do(ctx, call{method: http.MethodPost, path: "/v1/quotes", repeatable: true}, in, &out, nil)
+	return out, err
+}
+
 // OrderFilter selects orders; zero fields select all. Limit 0 is the
 // server's default, 100.
 type OrderFilter struct {
@@ -259,7 +266,8 @@ func (c *Client) SetClock(ctx context.Context, to time.Time, hold bool) (out api
 	return out, err
 }
 
-// Policies are the newest version of each policy.
+// Policies are the version of each policy that is in force, and the newer ones
+// that wait for their time.
 func (c *Client) Policies(ctx context.Context) ([]api.Policy, error) {
 	p, err := get[api.Policies](ctx, c, "/v1/policies", nil)
 	return p.Policies, err

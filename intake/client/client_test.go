@@ -66,6 +66,7 @@ func TestRepeats(t *testing.T) {
 		}, true},
 		{"an event without", func(ctx context.Context, c *Client) error { _, err := c.Ship(ctx, "o", api.Ship{}); return err }, false},
 		{"the clock", func(ctx context.Context, c *Client) error { _, err := c.SetClock(ctx, time.Now(), false); return err }, true},
+		{"a quote", func(ctx context.Context, c *Client) error { _, err := c.Quote(ctx, api.NewQuote{}); return err }, true},
 		{"a policy", func(ctx context.Context, c *Client) error { _, err := c.AddPolicy(ctx, api.PolicyTerms{}); return err }, true},
 		{"bulk with a key", func(ctx context.Context, c *Client) error {
 			_, err := Bulk(ctx, c, []api.ShipItem{{}}, Key("k"))

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -20,10 +19,7 @@ func Order(w io.Writer, f Format, s *reports.OrderSheet) error {
 		_, err := io.WriteString(w, orderText(s))
 		return err
 	case JSON:
-		out := json.NewEncoder(w)
-		out.SetEscapeHTML(false)
-		out.SetIndent("", "  ")
-		return out.Encode(s)
+		return indented(w, s)
 	}
 	return fmt.Errorf("render: an order is written as %s or %s, not as %q", Table, JSON, f)
 }
@@ -42,8 +38,12 @@ func orderText(s *reports.OrderSheet) string {
 	line("marketplace", "%d", o.Marketplace)
 	line("buyer", "%s", o.Buyer)
 	line("seller", "%s", o.Seller)
+	if o.Category != "" {
+		line("category", "%s", o.Category)
+	}
 	line("agreed", "%s %s at %s, policy %s", o.Currency, money(o.Agreed), moment(o.AgreedAt), o.Policy)
 	line("state", "%s", o.State)
+	line("case notes", "%d", s.Notes)
 
 	b.WriteString("\nWhere the money is\n")
 	line("why", "%s", s.Explanation.Why)
@@ -82,8 +82,25 @@ func orderText(s *reports.OrderSheet) string {
 		b.WriteString(t.Render())
 		b.WriteString("\n")
 	}
+	if len(s.Feedback) > 0 {
+		b.WriteString("\nFeedback: ratings are from 1 to 5, and a revision counts in place of what its author said before\n")
+		b.WriteString(feedbackText(s.Feedback))
+	}
 	for _, p := range s.Problems {
 		fmt.Fprintf(&b, "DOES NOT ADD UP: %s.\n", printable(p))
+	}
+	return b.String()
+}
+
+// feedbackText is what was said of an order, a line each.
+func feedbackText(said []reports.FeedbackLine) string {
+	var b strings.Builder
+	for _, f := range said {
+		rating := "-"
+		if f.Rating > 0 {
+			rating = fmt.Sprint(f.Rating)
+		}
+		fmt.Fprintf(&b, "  %s  %-8s by %-6s  %s  %s\n", moment(f.At), f.Part, f.By, rating, printable(f.Text))
 	}
 	return b.String()
 }

@@ -82,7 +82,7 @@ func sheet() *reports.OrderSheet {
 	paid, due := at(5), at(17)
 	return &reports.OrderSheet{
 		Order: reports.OrderFacts{ID: "018cc251-f400-7000-8000-000000000001", Marketplace: 1, Reference: "a1", Buyer: "ann", Seller: "bob",
-			Currency: "USD", Policy: "standard version 1", State: "disputed", Amount: u(10000), Agreed: u(10000), Held: u(9000), Released: u(0), Refunded: u(1000),
+			Category: "toys", Currency: "USD", Policy: "standard version 1", State: "disputed", Amount: u(10000), Agreed: u(10000), Held: u(9000), Released: u(0), Refunded: u(1000),
 			AgreedAt: at(4), PaidAt: &paid, Deadline: "rule_by", DeadlineAt: &due},
 		Explanation: order.Explanation{Why: "USD 90.00 is held and frozen: the buyer disputes the order.", Until: "2024-01-17T12:00:00Z, rule_by",
 			Next: "The marketplace rules.", Otherwise: "Nothing moves by itself."},
@@ -99,6 +99,11 @@ func sheet() *reports.OrderSheet {
 			{TransferID: "018cc251-f400-7000-8000-000000000103", EffectedAt: at(9), BookedAt: at(9), Code: 401, Movement: "frozen by a dispute",
 				Against: "2110 dispute suspense", AccountID: "018cc251-f400-7000-8000-00000000083e", Frozen: u(9000), Balance: u(9000)},
 		},
+		Feedback: []reports.FeedbackLine{
+			{Author: "buyer", Part: "feedback", By: "buyer", Rating: 2, Text: "late, and a \x1b[2Jscratch", At: at(11)},
+			{Author: "buyer", Part: "reply", By: "seller", Text: "sorry", At: at(12)},
+		},
+		Notes:    3,
 		Problems: []string{},
 	}
 }

@@ -201,7 +201,8 @@ func TestDisputePolicies(t *testing.T) {
 		"respond_within: respond_within, negotiate_within and": func(p *Policy) { steps(p); p.EvidenceWithin = 0 },
 		"return_within: return_within and":                     func(p *Policy) { steps(p); p.InspectWithin = 0 },
 		"return_within: a return":                              func(p *Policy) { p.ReturnWithin, p.InspectWithin = day, day },
-		"escalate_after:":                                      func(p *Policy) { p.EscalateAfter = day },
+		"escalate_after: there is no":                          func(p *Policy) { p.EscalateAfter = day },
+		"escalate_after: must be shorter":                      func(p *Policy) { steps(p); p.EscalateAfter = 15 * day },
 		"appeal_within:":                                       func(p *Policy) { p.AppealWithin = -1 },
 	} {
 		p := Standard()

@@ -208,6 +208,7 @@ type Terms struct {
 	Ledger      uint32 // marketplace and currency, see chart.Ledger
 	Buyer       string // opaque id
 	Seller      string // opaque id
+	Category    string // what kind of goods, a PolicyWord; "" for none
 	Amount      int64
 	Fee         int64     // on the whole amount, by the policy at agreement
 	Tax         int64     // on the fee

@@ -398,21 +398,43 @@ func TestFees(t *testing.T) {
 }
 
 func TestPolicyMistakesAreNamed(t *testing.T) {
-	p := Policy{Name: "Bad Name", PayWithin: -1, ExtendTimes: 1, Methods: []string{"card", "card", "x y"},
-		Fees: map[string]Fee{"*": {Fixed: 1}, "ZZZ": {Bps: 10_001}, "USD": {Min: 2, Cap: 1}}}
-	err := p.Validate()
-	if err == nil {
-		t.Fatal("accepted")
-	}
-	for _, want := range []string{"name:", "pay_within:", "ship_within:", "confirm_after_delivery:", "rule_within:", "extend_by:",
-		"methods[1]", "methods[2]", `fees["*"]`, "ISO 4217", "bps", "min is above cap"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q is not in:\n%v", want, err)
-		}
+	p := Policy{Name: "Bad Name", Effective: time.Date(2026, 1, 1, 0, 0, 0, 1, time.UTC), PayWithin: -1, ConfirmAfterShipment: maxSeconds + 1,
+		ExtendTimes: 1, MatureAfter: -1, Methods: []string{"card", "card", "x y"},
+		Fees: map[string]Fee{"*": {Fixed: 1}, "ZZZ": {Bps: 10_001, TaxBps: -1}, "USD": {Min: 2, Cap: 1}, "JPY": {Cap: MaxAmount + 1}}}
+	want := strings.Join([]string{
+		`name: must match ^[a-z][a-z0-9_-]{0,31}$`,
+		`effective: must not be finer than microseconds`,
+		`pay_within: must be from 1 second to 3660 days`,
+		`ship_within: must be from 1 second to 3660 days: with 0 a state has no deadline (rule deadline)`,
+		`confirm_after_delivery: must be from 1 second to 3660 days: with 0 a state has no deadline (rule deadline)`,
+		`confirm_after_shipment: must be from 1 second to 3660 days`,
+		`rule_within: must be from 1 second to 3660 days: with 0 a state has no deadline (rule deadline)`,
+		`mature_after: must be from 0 seconds to 3660 days`,
+		`extend_by: must be positive where extend_times is`,
+		`methods[1]: named twice`,
+		`methods[2]: must match ^[a-z][a-z0-9_-]{0,31}$`,
+		`fees[*].fixed: is an amount and needs a currency`,
+		`fees[JPY].cap: must be from 0 to 2^53-1 minor units`,
+		`fees[USD].min: is above cap`,
+		`fees[ZZZ]: not an ISO 4217 currency, nor "*"`,
+		`fees[ZZZ].bps: must be from 0 to 10000 basis points`,
+		`fees[ZZZ].tax_bps: must be from 0 to 10000 basis points`,
+	}, "\n")
+	if err := p.Validate(); err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
 	}
 	for _, good := range []Policy{Standard()} {
 		if err := good.Validate(); err != nil {
 			t.Error(err)
+		}
+	}
+	empty, year := Standard(), Standard()
+	empty.Methods, empty.Fees = nil, nil
+	year.Effective = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+	for want, p := range map[string]Policy{"methods: name at least one payment method\nfees: needs a currency or \"*\"": empty,
+		"effective: must be from 1971 to 2199": year} {
+		if err := p.Validate(); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 }

@@ -1,10 +1,11 @@
 package order
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"escrowd/ledger/chart"
@@ -16,12 +17,37 @@ type Seconds int64
 // Duration is s as a time.Duration.
 func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Second }
 
+// String is s in words: "5 days", "1 day 12 hours".
+func (s Seconds) String() string {
+	if s == 0 {
+		return "0 seconds"
+	}
+	var words []string
+	for _, unit := range []struct {
+		word string
+		size Seconds
+	}{{"day", day}, {"hour", 60 * 60}, {"minute", 60}, {"second", 1}} {
+		n := s / unit.size
+		s -= n * unit.size
+		switch {
+		case n == 1 || n == -1:
+			words = append(words, fmt.Sprintf("%d %s", n, unit.word))
+		case n != 0:
+			words = append(words, fmt.Sprintf("%d %ss", n, unit.word))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 // Policy is one version of a marketplace's rules. A version never changes:
 // an order keeps the one under which it was agreed.
 type Policy struct {
 	ID      int64  `json:"-"`
 	Name    string `json:"name"`
 	Version int32  `json:"version"`
+	// Effective is when the version comes into force, zero for at once: an order
+	// that is agreed earlier gets an older one, see InForce.
+	Effective time.Time `json:"effective,omitzero"`
 
 	// PayWithin runs from the agreement: then the order expires.
 	PayWithin Seconds `json:"pay_within"`
@@ -62,6 +88,11 @@ type Policy struct {
 	InspectWithin Seconds `json:"inspect_within,omitempty"`
 	// MatureAfter runs from the release: then the seller can be paid out.
 	MatureAfter Seconds `json:"mature_after"`
+	// FeedbackWithin runs from the order's end: so long buyer and seller may give
+	// feedback on each other. 0: there is none. FeedbackRevisionWithin runs from
+	// the reply to a feedback: so long its author may revise it. 0: no revision.
+	FeedbackWithin         Seconds `json:"feedback_within,omitempty"`
+	FeedbackRevisionWithin Seconds `json:"feedback_revision_within,omitempty"`
 
 	Methods []string `json:"methods"`
 	// Fees by currency code. "*" is for every other currency and has no
@@ -91,6 +122,7 @@ func Standard() Policy {
 		ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 15 * day,
 		ExtendTimes: 1, ExtendBy: 15 * day,
 		RuleWithin: 14 * day, MatureAfter: 2 * day,
+		FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day,
 		Methods: []string{"card", "bank_transfer", "alipay", "wallet", "voucher"},
 		Fees:    map[string]Fee{"*": {Bps: 500}},
 	}
@@ -98,18 +130,32 @@ func Standard() Policy {
 
 var word = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
-// PolicyWord reports whether s can name a policy or a payment method: a
+// PolicyWord reports whether s can name a policy, a payment method or a category: a
 // lower-case letter, then letters, digits, "_" or "-", 32 at most.
 func PolicyWord(s string) bool { return word.MatchString(s) }
 
 const maxSeconds = Seconds(10 * 366 * 24 * 60 * 60)
 
-// Validate says what is wrong with a policy, all of it at once.
+// The moments from which a version can be in force; outside of them are slips.
+var (
+	minEffective = time.Date(1971, 1, 1, 0, 0, 0, 0, time.UTC)
+	maxEffective = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// Validate says what is wrong with a policy, all of it at once, as FieldErrors.
 func (p *Policy) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	var errs FieldErrors
+	at := func(path Path, format string, args ...any) {
+		errs = append(errs, FieldError{path, fmt.Sprintf(format, args...)})
+	}
+	bad := func(field, format string, args ...any) { at(Path{field}, format, args...) }
 	if !PolicyWord(p.Name) {
-		bad("name: must match %s", word)
+		bad("name", "must match %s", word)
+	}
+	if !p.Effective.IsZero() && (p.Effective.Before(minEffective) || !p.Effective.Before(maxEffective)) {
+		bad("effective", "must be from %d to %d", minEffective.Year(), maxEffective.Year()-1)
+	} else if p.Effective.Nanosecond()%1000 != 0 {
+		bad("effective", "must not be finer than microseconds")
 	}
 	for _, d := range []struct {
 		name string
@@ -124,66 +170,109 @@ func (p *Policy) Validate() error {
 		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
 		{"evidence_within", p.EvidenceWithin, 0}, {"appeal_within", p.AppealWithin, 0},
 		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0},
+		{"feedback_within", p.FeedbackWithin, 0}, {"feedback_revision_within", p.FeedbackRevisionWithin, 0},
 	} {
-		if d.v < d.min || d.v > maxSeconds {
-			bad("%s: must be from %d to %d seconds", d.name, d.min, maxSeconds)
+		if d.v < d.min && d.v == 0 {
+			bad(d.name, "must be from %s to %s: with 0 a state has no deadline (rule %s)", d.min, maxSeconds, RuleDeadline)
+		} else if d.v < d.min || d.v > maxSeconds {
+			bad(d.name, "must be from %s to %s", d.min, maxSeconds)
 		}
 	}
-	// Each step of a dispute has its deadline, or the step is not there.
-	if responds := p.RespondWithin > 0; responds != (p.NegotiateWithin > 0) || responds != (p.EvidenceWithin > 0) {
-		bad("respond_within: respond_within, negotiate_within and evidence_within are all set or all 0")
-	}
-	if (p.ReturnWithin > 0) != (p.InspectWithin > 0) {
-		bad("return_within: return_within and inspect_within are both set or both 0")
-	}
-	if p.ReturnWithin > 0 && p.NegotiateWithin == 0 {
-		bad("return_within: a return is agreed in a negotiation, and negotiate_within is 0")
-	}
-	if p.EscalateAfter > 0 && p.NegotiateWithin == 0 {
-		bad("escalate_after: there is no negotiation to escalate: negotiate_within is 0")
+	p.validateDisputes(bad)
+	if p.FeedbackRevisionWithin > 0 && p.FeedbackWithin == 0 {
+		bad("feedback_revision_within", "there is no feedback to revise: feedback_within is 0")
 	}
 	if p.ExtendTimes < 0 || p.ExtendTimes > 100 {
-		bad("extend_times: must be from 0 to 100")
+		bad("extend_times", "must be from 0 to 100")
 	}
 	if p.ExtendTimes > 0 && p.ExtendBy == 0 {
-		bad("extend_by: must be positive where extend_times is")
+		bad("extend_by", "must be positive where extend_times is")
 	}
 	if len(p.Methods) == 0 {
-		bad("methods: name at least one payment method")
+		bad("methods", "name at least one payment method")
 	}
 	for i, m := range p.Methods {
 		if !PolicyWord(m) {
-			bad("methods[%d]: must match %s", i, word)
+			at(Path{"methods", Index(i)}, "must match %s", word)
 		}
 		if m == Balance {
-			bad("methods[%d]: %s is what a buyer has already, which every policy takes", i, Balance)
+			at(Path{"methods", Index(i)}, "%s is what a buyer has already, which every policy takes", Balance)
 		}
 		if slices.Contains(p.Methods[:i], m) {
-			bad("methods[%d]: named twice", i)
+			at(Path{"methods", Index(i)}, "named twice")
 		}
 	}
 	if len(p.Fees) == 0 {
-		bad(`fees: needs a currency or "*"`)
+		bad("fees", `needs a currency or "*"`)
 	}
-	for code, f := range p.Fees {
-		if code == "*" {
-			if f.Fixed != 0 || f.Min != 0 || f.Cap != 0 {
-				bad(`fees["*"]: fixed, min and cap are amounts and need a currency`)
-			}
-		} else if _, ok := chart.ByCode(code); !ok {
-			bad("fees: %.8q is not an ISO 4217 currency", code)
-		}
-		if f.Bps < 0 || f.Bps > 10_000 || f.TaxBps < 0 || f.TaxBps > 10_000 {
-			bad("fees[%.8q]: bps and tax_bps must be from 0 to 10000", code)
-		}
-		if f.Fixed < 0 || f.Min < 0 || f.Cap < 0 || f.Fixed > MaxAmount || f.Min > MaxAmount || f.Cap > MaxAmount {
-			bad("fees[%.8q]: fixed, min and cap must be from 0 to 2^53-1", code)
-		}
-		if f.Cap > 0 && f.Min > f.Cap {
-			bad("fees[%.8q]: min is above cap", code)
+	for _, code := range slices.Sorted(maps.Keys(p.Fees)) {
+		p.Fees[code].validate(code, at)
+	}
+	if len(errs) == 0 {
+		errs = p.gaps()
+	}
+	return errs.orNil()
+}
+
+// validateDisputes: each step of a dispute has its deadline, or the step is not
+// there.
+func (p *Policy) validateDisputes(bad func(field, format string, args ...any)) {
+	if responds := p.RespondWithin > 0; responds != (p.NegotiateWithin > 0) || responds != (p.EvidenceWithin > 0) {
+		bad("respond_within", "respond_within, negotiate_within and evidence_within are all set or all 0")
+	}
+	if (p.ReturnWithin > 0) != (p.InspectWithin > 0) {
+		bad("return_within", "return_within and inspect_within are both set or both 0")
+	}
+	if p.ReturnWithin > 0 && p.NegotiateWithin == 0 {
+		bad("return_within", "a return is agreed in a negotiation, and negotiate_within is 0")
+	}
+	if p.EscalateAfter > 0 && p.NegotiateWithin == 0 {
+		bad("escalate_after", "there is no negotiation to escalate: negotiate_within is 0")
+	} else if p.EscalateAfter > 0 && p.EscalateAfter >= p.RespondWithin+p.NegotiateWithin {
+		bad("escalate_after", "must be shorter than respond_within and negotiate_within together: by then every negotiation is over")
+	}
+}
+
+func (f Fee) validate(code string, at func(Path, string, ...any)) {
+	field := func(name string) Path { return Path{"fees", Key(code), name} }
+	if _, ok := chart.ByCode(code); !ok && code != "*" {
+		at(Path{"fees", Key(code)}, `not an ISO 4217 currency, nor "*"`)
+	}
+	for _, part := range []struct {
+		name string
+		bps  int64
+	}{{"bps", f.Bps}, {"tax_bps", f.TaxBps}} {
+		if part.bps < 0 || part.bps > 10_000 {
+			at(field(part.name), "must be from 0 to 10000 basis points")
 		}
 	}
-	return errors.Join(errs...)
+	for _, part := range []struct {
+		name   string
+		amount int64
+	}{{"fixed", f.Fixed}, {"min", f.Min}, {"cap", f.Cap}} {
+		if part.amount != 0 && code == "*" {
+			at(field(part.name), "is an amount and needs a currency")
+		} else if part.amount < 0 || part.amount > MaxAmount {
+			at(field(part.name), "must be from 0 to 2^53-1 minor units")
+		}
+	}
+	if f.Cap > 0 && f.Min > f.Cap {
+		at(field("min"), "is above cap")
+	}
+}
+
+// InForce is the newest of some versions of a policy that is in force at a
+// moment of the marketplace's time, nil for none. The newest is the one with
+// the highest version, so a version that waits for its time is withdrawn by a
+// newer one that does not.
+func InForce(versions []*Policy, at time.Time) *Policy {
+	var found *Policy
+	for _, p := range versions {
+		if !p.Effective.After(at) && (found == nil || p.Version > found.Version) {
+			found = p
+		}
+	}
+	return found
 }
 
 // FeeFor is the fee policy for a currency, and whether there is one.

@@ -3,6 +3,7 @@ package orderdb
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/lib/pq"
@@ -100,10 +101,9 @@ func (w *Writer) LoadMarketplaces(ctx context.Context, ids []uint32) (map[uint32
 	return found, rows.Err()
 }
 
-// NewestPolicy is the newest version of the marketplace's policy, or
-// ErrNotFound.
-func (w *Writer) NewestPolicy(ctx context.Context, marketplace uint32, name string) (*order.Policy, error) {
-	return w.store.newestPolicy(ctx, w.conn, marketplace, name)
+// Versions is Store.Versions, in the transaction.
+func (w *Writer) Versions(ctx context.Context, marketplace uint32, name string, at time.Time) ([]*order.Policy, error) {
+	return policies(ctx, w.conn, versionsSQL, marketplace, at, name)
 }
 
 // AccountName is whose account of what kind.

@@ -15,10 +15,11 @@ import (
 // ErrLiveClock: only a test clock can be set.
 var ErrLiveClock = errors.New("the marketplace's clock is live")
 
-const marketplaceColumns = `id, name, clock, clock_now, clock_deadlines, created_at`
+const marketplaceColumns = `id, name, clock, clock_now, clock_deadlines, created_at, only_listed_sellers, sellers_marked`
 
 func scanMarketplace(row scanner) (m Marketplace, err error) {
-	err = row.Scan(&m.ID, &m.Name, &m.Clock, (*moment)(&m.Now), (*moment)(&m.Deadlines), (*moment)(&m.CreatedAt))
+	err = row.Scan(&m.ID, &m.Name, &m.Clock, (*moment)(&m.Now), (*moment)(&m.Deadlines), (*moment)(&m.CreatedAt),
+		&m.OnlyListed, &m.SellersMarked)
 	return m, notFound(err)
 }
 
@@ -132,7 +133,7 @@ func (s *Store) AddPolicy(ctx context.Context, marketplace uint32, p order.Polic
 }
 
 func addPolicy(ctx context.Context, tx *sqlx.Tx, marketplace uint32, p order.Policy) (order.Policy, error) {
-	p.Version = 0
+	p.Version, p.Effective = 0, p.Effective.UTC() // one instant, one document
 	document, err := json.Marshal(p)
 	if err != nil {
 		return p, err
@@ -151,21 +152,43 @@ func addPolicy(ctx context.Context, tx *sqlx.Tx, marketplace uint32, p order.Pol
 	return p, err
 }
 
-// Policies lists the newest version of each of the marketplace's policies.
-func (s *Store) Policies(ctx context.Context, marketplace uint32) ([]order.Policy, error) {
-	rows, err := s.db.QueryContext(ctx,
-		`SELECT DISTINCT ON (name) id, version, document FROM policies WHERE marketplace = $1 ORDER BY name, version DESC`, marketplace)
+// Policies lists, of each of the marketplace's policies, the version that is in
+// force at a moment of the marketplace's time and those that come into force
+// later; by name and version. One that a newer one takes the place of before
+// its time is never used, and not listed.
+func (s *Store) Policies(ctx context.Context, marketplace uint32, at time.Time) ([]*order.Policy, error) {
+	return policies(ctx, s.db, `WITH v AS (
+			SELECT *, coalesce((document->>'effective')::timestamptz, '-infinity') AS effective FROM policies WHERE marketplace = $1)
+		SELECT id, version, document FROM v WHERE NOT EXISTS (
+			SELECT FROM v n WHERE n.name = v.name AND n.version > v.version AND n.effective <= greatest(v.effective, $2))
+		ORDER BY name, version`, marketplace, at)
+}
+
+// Versions are those of a policy that are in force at a moment of the
+// marketplace's time, or come into force later; order.InForce picks one.
+func (s *Store) Versions(ctx context.Context, marketplace uint32, name string, at time.Time) ([]*order.Policy, error) {
+	return policies(ctx, s.db, versionsSQL, marketplace, at, name)
+}
+
+// versionsSQL leaves out what is older than the newest version that is in force
+// at $2: it is never used from then on.
+const versionsSQL = `SELECT id, version, document FROM policies WHERE marketplace = $1 AND name = $3
+	AND version >= coalesce((SELECT max(version) FROM policies WHERE marketplace = $1 AND name = $3
+		AND coalesce((document->>'effective')::timestamptz, '-infinity') <= $2), 0)`
+
+func policies(ctx context.Context, q sqlx.QueryerContext, query string, args ...any) ([]*order.Policy, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var list []order.Policy
+	var list []*order.Policy
 	for rows.Next() {
 		p, err := scanPolicy(rows)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, *p)
+		list = append(list, p)
 	}
 	return list, rows.Err()
 }
@@ -182,13 +205,6 @@ func (s *Store) policy(ctx context.Context, q sqlx.QueryerContext, id int64) (*o
 	}
 	s.policies.Store(id, p)
 	return p, nil
-}
-
-// newestPolicy is the newest version of the marketplace's policy.
-func (s *Store) newestPolicy(ctx context.Context, q sqlx.QueryerContext, marketplace uint32, name string) (*order.Policy, error) {
-	return scanPolicy(q.QueryRowxContext(ctx,
-		`SELECT id, version, document FROM policies WHERE marketplace = $1 AND name = $2 ORDER BY version DESC LIMIT 1`,
-		marketplace, name))
 }
 
 func scanPolicy(row scanner) (*order.Policy, error) {

@@ -59,6 +59,11 @@ type Marketplace struct {
 	Now       time.Time
 	Deadlines time.Time
 	CreatedAt time.Time
+
+	// OnlyListed: sellers without a mark are not eligible for escrow.
+	// SellersMarked: some have a mark. Without either there is nothing to ask.
+	OnlyListed    bool
+	SellersMarked bool
 }
 
 // At gives the marketplace's now and the moment up to which its deadlines

@@ -116,9 +116,74 @@ func TestPolicies(t *testing.T) {
 	if _, err := s.AddPolicy(ctx, m.ID, p); err == nil {
 		t.Error("a policy with a mistake was stored")
 	}
-	list, err := s.Policies(ctx, m.ID)
+	list, err := s.Policies(ctx, m.ID, start)
 	if err != nil || len(list) != 1 || list[0].Version != 2 || list[0].PayWithin != next.PayWithin {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// A version that waits for its time is stored and listed, beside the one that
+// is in force until then; what was in force before is not, nor what never will be.
+func TestPolicyVersionsWait(t *testing.T) {
+	s, ctx := orderdb.New(pgtest.Open(t)), t.Context()
+	m, err := s.CreateMarketplace(ctx, "shop", orderdb.TestClock, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(name string, from time.Duration, bps int64) {
+		t.Helper()
+		p := order.Standard()
+		p.Name, p.Fees = name, map[string]order.Fee{"*": {Bps: bps}}
+		if from != 0 {
+			p.Effective = start.Add(from)
+		}
+		stored, err := s.AddPolicy(ctx, m.ID, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := s.AddPolicy(ctx, m.ID, p); err != nil || again.ID != stored.ID || !again.Effective.Equal(p.Effective) {
+			t.Errorf("the same again: %+v, %v", again, err)
+		}
+	}
+	const hour = time.Hour
+	add("standard", 0, 2)       // version 2
+	add("standard", 2*hour, 3)  // version 3
+	add("standard", hour, 4)    // version 4 comes before 3, which is then never used
+	add("later", 24*hour, 1)    // version 1, no version is in force before
+	add("standard", 4*hour, 5)  // version 5
+	add("standard", -1*hour, 6) // version 6 is in force already, and withdraws all before it
+	add("standard", 8*hour, 7)  // version 7
+	for _, c := range []struct {
+		at   time.Duration
+		want string
+	}{
+		{-2 * hour, "later 1, standard 2 6 7"}, // 3, 4 and 5 are never used
+		{-1 * hour, "later 1, standard 6 7"},
+		{8*hour - 1000, "later 1, standard 6 7"},
+		{8 * hour, "later 1, standard 7"},
+		{25 * hour, "later 1, standard 7"},
+	} {
+		list, err := s.Policies(ctx, m.ID, start.Add(c.at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for i, p := range list {
+			if i == 0 || list[i-1].Name != p.Name {
+				got += ", " + p.Name
+			}
+			got += fmt.Sprint(" ", p.Version)
+		}
+		if got = strings.TrimPrefix(got, ", "); got != c.want {
+			t.Errorf("%s from the start: %s, want %s", c.at, got, c.want)
+		}
+	}
+	versions, err := s.Versions(ctx, m.ID, "standard", start)
+	if err != nil || len(versions) != 2 || order.InForce(versions, start).Fees["*"].Bps != 6 {
+		t.Errorf("%+v, %v", versions, err)
+	}
+	if versions, err := s.Versions(ctx, m.ID+1, "standard", start); err != nil || len(versions) != 0 {
+		t.Errorf("another tenant's: %+v, %v", versions, err)
 	}
 }
 

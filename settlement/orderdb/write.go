@@ -19,7 +19,7 @@ var (
 	}}
 	ordersTable = pgrows.Table{Name: "orders", Columns: []pgrows.Column{
 		{Name: "id", Kind: "uuid"}, {Name: "marketplace", Kind: "int"}, {Name: "reference", Kind: "text"}, {Name: "ledger", Kind: "bigint"},
-		{Name: "buyer", Kind: "text"}, {Name: "seller", Kind: "text"}, {Name: "buyer_account", Kind: "uuid"}, {Name: "seller_account", Kind: "uuid"},
+		{Name: "buyer", Kind: "text"}, {Name: "seller", Kind: "text"}, {Name: "category", Kind: "text"}, {Name: "buyer_account", Kind: "uuid"}, {Name: "seller_account", Kind: "uuid"},
 		{Name: "policy", Kind: "bigint"}, {Name: "amount", Kind: "bigint"}, {Name: "fee", Kind: "bigint"}, {Name: "tax", Kind: "bigint"},
 		{Name: "ship_by_date", Kind: "timestamptz"}, {Name: "agreed_at", Kind: "timestamptz"}, {Name: "seq", Kind: "int"},
 		{Name: "state", Kind: "text"}, {Name: "held", Kind: "bigint"}, {Name: "released", Kind: "bigint"}, {Name: "refunded", Kind: "bigint"},
@@ -139,6 +139,7 @@ func putOrder(f *pgrows.Fields, o *order.Order) {
 	f.Number(uint64(o.Ledger))
 	f.Text(o.Buyer)
 	f.Text(o.Seller)
+	f.TextOrNull(o.Category) // it may be the word null
 	f.ID(o.BuyerAccount)
 	f.ID(o.SellerAccount)
 	f.Int(o.Policy.ID)

@@ -25,7 +25,7 @@ type Writer struct {
 	tx    *Tx // the one that goes on, nil for none
 
 	findKeys, loadOrders, loadClocks, insertReferences, insertOrders, decide, note, insertIntents, insertKeys,
-	record, setOutcomes, move, refuse, openBatch, chains, findAccounts, insertAccounts *sqlx.Stmt
+	record, setOutcomes, move, refuse, openBatch, chains, findAccounts, insertAccounts, standings *sqlx.Stmt
 }
 
 // sessionSQL fixes how the statements are planned. Each looks a batch of rows
@@ -59,6 +59,7 @@ func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
 		{&w.decide, decideSQL}, {&w.note, noteSQL}, {&w.insertIntents, insertIntentsSQL}, {&w.insertKeys, insertKeysSQL}, {&w.openBatch, openBatchSQL},
 		{&w.record, recordSQL}, {&w.setOutcomes, setOutcomesSQL}, {&w.move, moveSQL}, {&w.refuse, refuseSQL},
 		{&w.chains, chainsSQL}, {&w.findAccounts, findAccountsSQL}, {&w.insertAccounts, insertAccountsSQL},
+		{&w.standings, standingsSQL},
 	} {
 		if *p.stmt, err = w.conn.PreparexContext(ctx, p.sql); err != nil {
 			return nil, fmt.Errorf("orderdb: prepare: %w", err)

@@ -48,10 +48,18 @@ func (r *Request) check() error {
 	if a.Buyer == a.Seller {
 		return &Invalid{"seller", "the same as the buyer"}
 	}
+	if a.Category != "" && !order.PolicyWord(a.Category) {
+		return &Invalid{"category", "must be a lower-case letter, then letters, digits, _ or -, 32 at most"}
+	}
 	if _, ok := chart.ByCode(a.Currency); !ok {
 		return &Invalid{"currency", "not an ISO 4217 currency"}
 	}
-	if a.Amount < 1 || a.Amount > order.MaxAmount {
+	return checkAmount(a.Amount)
+}
+
+// checkAmount refuses what no order can be about.
+func checkAmount(amount int64) error {
+	if amount < 1 || amount > order.MaxAmount {
 		return &Invalid{"amount", "must be from 1 to 9007199254740991 minor units"}
 	}
 	return nil

@@ -32,12 +32,12 @@ func (p *Poster) load(ctx context.Context, w *orderdb.Writer, d *decision, tasks
 			return nil, err
 		}
 	}
-	markets, err := p.marketplaces(ctx, w, tasks)
+	machine := p.opts.Clock()
+	markets, err := p.marketplaces(ctx, w, tasks, machine)
 	if err != nil {
 		return nil, err
 	}
-	machine := p.opts.Clock()
-	policies := map[policyName]*order.Policy{}
+	policies := versions{since: earliest(tasks, markets, machine), found: map[policyName][]*order.Policy{}}
 	var drafts []*draft
 next:
 	for _, t := range tasks {
@@ -64,7 +64,7 @@ next:
 			continue
 		}
 		if t.req.Agreement != nil {
-			o, err := p.newOrder(ctx, w, market, t.req.Agreement, policies)
+			o, err := p.newOrder(ctx, w, market, t.req.Agreement, agreedAt(t, now), policies)
 			if refused := new(Invalid); errors.As(err, &refused) {
 				d.refuse(t, err)
 				continue
@@ -189,8 +189,19 @@ func (p *Poster) remembered(t *task, id ledger.ID) *order.Order {
 	return nil
 }
 
+// liveMarket is a marketplace with a live clock as it was read. All that can
+// change of it is whether its sellers are to be asked for.
+type liveMarket struct {
+	orderdb.Marketplace
+	read time.Time
+}
+
+// marketFresh is how long a marketplace with a live clock is not read again, and
+// so how long other processes' settings of its sellers may go unnoticed.
+const marketFresh = 5 * time.Second
+
 // marketplaces are those of the tasks, with their clocks as they stand.
-func (p *Poster) marketplaces(ctx context.Context, w *orderdb.Writer, tasks []*task) (map[uint32]orderdb.Marketplace, error) {
+func (p *Poster) marketplaces(ctx context.Context, w *orderdb.Writer, tasks []*task, now time.Time) (map[uint32]orderdb.Marketplace, error) {
 	found := map[uint32]orderdb.Marketplace{}
 	var missing []uint32
 	for _, t := range tasks {
@@ -198,8 +209,8 @@ func (p *Poster) marketplaces(ctx context.Context, w *orderdb.Writer, tasks []*t
 		if _, seen := found[id]; seen {
 			continue
 		}
-		var known bool
-		if found[id], known = p.markets[id]; !known {
+		m, known := p.markets[id]
+		if found[id] = m.Marketplace; !known || now.Sub(m.read) >= marketFresh {
 			missing = append(missing, id)
 		}
 	}
@@ -217,7 +228,7 @@ func (p *Poster) marketplaces(ctx context.Context, w *orderdb.Writer, tasks []*t
 			continue
 		}
 		if found[id] = m; m.Clock == orderdb.LiveClock {
-			p.markets[id] = m
+			p.markets[id] = liveMarket{m, now}
 		}
 	}
 	return found, nil
@@ -249,47 +260,110 @@ func command(o *order.Order, c order.Command, now, deadlines time.Time) (order.C
 	return c, nil
 }
 
+// admit refuses the agreements with sellers whom their marketplace keeps out of
+// escrow, and returns the other drafts: one look for all of them, and none for
+// those of marketplaces that have said nothing of their sellers.
+func (p *Poster) admit(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft) ([]*draft, error) {
+	var asks []orderdb.SellerAsk
+	for _, f := range drafts {
+		if f.asks() {
+			o := &f.orders[0]
+			asks = append(asks, orderdb.SellerAsk{Marketplace: f.market.ID, Seller: o.Seller, Category: o.Category, At: f.cmds[0].At})
+		}
+	}
+	if len(asks) == 0 {
+		return drafts, nil
+	}
+	standings, err := w.Standings(ctx, asks)
+	if err != nil {
+		return nil, err
+	}
+	admitted := drafts[:0]
+	for _, f := range drafts {
+		if f.asks() {
+			refusal := standings[0].Refuse()
+			standings = standings[1:]
+			if refusal != nil {
+				d.refuseDraft(f, refusal)
+				continue
+			}
+		}
+		admitted = append(admitted, f)
+	}
+	return admitted, nil
+}
+
+// asks reports whether the draft is an agreement whose seller may be kept out.
+func (f *draft) asks() bool {
+	return f.task.req.Agreement != nil && (f.market.OnlyListed || f.market.SellersMarked)
+}
+
 type policyName struct {
 	marketplace uint32
 	name        string
 }
 
-// newOrder is an order as agreed, before its first event. policies are those
-// that the transaction has looked up already.
-func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Marketplace, a *Agreement, policies map[policyName]*order.Policy) (order.Order, error) {
-	cur, ok := chart.ByCode(a.Currency)
+// versions are the policies that a transaction has looked up: every version that
+// an order of the batch can be agreed under, so that each is looked up once.
+type versions struct {
+	since time.Time // nothing in the batch is agreed earlier
+	found map[policyName][]*order.Policy
+}
+
+func (v *versions) of(ctx context.Context, w *orderdb.Writer, name policyName) ([]*order.Policy, error) {
+	list, ok := v.found[name]
 	if !ok {
-		return order.Order{}, &Invalid{"currency", "not an ISO 4217 currency"}
-	}
-	books, err := chart.Ledger(m.ID, cur)
-	if err != nil {
-		return order.Order{}, &Invalid{"currency", err.Error()}
-	}
-	name := a.Policy
-	if name == "" {
-		name = order.Standard().Name
-	}
-	policy, ok := policies[policyName{m.ID, name}]
-	if !ok {
-		policy, err = w.NewestPolicy(ctx, m.ID, name)
-		if err != nil && !errors.Is(err, orderdb.ErrNotFound) {
-			return order.Order{}, err
+		var err error
+		if list, err = w.Versions(ctx, name.marketplace, name.name, v.since); err != nil {
+			return nil, err
 		}
-		policies[policyName{m.ID, name}] = policy // nil: there is none
+		v.found[name] = list
 	}
-	if policy == nil {
-		return order.Order{}, &Invalid{"policy", "the marketplace has no such policy"}
+	return list, nil
+}
+
+// agreedAt is when an order is agreed, in its marketplace's time.
+func agreedAt(t *task, now time.Time) time.Time {
+	if at := t.req.Command.At; !at.IsZero() {
+		return at.Truncate(time.Microsecond)
 	}
-	fees, ok := policy.FeeFor(cur.Code)
-	if !ok {
-		return order.Order{}, &Invalid{"currency", "policy " + policy.Name + " has no fee for " + cur.Code}
+	return now
+}
+
+// earliest is when the first of the tasks' orders is agreed.
+func earliest(tasks []*task, markets map[uint32]orderdb.Marketplace, machine time.Time) time.Time {
+	var first time.Time
+	for _, t := range tasks {
+		if market, ok := markets[t.req.Marketplace]; ok && t.req.Agreement != nil {
+			now, _ := market.At(machine)
+			if at := agreedAt(t, now); first.IsZero() || at.Before(first) {
+				first = at
+			}
+		}
+	}
+	return first
+}
+
+// newOrder is an order as agreed, before its first event.
+func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Marketplace, a *Agreement, at time.Time, policies versions) (order.Order, error) {
+	cur, books, err := ledgerOf(m, a)
+	if err != nil {
+		return order.Order{}, err
+	}
+	list, err := policies.of(ctx, w, policyName{m.ID, a.policy()})
+	if err != nil {
+		return order.Order{}, err
+	}
+	policy, fees, err := termsOf(list, cur, at)
+	if err != nil {
+		return order.Order{}, err
 	}
 	id, err := orderdb.NewID()
 	if err != nil {
 		return order.Order{}, err
 	}
 	o := order.Order{Terms: order.Terms{
-		ID: id, Marketplace: m.ID, Reference: a.Reference, Ledger: books, Buyer: a.Buyer, Seller: a.Seller,
+		ID: id, Marketplace: m.ID, Reference: a.Reference, Ledger: books, Buyer: a.Buyer, Seller: a.Seller, Category: a.Category,
 		Amount: a.Amount, Policy: policy, ShipByDate: a.ShipByDate.UTC().Truncate(time.Microsecond),
 	}}
 	if a.ShipByDate.IsZero() {

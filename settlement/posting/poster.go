@@ -67,10 +67,10 @@ type Poster struct {
 
 	// Of the deciding stage alone:
 	deciding connection
-	pending  []*task                        // seen, wait for their order or for a better moment
-	inflight map[ledger.ID]int              // orders with a chain between decision and record
-	chains   map[ledger.ID]bool             // those chains
-	markets  map[uint32]orderdb.Marketplace // with a live clock: they do not change
+	pending  []*task               // seen, wait for their order or for a better moment
+	inflight map[ledger.ID]int     // orders with a chain between decision and record
+	chains   map[ledger.ID]bool    // those chains
+	markets  map[uint32]liveMarket // with a live clock: they hardly change
 	accounts map[orderdb.AccountName]ledger.ID
 	careful  bool        // the last transaction found something taken
 	redrive  atomic.Bool // a COMMIT's outcome is unknown: look for intents it may have left
@@ -120,7 +120,7 @@ func New(db *sqlx.DB, engine ledger.Engine, opts Options) *Poster {
 		inflight: map[ledger.ID]int{},
 		chains:   map[ledger.ID]bool{},
 		orders:   map[ledger.ID]*order.Order{},
-		markets:  map[uint32]orderdb.Marketplace{},
+		markets:  map[uint32]liveMarket{},
 		accounts: map[orderdb.AccountName]ledger.ID{},
 		known:    map[ledger.ID]struct{}{},
 		ctx:      ctx, cancel: cancel, idle: make(chan struct{}),

@@ -88,7 +88,8 @@ type Agreement struct {
 	Seller     string
 	Currency   string // ISO 4217 code
 	Amount     int64
-	Policy     string // by name, its newest version; "" for the standard one
+	Category   string // what kind of goods, a policy word; "" for none
+	Policy     string // by name, its newest version in force; "" for the standard one
 	ShipByDate time.Time
 }
 

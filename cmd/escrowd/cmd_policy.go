@@ -1,0 +1,451 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"escrowd/deploy"
+	"escrowd/intake"
+	"escrowd/intake/api"
+	"escrowd/ledger"
+	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
+	"escrowd/settlement/orderdb"
+	"escrowd/settlement/policyfile"
+)
+
+type policyCmd struct {
+	Check policyCheckCmd `cmd:"" help:"List what is wrong with policy files, or say in words what they mean."`
+	Add   policyAddCmd   `cmd:"" help:"Give a marketplace the next version of a policy, from a file or one that comes with escrowd."`
+	List  policyListCmd  `cmd:"" help:"List the policies that come with escrowd, or a marketplace's: in force and to come."`
+	Show  policyShowCmd  `cmd:"" help:"Print a policy that comes with escrowd, to read or to start from."`
+}
+
+const policyDocument = `A policy is a YAML file (JSON is YAML too):
+
+    name: shop
+    effective: 2026-12-01        # or 2026-12-01T09:00:00Z; left out: at once
+    pay_within: 5d               # also 120h, 7200m, 1d12h or seconds
+    authorise_within: 7d         # left out: payments are captured at once
+    ship_within: 10d
+    confirm_after_delivery: 7d
+    confirm_after_shipment: 15d
+    extend_times: 1
+    extend_by: 15d
+    respond_within: 5d           # disputes; these three left out: the marketplace rules at once
+    negotiate_within: 4d
+    evidence_within: 7d
+    escalate_after: 3d           # left out: at any time of the negotiation
+    rule_within: 14d
+    appeal_within: 3d            # left out: rulings are final
+    return_within: 10d           # these two left out: goods do not go back
+    inspect_within: 3d
+    mature_after: 2d
+    feedback_within: 60d         # after the order's end; these two left out: no feedback
+    feedback_revision_within: 30d
+    methods: [card, bank_transfer]
+    fees:                        # amounts are minor units: 30 is USD 0.30
+      "*": {bps: 500}
+      USD: {bps: 450, fixed: 30, min: 100, cap: 5000, tax_bps: 1900}`
+
+type policyCheckCmd struct {
+	Format string   `enum:"text,json" default:"text" help:"Form of the output: ${enum}."`
+	Files  []string `arg:"" name:"file" help:"A file; the name of a policy that comes with escrowd; - reads stdin."`
+}
+
+func (policyCheckCmd) Help() string {
+	return `All mistakes of a file are listed at once, as FILE:LINE:COLUMN: FIELD: what is wrong and what is allowed. Exits 1 if there are any, 2 if a file cannot be read. JSON is an array with a file's mistakes, or its policy with an example, in each element.
+
+` + policyDocument + `
+
+    escrowd policy check shop.yaml`
+}
+
+// checkedPolicy is what became of one file.
+type checkedPolicy struct {
+	File     string              `json:"file"`
+	OK       bool                `json:"ok"`
+	Mistakes policyfile.Mistakes `json:"mistakes,omitempty"`
+	Policy   *order.Policy       `json:"policy,omitempty"`
+	Example  *api.Quote          `json:"example,omitempty"` // an order under it
+}
+
+// Run checks every file, also after one that is wrong.
+func (c *policyCheckCmd) Run(g *Globals) error {
+	list := []checkedPolicy{}
+	wrong := 0
+	var unread []error
+	for _, name := range c.Files {
+		p, err := readPolicy(g, name)
+		checked := checkedPolicy{File: name, OK: err == nil}
+		if err == nil {
+			example := p.Example()
+			q := intake.QuoteOf(&example)
+			checked.Policy, checked.Example = &p, &q
+		} else if errors.As(err, &checked.Mistakes) {
+			wrong++
+		} else {
+			unread = append(unread, err)
+			continue
+		}
+		list = append(list, checked)
+	}
+	if err := c.print(g, list); err != nil {
+		return err
+	}
+	if wrong > 0 {
+		// What is wrong weighs more than what cannot be read.
+		unread = append([]error{checkFailed("%d of %d policies have mistakes", wrong, len(c.Files))}, unread...)
+	}
+	return errors.Join(unread...)
+}
+
+func (c *policyCheckCmd) print(g *Globals, list []checkedPolicy) error {
+	if c.Format == "json" {
+		return printJSON(g, list)
+	}
+	for i := range list {
+		if i > 0 {
+			fmt.Fprintln(g.Stdout)
+		}
+		if err := printChecked(g.Stdout, &list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printChecked(w io.Writer, c *checkedPolicy) error {
+	if !c.OK {
+		_, err := fmt.Fprintln(w, c.Mistakes.Error())
+		return err
+	}
+	fmt.Fprintf(w, "%s: policy %s is in order.\n\n", c.File, c.Policy.Name)
+	return printPolicy(w, c.Policy, c.Example)
+}
+
+// printPolicy says in words what a policy means.
+func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
+	from := "at once"
+	if !p.Effective.IsZero() {
+		from = "from " + stamp(p.Effective) + " on, in the marketplace's time"
+	}
+	rows := [][]string{{"in force", from}, {"paid by", strings.Join(p.Methods, ", ")}, {"extension", extensionInWords(p)}}
+	if p.EscalateAfter > 0 {
+		rows = append(rows, []string{"escalation", fmt.Sprintf("by buyer or seller from %s after the dispute on", p.EscalateAfter)})
+	}
+	if p.FeedbackWithin > 0 {
+		rows = append(rows, []string{"feedback", feedbackInWords(p)})
+	}
+	for _, code := range slices.Sorted(maps.Keys(p.Fees)) {
+		name := "fee in " + code
+		if code == "*" {
+			name = "fee"
+			if len(p.Fees) > 1 {
+				name = "other fees"
+			}
+		}
+		rows = append(rows, []string{name, feeInWords(p.Fees[code], code)})
+	}
+	rows = append(rows, []string{"example", amountsInWords(example)})
+	if err := printTable(w, rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	return printSteps(w, example.Steps)
+}
+
+func extensionInWords(p *order.Policy) string {
+	if p.ExtendTimes == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("of ship_by and confirm_by, by buyer and seller %s each, %s at most", timesInWords(int64(p.ExtendTimes)), p.ExtendBy)
+}
+
+func feedbackInWords(p *order.Policy) string {
+	s := fmt.Sprintf("for %s after the order's end", p.FeedbackWithin)
+	if p.FeedbackRevisionWithin > 0 {
+		s += fmt.Sprintf(", revised once within %s of a reply", p.FeedbackRevisionWithin)
+	}
+	return s
+}
+
+func timesInWords(n int64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprint(n, " times")
+}
+
+// feeInWords says how a fee is computed; code is a currency's or "*".
+func feeInWords(f order.Fee, code string) string {
+	s := percent(f.Bps) + " of the amount"
+	add := func(format string, amount int64) {
+		if amount != 0 {
+			s += fmt.Sprintf(format, money(code, amount))
+		}
+	}
+	add(" plus %s", f.Fixed)
+	add(", at least %s", f.Min)
+	add(", at most %s", f.Cap)
+	if f.TaxBps > 0 {
+		s += ", and " + percent(f.TaxBps) + " tax on the fee"
+	}
+	return s
+}
+
+// percent is basis points as people say them: 12.5 %.
+func percent(bps int64) string {
+	s := strings.TrimRight(fmt.Sprintf("%d.%02d", bps/100, bps%100), "0")
+	return strings.TrimSuffix(s, ".") + " %"
+}
+
+// money is an amount of minor units as people write it.
+func money(code string, minor int64) string {
+	cur, ok := chart.ByCode(code)
+	if !ok {
+		return fmt.Sprint(minor)
+	}
+	return cur.Code + " " + cur.Format(ledger.U64(uint64(minor)))
+}
+
+func amountsInWords(q *api.Quote) string {
+	return fmt.Sprintf("the buyer pays %s; fee %s, tax on it %s; the seller gets %s.",
+		money(q.Currency, q.BuyerPays), money(q.Currency, q.Fee), money(q.Currency, q.Tax), money(q.Currency, q.SellerGets))
+}
+
+// printSteps says of each state an order can wait in: until when, for whom, and
+// what happens otherwise.
+func printSteps(w io.Writer, steps []api.Step) error {
+	var rows [][]string
+	for i, s := range steps {
+		if i > 0 {
+			rows = append(rows, nil)
+		}
+		rows = append(rows, []string{s.State, "until", s.Until},
+			[]string{"", "who", strings.Join(s.Actors, ", ") + ": " + s.Next},
+			[]string{"", "otherwise", s.Otherwise})
+	}
+	return printTable(w, rows)
+}
+
+// shippedNames are the policies that come with escrowd.
+func shippedNames() []string {
+	entries, err := deploy.Policies.ReadDir("policies")
+	if err != nil {
+		panic(err) // they are part of this program
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = strings.TrimSuffix(e.Name(), ".yaml")
+	}
+	return names
+}
+
+func shippedText(name string) []byte {
+	text, err := deploy.Policies.ReadFile("policies/" + name + ".yaml")
+	if err != nil {
+		panic(err) // asked for by a name that is none of shippedNames
+	}
+	return text
+}
+
+// readPolicy reads a policy by its name if it comes with escrowd, else from the
+// file of that name. The error is policyfile.Mistakes or one of usage.
+func readPolicy(g *Globals, name string) (order.Policy, error) {
+	if slices.Contains(shippedNames(), name) {
+		return policyfile.Parse(name, shippedText(name))
+	}
+	file, in := name, g.Stdin
+	if name == "-" {
+		file = "stdin"
+	} else {
+		f, err := os.Open(name)
+		if err != nil {
+			return order.Policy{}, usageError("read the policy: %w; those that come with escrowd are %s", err, strings.Join(shippedNames(), ", "))
+		}
+		defer f.Close()
+		in = f
+	}
+	// One byte more than is allowed is enough to see that it is too much.
+	text, err := io.ReadAll(io.LimitReader(in, policyfile.MaxSize+1))
+	if err != nil {
+		return order.Policy{}, usageError("read the policy: %w", err)
+	}
+	return policyfile.Parse(file, text)
+}
+
+type policyAddCmd struct {
+	marketFlags `embed:""`
+	File        string `arg:"" name:"file-or-name" help:"A file; the name of a policy that comes with escrowd, see 'escrowd policy list' (./NAME is a file all the same); - reads stdin."`
+	As          string `placeholder:"NAME" help:"Store it under this name in place of its own. Orders that name no policy are agreed under standard."`
+}
+
+func (policyAddCmd) Help() string {
+	return `New orders are agreed under the newest version that is in force; orders that are there keep theirs. A document that equals the newest version changes nothing. A version with an effective time in the future waits for it, by the marketplace's own clock; a newer version that is in force earlier takes its place.
+
+` + policyDocument + `
+
+    escrowd policy add acme shop.yaml
+    escrowd policy add acme alibaba --as standard
+
+    escrowd policy list acme standard > standard.json
+    escrowd policy add acme standard.json`
+}
+
+// Run makes the version.
+func (c *policyAddCmd) Run(ctx context.Context, g *Globals) error {
+	p, err := readPolicy(g, c.File)
+	var mistakes policyfile.Mistakes
+	if errors.As(err, &mistakes) {
+		return usageError("%w", mistakes)
+	}
+	if err != nil {
+		return err
+	}
+	if c.As != "" {
+		if !order.PolicyWord(c.As) {
+			return usageError("--as: %q cannot name a policy: a lower-case letter, then letters, digits, \"_\" or \"-\", 32 at most", c.As)
+		}
+		p.Name = c.As
+	}
+	return c.withMarket(ctx, g, JoinStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
+		now, _ := m.At(time.Now())
+		older, err := store.Versions(ctx, m.ID, p.Name, now)
+		if err != nil {
+			return err
+		}
+		p, err := store.AddPolicy(ctx, m.ID, p)
+		if err != nil {
+			return err
+		}
+		for _, v := range older {
+			if v.Version < p.Version && v.Effective.After(now) && !v.Effective.Before(p.Effective) {
+				fmt.Fprintf(g.Stderr, "version %d, which waited for %s, is withdrawn by this one\n", v.Version, stamp(v.Effective))
+			}
+		}
+		waits := ""
+		if p.Effective.After(now) {
+			waits = ", in force from " + stamp(p.Effective)
+		}
+		_, err = fmt.Fprintf(g.Stdout, "policy %s version %d of marketplace %s%s\n", p.Name, p.Version, m.Name, waits)
+		return err
+	})
+}
+
+type policyListCmd struct {
+	StoreFlags  `embed:""`
+	Format      string `enum:"auto,table,json" default:"auto" help:"${enum}; auto is table for what comes with escrowd, json for a marketplace's."`
+	Marketplace string `arg:"" optional:"" help:"The marketplace's name or number. Without it: what comes with escrowd."`
+	Name        string `arg:"" optional:"" help:"Only the policy of this name, in JSON as an object of its own: the version in force, or else the next to come."`
+}
+
+func (policyListCmd) Help() string {
+	return `Of a marketplace's policies: the version in force by its own clock, and the newer ones, which wait for their time. Amounts are minor units, durations in JSON seconds.
+
+    escrowd policy list
+    escrowd policy list acme --format table
+    escrowd policy list acme standard > standard.json`
+}
+
+// Run prints the policies.
+func (c *policyListCmd) Run(ctx context.Context, g *Globals) error {
+	if c.Marketplace == "" {
+		return c.shipped(g)
+	}
+	market := marketFlags{StoreFlags: c.StoreFlags, Marketplace: c.Marketplace}
+	return market.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
+		now, _ := m.At(time.Now())
+		list, err := store.Policies(ctx, m.ID, now)
+		if err != nil {
+			return err
+		}
+		if c.Name != "" {
+			list = slices.DeleteFunc(list, func(p *order.Policy) bool { return p.Name != c.Name })
+			if len(list) == 0 {
+				return usageError("marketplace %s has no policy %q", m.Name, c.Name)
+			}
+		}
+		switch {
+		case c.Format == "table":
+			return printVersions(g.Stdout, list, now)
+		case c.Name != "":
+			return printJSON(g, list[0])
+		}
+		return printJSON(g, list)
+	})
+}
+
+func printVersions(w io.Writer, list []*order.Policy, now time.Time) error {
+	rows := [][]string{{"name", "version", "effective", "state"}}
+	for _, p := range list {
+		from, state := "-", "in force"
+		if !p.Effective.IsZero() {
+			from = stamp(p.Effective)
+		}
+		if p.Effective.After(now) {
+			state = "waits"
+		}
+		rows = append(rows, []string{p.Name, fmt.Sprint(p.Version), from, state})
+	}
+	return printTable(w, rows)
+}
+
+func (c *policyListCmd) shipped(g *Globals) error {
+	var list []order.Policy
+	rows := [][]string{{"name", "pay", "ship", "confirm", "without a delivery", "extend", "rule", "mature"}}
+	for _, name := range shippedNames() {
+		p, err := readPolicy(g, name)
+		if err != nil {
+			return err
+		}
+		list = append(list, p)
+		extend := "-"
+		if p.ExtendTimes > 0 {
+			extend = timesInWords(int64(p.ExtendTimes)) + ", " + p.ExtendBy.String()
+		}
+		rows = append(rows, []string{p.Name, p.PayWithin.String(), p.ShipWithin.String(), p.ConfirmAfterDelivery.String(),
+			p.ConfirmAfterShipment.String(), extend, p.RuleWithin.String(), p.MatureAfter.String()})
+	}
+	if c.Format == "json" {
+		return printJSON(g, list)
+	}
+	return printTable(g.Stdout, rows)
+}
+
+type policyShowCmd struct {
+	Format string `enum:"yaml,text,json" default:"yaml" help:"${enum}; yaml is the document with its comments, text says what it means."`
+	Name   string `arg:"" enum:"${policies}" help:"${enum}."`
+}
+
+func (policyShowCmd) Help() string {
+	return `Their durations are those of public help pages; the fee and the ways to pay are a marketplace's own.
+
+    escrowd policy show alibaba > mine.yaml
+    escrowd policy show express --format text`
+}
+
+// Run prints the document.
+func (c *policyShowCmd) Run(g *Globals) error {
+	if c.Format == "yaml" {
+		_, err := g.Stdout.Write(shippedText(c.Name))
+		return err
+	}
+	p, err := readPolicy(g, c.Name)
+	if err != nil {
+		return err
+	}
+	if c.Format == "json" {
+		return printJSON(g, p)
+	}
+	example := p.Example()
+	q := intake.QuoteOf(&example)
+	return printPolicy(g.Stdout, &p, &q)
+}

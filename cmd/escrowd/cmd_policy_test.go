@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"escrowd/intake/api"
+	"escrowd/settlement/order"
+	"escrowd/settlement/policyfile"
+)
+
+// policyText is a policy that a person wrote: with authorisations, and without
+// what is negotiated in a dispute.
+const policyText = `name: shop
+effective: 2026-12-01
+pay_within: 5d
+authorise_within: 6d
+ship_within: 96h
+confirm_after_delivery: 7d
+confirm_after_shipment: 15d
+extend_times: 2
+extend_by: 36h
+rule_within: 14d
+mature_after: 2d
+methods: [card, wallet]
+fees:
+  "*": {bps: 500}
+  JPY: {bps: 450, fixed: 30, min: 100, cap: 5000, tax_bps: 1050}
+`
+
+func policyFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "shop.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Of each policy that comes with escrowd: what is promised of it.
+func TestShippedPolicies(t *testing.T) {
+	const day, hour = 24 * 60 * 60, 60 * 60
+	want := map[string]order.Policy{
+		"alibaba": {PayWithin: 5 * day, AuthoriseWithin: 7 * day, ShipWithin: 10 * day, ConfirmAfterDelivery: 15 * day, ConfirmAfterShipment: 15 * day,
+			ExtendTimes: 1, ExtendBy: 15 * day, RespondWithin: 5 * day, EscalateAfter: 3 * day, NegotiateWithin: 4 * day,
+			EvidenceWithin: 7 * day, RuleWithin: 14 * day, ReturnWithin: 10 * day, InspectWithin: 3 * day},
+		"inspection": {PayWithin: 10 * day, ShipWithin: 30 * day, ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 30 * day,
+			ExtendTimes: 1, ExtendBy: 30 * day, RespondWithin: 5 * day, NegotiateWithin: 14 * day,
+			EvidenceWithin: 7 * day, RuleWithin: 7 * day, ReturnWithin: 10 * day, InspectWithin: 7 * day},
+		"express": {PayWithin: 3 * day, AuthoriseWithin: 3 * day, ShipWithin: 96 * hour, ConfirmAfterDelivery: 24 * hour, ConfirmAfterShipment: 14 * day,
+			RespondWithin: 24 * hour, NegotiateWithin: 24 * hour, EvidenceWithin: 24 * hour, RuleWithin: 24 * hour,
+			ReturnWithin: 48 * hour, InspectWithin: 24 * hour},
+	}
+	if names := shippedNames(); len(names) != len(want) {
+		t.Errorf("there are %v", names)
+	}
+	for name, w := range want {
+		p, err := policyfile.Parse(name, shippedText(name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		w.Name, w.Methods, w.Fees = name, p.Methods, p.Fees // these are a marketplace's own
+		w.FeedbackWithin, w.FeedbackRevisionWithin = 60*day, 30*day
+		if !reflect.DeepEqual(p, w) || len(p.Methods) == 0 || len(p.Fees) == 0 {
+			t.Errorf("%s: %+v", name, p)
+		}
+		for _, said := range []string{"public help", "second-hand", "no public figure"} {
+			if !bytes.Contains(shippedText(name), []byte(said)) {
+				t.Errorf("%s does not say where its figures are from: %s", name, said)
+			}
+		}
+		escrowd(t, "policy", "show", name).check(t, exitOK, string(shippedText(name)), "")
+		escrowd(t, "policy", "check", name).check(t, exitOK, name+": policy "+name+" is in order.", "")
+		var shown order.Policy
+		if err := json.Unmarshal([]byte(escrowd(t, "policy", "show", name, "--format=json").stdout), &shown); err != nil || shown.PayWithin != p.PayWithin {
+			t.Errorf("%s as JSON: %+v, %v", name, shown, err)
+		}
+	}
+	escrowd(t, "policy", "show", "express", "--format=text").check(t, exitOK, "confirm_by: 1 day from the delivery", "")
+	escrowd(t, "policy", "show", "alibaba", "--format=text").check(t, exitOK, "escalation  by buyer or seller from 3 days after the dispute on\nfeedback    for 60 days after the order's end, revised once within 30 days of a reply\n", "")
+	escrowd(t, "policy", "show", "other").check(t, exitUsage, "", `must be one of "alibaba"`)
+	escrowd(t, "policy", "list").check(t, exitOK, "express     3 days   4 days   1 day", "")
+	escrowd(t, "policy", "list", "--format=json").check(t, exitOK, `"pay_within": 259200`, "")
+}
+
+// The document that the help shows is one, and leaves no field out.
+func TestPolicyDocument(t *testing.T) {
+	_, text, _ := strings.Cut(policyDocument, "\n")
+	p, err := policyfile.Parse("help", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for v, i := reflect.ValueOf(p), 0; i < v.NumField(); i++ {
+		if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "ID" && name != "Version" {
+			t.Errorf("%s is not in it", name)
+		}
+	}
+}
+
+// What a policy means is said in words that leave nothing out.
+func TestPolicyInWords(t *testing.T) {
+	file := policyFile(t, policyText)
+	want := file + `: policy shop is in order.
+
+in force    from 2026-12-01T00:00:00Z on, in the marketplace's time
+paid by     card, wallet
+extension   of ship_by and confirm_by, by buyer and seller 2 times each, 1 day 12 hours at most
+other fees  5 % of the amount
+fee in JPY  4.5 % of the amount plus JPY 30, at least JPY 100, at most JPY 5000, and 10.5 % tax on the fee
+example     the buyer pays JPY 100; fee JPY 100, tax on it JPY 0; the seller gets JPY 0.
+
+agreed      until      pay_by: 5 days from the agreement
+            who        buyer: The buyer pays; until then anyone may cancel.
+            otherwise  The order expires; no money has moved.
+
+authorised  until      capture_by: 6 days from the authorisation
+            who        operator: The marketplace captures the payment; until then buyer, seller or marketplace may void it.
+            otherwise  The authorisation is voided and the order expires; no money has moved.
+
+held        until      ship_by: 4 days from the payment
+            who        seller: The seller ships; until then buyer or seller may cancel.
+            otherwise  The order is canceled and all that is held goes back to the buyer.
+
+shipped     until      confirm_by: 15 days from the shipment
+            who        buyer: The buyer confirms or opens a dispute; a reported delivery starts the time to confirm anew.
+            otherwise  What is held is released to the seller, less the fee.
+
+delivered   until      confirm_by: 7 days from the delivery
+            who        buyer: The buyer confirms or opens a dispute.
+            otherwise  What is held is released to the seller, less the fee.
+
+disputed    until      rule_by: 14 days from the dispute
+            who        seller, operator: The marketplace rules how what is held is split.
+            otherwise  Nothing moves by itself: the money stays frozen and the order is reported as overdue.
+
+ruled       until      mature_at: 2 days from the ruling or settlement
+            who        system: Nobody has to act.
+            otherwise  The seller's money becomes available at that moment.
+
+released    until      mature_at: 2 days from the release
+            who        system: Nobody has to act.
+            otherwise  The seller's money becomes available at that moment.
+`
+	if r := escrowd(t, "policy", "check", file); r.code != exitOK || r.stdout != want || r.stderr != "" {
+		t.Errorf("exit %d, %s\ngot:\n%s\nwant:\n%s", r.code, r.stderr, r.stdout, want)
+	}
+}
+
+func TestPolicyCheckMistakes(t *testing.T) {
+	good := policyFile(t, policyText)
+	bad := policyFile(t, strings.NewReplacer("ship_within: 96h", "ship_within: 0", "bps: 450", "bpps: 450", "min: 100", "min: 6000").Replace(policyText))
+	mistakes := []string{
+		bad + ":5:14: ship_within: must be from 1 second to 3660 days: with 0 a state has no deadline (rule deadline)",
+		bad + ":15:8: fees[JPY].bps: is missing",
+		bad + ":15:9: fees[JPY].bpps: unknown field: did you mean bps?",
+		bad + ":15:36: fees[JPY].min: is above cap",
+	}
+	r := escrowd(t, "policy", "check", bad)
+	r.check(t, exitCheckFailed, "", "escrowd: error: 1 of 1 policies have mistakes\n")
+	if want := strings.Join(mistakes, "\n") + "\n"; r.stdout != want {
+		t.Errorf("got:\n%s\nwant:\n%s", r.stdout, want)
+	}
+	// A file that is wrong keeps none from being looked at, and weighs more than
+	// one that is not there.
+	r = escrowd(t, "policy", "check", bad, "nowhere.yaml", good)
+	r.check(t, exitCheckFailed, good+": policy shop is in order.", "nowhere.yaml: no such file")
+	escrowd(t, "policy", "check", "nowhere.yaml", good).check(t, exitUsage, "is in order", "those that come with escrowd are alibaba, express, inspection")
+
+	r = escrowd(t, "policy", "check", "--format=json", bad, good)
+	var list []checkedPolicy
+	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || r.code != exitCheckFailed || len(list) != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	m := list[0].Mistakes
+	if list[0].OK || len(m) != 4 || m[0].Line != 5 || m[0].Column != 14 || m[0].Field != "ship_within" || m.Error() != strings.Join(mistakes, "\n") {
+		t.Errorf("%+v", list[0])
+	}
+	if !list[1].OK || list[1].Policy.PayWithin != 5*24*60*60 || list[1].Example.Fee != 100 || len(list[1].Example.Steps) != 8 {
+		t.Errorf("%+v", list[1])
+	}
+}
+
+// A policy is given to a marketplace from a file, by its name or by what was
+// listed; one that is to come waits, and says so.
+func TestPolicyAdd(t *testing.T) {
+	flags, _ := testStore(t)
+	policy := func(args ...string) result {
+		return escrowd(t, append(append([]string{"policy"}, args...), "--database-url", flags.DatabaseURL)...)
+	}
+	escrowd(t, "marketplace", "create", "acme", "--test-clock", "2026-11-01T00:00:00Z", "--database-url", flags.DatabaseURL).check(t, exitOK, "marketplace 1", "")
+
+	policy("add", "acme", "alibaba").check(t, exitOK, "policy alibaba version 1 of marketplace acme\n", "")
+	policy("add", "acme", "alibaba").check(t, exitOK, "policy alibaba version 1 of marketplace acme\n", "")
+	policy("add", "acme", "express", "--as", "standard").check(t, exitOK, "policy standard version 2 of marketplace acme\n", "")
+	policy("add", "acme", "express", "--as", "My Own").check(t, exitUsage, "", "--as")
+	policy("add", "acme", "other").check(t, exitUsage, "", "those that come with escrowd are")
+	policy("add", "nowhere", "express").check(t, exitUsage, "", `no marketplace "nowhere"`)
+
+	file := policyFile(t, policyText)
+	policy("add", "acme", file).check(t, exitOK, "policy shop version 1 of marketplace acme, in force from 2026-12-01T00:00:00Z\n", "")
+	later := policyFile(t, strings.NewReplacer("2026-12-01", "2027-01-01", "pay_within: 5d", "pay_within: 6d").Replace(policyText))
+	policy("add", "acme", later).check(t, exitOK, "policy shop version 2 of marketplace acme, in force from 2027-01-01T00:00:00Z\n", "")
+	policy("list", "acme", "--format", "table").check(t, exitOK, `name      version  effective             state
+alibaba   1        -                     in force
+shop      1        2026-12-01T00:00:00Z  waits
+shop      2        2027-01-01T00:00:00Z  waits
+standard  2        -                     in force
+`, "")
+	sooner := policyFile(t, strings.NewReplacer("2026-12-01", "2026-12-24T18:00:00+01:00", "pay_within: 5d", "pay_within: 7d").Replace(policyText))
+	policy("add", "acme", sooner).check(t, exitOK, "version 3 of marketplace acme, in force from 2026-12-24T17:00:00Z",
+		"version 2, which waited for 2027-01-01T00:00:00Z, is withdrawn by this one\n")
+	policy("list", "acme", "shop", "--format", "table").check(t, exitOK, `name  version  effective             state
+shop  1        2026-12-01T00:00:00Z  waits
+shop  3        2026-12-24T17:00:00Z  waits
+`, "")
+
+	r := policy("add", "acme", policyFile(t, "name: x\npay: 5\n"))
+	r.check(t, exitUsage, "", ":2:1: pay: unknown field")
+	if strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("more than one line: %s", r.stderr)
+	}
+
+	policy("list", "acme", "shop").check(t, exitOK, `"effective": "2026-12-01T00:00:00Z"`, "")
+	again := policyFile(t, strings.Replace(policy("list", "acme", "standard").stdout, `"version": 2,`, `"version": 2, "effective": "2026-11-01T00:00:00Z",`, 1))
+	policy("add", "acme", again).check(t, exitOK, "policy standard version 3 of marketplace acme\n", "")
+	var all []order.Policy
+	if err := json.Unmarshal([]byte(policy("list", "acme").stdout), &all); err != nil || len(all) != 4 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	policy("list", "acme", "none").check(t, exitUsage, "", `has no policy "none"`)
+}
+
+func TestOrderQuote(t *testing.T) {
+	flags, s := testStore(t)
+	quote := func(args ...string) result {
+		return escrowd(t, append(append([]string{"order", "quote", "acme"}, args...), "--database-url", flags.DatabaseURL)...)
+	}
+	escrowd(t, "marketplace", "create", "acme", "--test-clock", "2026-11-01T00:00:00Z", "--database-url", flags.DatabaseURL).check(t, exitOK, "", "")
+	file := policyFile(t, policyText)
+	escrowd(t, "policy", "add", "acme", file, "--as", "standard", "--database-url", flags.DatabaseURL).check(t, exitOK, "version 2", "")
+
+	quote("USD", "129.90").check(t, exitOK, "Agreed at 2026-11-01T00:00:00Z under policy standard version 1: "+
+		"the buyer pays USD 129.90; fee USD 6.50, tax on it USD 0.00; the seller gets USD 123.40.\n\nagreed      until      pay_by: 5 days from the agreement\n", "")
+	r := quote("JPY", "10000", "--at", "2026-12-01T00:00:00Z", "--format", "json")
+	var q api.Quote
+	if err := json.Unmarshal([]byte(r.stdout), &q); err != nil {
+		t.Fatal(r, err)
+	}
+	if q.PolicyVersion != 2 || q.BuyerPays != 10_000 || q.Fee != 480 || q.Tax != 50 || q.SellerGets != 9_470 || len(q.Steps) != 8 ||
+		q.Steps[2].Within != int64(96*time.Hour/time.Second) {
+		t.Errorf("%+v", q)
+	}
+	quote("USD", "129.9").check(t, exitUsage, "", "has 1 decimals, USD has 2")
+	quote("usd", "1.00").check(t, exitUsage, "", "not an ISO 4217 currency")
+	quote("USD", "0.00").check(t, exitUsage, "", "amount: must be from 1")
+	quote("USD", "90071992547409.92").check(t, exitUsage, "", "more than an order can be about")
+	quote("USD", "1.00", "--policy", "other").check(t, exitUsage, "", "no such policy")
+	var orders int
+	if err := s.DB.Get(&orders, `SELECT count(*) FROM orders`); err != nil || orders != 0 {
+		t.Errorf("%d orders: a quote left one (%v)", orders, err)
+	}
+}

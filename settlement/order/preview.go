@@ -1,0 +1,239 @@
+package order
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"escrowd/ledger/chart"
+)
+
+// Preview is what would become of an order: what it costs whom if all goes
+// well, in minor units, and every state in which it could stand and wait.
+type Preview struct {
+	BuyerPays  int64
+	Fee        int64
+	Tax        int64 // on the fee
+	SellerGets int64
+	Steps      []Step
+}
+
+// Step is a state in which an order waits for something.
+type Step struct {
+	State     State
+	Deadline  Deadline
+	Within    Seconds // how long after the state is entered the deadline is
+	Actors    []Role  // who has to act until then
+	Able      bool    // whether one of them can lead it on under this policy: not only put it off or cancel
+	Next      string  // what they do, in words
+	Otherwise string  // what happens if nobody does, in words
+}
+
+// When is the step's deadline in words.
+func (s Step) When() string {
+	if s.Within == 0 {
+		return fmt.Sprintf("%s: at once", s.Deadline)
+	}
+	return fmt.Sprintf("%s: %s from the %s", s.Deadline, s.Within, entry(s.State))
+}
+
+// entry is what leads to a state, whichever of its events that is: the moment
+// from which the state's deadline runs.
+func entry(s State) string {
+	switch s {
+	case Agreed:
+		return "agreement"
+	case Authorised:
+		return "authorisation"
+	case Held:
+		return "payment"
+	case Shipped:
+		return "shipment"
+	case Delivered:
+		return "delivery"
+	case Disputed:
+		return "dispute"
+	case Negotiating:
+		return "seller's objection"
+	case Escalated:
+		return "escalation"
+	case Arbitration:
+		return "end of the evidence or the appeal"
+	case Decided:
+		return "ruling"
+	case Returning:
+		return "agreement on the return"
+	case Returned:
+		return "shipment back"
+	case Ruled:
+		return "ruling or settlement"
+	case Released:
+		return "release"
+	}
+	return ""
+}
+
+// Foresee plans the life of an order that is about to be agreed, with its terms
+// filled in but for the ids: every event that a state admits, by whoever may
+// cause it, from every state that is found like that. What it says is what Plan
+// does, because Plan says it.
+func Foresee(o Order) Preview {
+	var pre Preview
+	able := map[State]map[Role]bool{None: {}} // who can lead on from the states found
+	seen := map[reached]bool{}
+	for queue := []Order{o}; len(queue) > 0; queue = queue[1:] {
+		from := queue[0]
+		for _, row := range Rules {
+			if row.From != from.State {
+				continue
+			}
+			for _, ch := range tryAll(&from, row) {
+				to := ch.After
+				if to.State != from.State && row.Event != Cancel {
+					able[from.State][ch.by] = true
+				}
+				if able[to.State] == nil {
+					able[to.State] = map[Role]bool{}
+					pre.add(&to)
+				}
+				if at := (reached{to.State, row.Event, ch.by}); to.State.Open() && !seen[at] {
+					seen[at] = true
+					queue = append(queue, to)
+				}
+			}
+		}
+	}
+	for i := range pre.Steps {
+		s := &pre.Steps[i]
+		s.Able = slices.ContainsFunc(s.Actors, func(r Role) bool { return able[s.State][r] })
+	}
+	slices.SortFunc(pre.Steps, func(a, b Step) int { return slices.Index(States, a.State) - slices.Index(States, b.State) })
+	return pre
+}
+
+// reached is how an order came to a state. What can happen next may depend on
+// it, also where the state is the same as before; nothing is foreseen that
+// would need the same thing to happen twice.
+type reached struct {
+	State State
+	Event Event
+	By    Role
+}
+
+// add notes a state that was found for the first time.
+func (pre *Preview) add(o *Order) {
+	switch o.State {
+	case Held:
+		pre.BuyerPays = o.Held
+	case Released:
+		pre.Fee, pre.Tax, pre.SellerGets = o.FeeCharged, o.TaxCharged, o.Maturing
+	}
+	if o.State.Open() {
+		pre.Steps = append(pre.Steps, stepOf(o))
+	}
+}
+
+// tried is a change, and who caused it.
+type tried struct {
+	*Change
+	by Role
+}
+
+// sample is a piece of evidence that nothing is wrong with.
+var sample = Evidence{SHA256: strings.Repeat("0", 64), URL: "https://example.com/", Type: EvidenceTypes[0], Size: 1}
+
+// tryAll plans an event by each of its roles: in time, and with each way to
+// split what is held where the event does that. What is offered in a dispute
+// is the goods' return where the policy has one: an offer without ends as a
+// ruling does.
+func tryAll(o *Order, row Row) []tried {
+	var done []tried
+	for _, by := range row.Who {
+		for _, toBuyer := range []int64{o.Held, 0, o.Held / 2} {
+			c := Command{Event: row.Event, By: by, At: o.At, Reason: "a preview", ToBuyer: toBuyer, ToSeller: o.Held - toBuyer,
+				Return: o.Policy.ReturnWithin > 0, Evidence: sample}
+			if by == System {
+				c.At = o.DeadlineAt
+			}
+			if len(o.Policy.Methods) > 0 {
+				c.Method = o.Policy.Methods[0]
+			}
+			if ch, err := Plan(*o, c); err == nil {
+				done = append(done, tried{ch, by})
+			}
+		}
+	}
+	return done
+}
+
+func stepOf(o *Order) Step {
+	e := Explain(o)
+	s := Step{State: o.State, Deadline: o.Deadline, Actors: NextActors(o.State), Next: e.Next, Otherwise: e.Otherwise}
+	if slices.Equal(s.Actors, roles(System)) {
+		s.Next = "Nobody has to act." // how much then matures is known when it is
+	}
+	if o.Deadline != NoDeadline {
+		s.Within = Seconds(o.DeadlineAt.Sub(o.At) / time.Second)
+	}
+	return s
+}
+
+// Example is an order of a hundred units of a currency that the policy names,
+// USD if it names none, to show what the policy means.
+func (p *Policy) Example() Order {
+	codes := slices.Sorted(maps.Keys(p.Fees))
+	codes = slices.DeleteFunc(codes, func(code string) bool { return code == "*" })
+	cur, _ := chart.ByCode(append(codes, "USD")[0])
+	amount := int64(100)
+	for range cur.Digits {
+		amount *= 10
+	}
+	books, err := chart.Ledger(1, cur)
+	if err != nil { // the first marketplace has a ledger in every currency
+		panic(err)
+	}
+	o := Order{Terms: Terms{Marketplace: 1, Ledger: books, Buyer: "buyer", Seller: "seller", Amount: amount, Policy: p}}
+	if fee, ok := p.FeeFor(cur.Code); ok {
+		o.Fee, o.Tax = fee.On(amount)
+	}
+	return o
+}
+
+// The rules that a policy as a whole has to keep, so that no money can stand
+// still without anybody's knowing until when and for whom.
+const (
+	RuleDeadline = "deadline" // a state in which somebody has to act has a deadline
+	RuleOwner    = "owner"    // somebody has to act in every state, and can
+)
+
+// gaps are the states that break those rules under a policy whose fields are
+// in order.
+func (p *Policy) gaps() FieldErrors {
+	var errs FieldErrors
+	for _, s := range Foresee(p.Example()).Steps {
+		errs = append(errs, s.gaps()...)
+	}
+	return errs
+}
+
+func (s Step) gaps() (errs FieldErrors) {
+	bad := func(format string, args ...any) {
+		errs = append(errs, FieldError{Detail: fmt.Sprintf(format, args...)})
+	}
+	waits := !slices.Equal(s.Actors, roles(System))
+	switch {
+	case s.Deadline == NoDeadline:
+		bad("an order that is %s would have no deadline (rule %s)", s.State, RuleDeadline)
+	case waits && s.Within <= 0:
+		bad("an order that is %s would have no time until %s (rule %s)", s.State, s.Deadline, RuleDeadline)
+	}
+	switch {
+	case len(s.Actors) == 0:
+		bad("nobody has to act on an order that is %s (rule %s)", s.State, RuleOwner)
+	case !s.Able:
+		bad("an order that is %s waits for %s, who can do nothing (rule %s)", s.State, joinRoles(s.Actors), RuleOwner)
+	}
+	return errs
+}
