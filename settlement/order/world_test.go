@@ -278,7 +278,8 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 	bad := func(format string, args ...any) { problems[fmt.Sprintf(format, args...)] = true }
 
 	sums := map[uint32]*[4]uint64{}
-	ofCode := map[[2]uint32]int64{} // balance by ledger and code
+	ofCode := map[[2]uint32]int64{}  // balance by ledger and code
+	pending := map[[2]uint32]int64{} // what is pending, by ledger and code
 	byID := map[ledger.ID]ledger.Account{}
 	for _, a := range accounts {
 		byID[a.ID] = a
@@ -288,7 +289,12 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 		for i, v := range []ledger.Amount{a.DebitsPosted, a.CreditsPosted, a.DebitsPending, a.CreditsPending} {
 			sums[a.Ledger][i] += v.Lo
 		}
-		ofCode[[2]uint32{a.Ledger, uint32(a.Code)}] += credit(a)
+		k := [2]uint32{a.Ledger, uint32(a.Code)}
+		ofCode[k] += credit(a)
+		pending[k] += int64(a.DebitsPending.Lo + a.CreditsPending.Lo)
+		if a.Flags.Has(ledger.AccountDebitsMustNotExceedCredits) && a.DebitsPosted.Lo+a.DebitsPending.Lo > a.CreditsPosted.Lo {
+			bad("account %s of %d is beyond its limit: %+v", chart.AccountCode(a.Code), a.Ledger, a)
+		}
 	}
 	for l, s := range sums {
 		if s[0] != s[1] || s[2] != s[3] {
@@ -296,8 +302,9 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 		}
 	}
 
-	want := map[[2]uint32]int64{}     // what the orders say of ofCode
-	maturing := map[ledger.ID]int64{} // what they say of each seller's 2200
+	want := map[[2]uint32]int64{}        // what the orders say of ofCode
+	wantPending := map[[2]uint32]int64{} // and of pending
+	maturing := map[ledger.ID]int64{}    // what they say of each seller's 2200
 	for _, e := range orders {
 		o := &e.now
 		for problem := range auditOrder(o) {
@@ -317,6 +324,14 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 		if o.State.Open() {
 			want[[2]uint32{o.Ledger, uint32(chart.Escrow)}] += o.Held
 		}
+		wantPending[[2]uint32{o.Ledger, uint32(chart.Escrow)}] += frozen
+		wantPending[[2]uint32{o.Ledger, uint32(chart.DisputeSuspense)}] += frozen
+		if o.State == order.Authorised {
+			wantPending[[2]uint32{o.Ledger, uint32(chart.PayinClearing)}] += o.Amount
+			wantPending[[2]uint32{o.Ledger, uint32(chart.Buyer)}] += o.Amount
+		}
+		want[[2]uint32{o.Ledger, uint32(chart.PayinClearing)}] -= o.Held + o.Released + o.Refunded
+		want[[2]uint32{o.Ledger, uint32(chart.Buyer)}] += o.Refunded
 		want[[2]uint32{o.Ledger, uint32(chart.FeeRevenue)}] += o.FeeCharged
 		want[[2]uint32{o.Ledger, uint32(chart.TaxPayable)}] += o.TaxCharged
 		maturing[o.SellerAccount] += o.Maturing
@@ -324,6 +339,11 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 	for k := range want {
 		if ofCode[k] != want[k] {
 			bad("ledger %d, %s: the books have %d, the orders %d", k[0], chart.AccountCode(k[1]), ofCode[k], want[k])
+		}
+	}
+	for k := range pending {
+		if pending[k] != wantPending[k] {
+			bad("ledger %d, %s: %d is pending in the books, %d by the orders", k[0], chart.AccountCode(k[1]), pending[k], wantPending[k])
 		}
 	}
 	for id, v := range maturing {
@@ -342,17 +362,19 @@ func auditOrder(o *order.Order) map[string]bool {
 	problems := map[string]bool{}
 	bad := func(format string, args ...any) { problems[fmt.Sprintf(format, args...)] = true }
 
-	whole := o.Held + o.Released + o.Refunded
+	whole, charge := o.Held+o.Released+o.Refunded, o.Charge()
 	least := slices.Min([]int64{o.Held, o.Released, o.Refunded, o.FeeCharged, o.TaxCharged, o.Maturing})
 	switch {
 	case least < 0:
 		bad("an amount is below zero: %+v", o.Progress)
 	case o.PaidAt.IsZero() != (whole == 0):
 		bad("paid at %s, but held + released + refunded is %d", o.PaidAt, whole)
-	case whole > o.Amount:
-		bad("held %d + released %d + refunded %d is more than the agreed %d", o.Held, o.Released, o.Refunded, o.Amount)
-	case o.FeeCharged > o.Fee || o.TaxCharged > o.Tax:
-		bad("fee %d and tax %d were agreed, %d and %d charged", o.Fee, o.Tax, o.FeeCharged, o.TaxCharged)
+	case whole != 0 && whole != charge.Amount:
+		bad("held %d + released %d + refunded %d is not what the order comes to: %d", o.Held, o.Released, o.Refunded, charge.Amount)
+	case charge.Amount > o.Amount || charge.Fee > o.Fee || charge.Tax > o.Tax:
+		bad("it comes to %+v, more than the agreed %d, fee %d, tax %d", charge, o.Amount, o.Fee, o.Tax)
+	case o.FeeCharged > charge.Fee || o.TaxCharged > charge.Tax:
+		bad("fee %d and tax %d were agreed, %d and %d charged", charge.Fee, charge.Tax, o.FeeCharged, o.TaxCharged)
 	case o.FeeCharged+o.TaxCharged+o.Maturing > o.Released:
 		bad("fee %d + tax %d + maturing %d is more than the released %d", o.FeeCharged, o.TaxCharged, o.Maturing, o.Released)
 	}
