@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +39,9 @@ type entry struct {
 	born order.Order     // its terms, before it was agreed
 	done []order.Command // what happened to it, in order
 	now  order.Order
+	// ahead is what a random life tries next: the rest of a way that somebody
+	// has gone before.
+	ahead []order.Command
 }
 
 func newWorld(t rapid.TB) *world {
@@ -464,7 +468,11 @@ func dumpValue(b *strings.Builder, v reflect.Value) {
 	case v.Kind() == reflect.Struct:
 		b.WriteByte('{')
 		for i := range v.NumField() {
-			fmt.Fprintf(b, "%s:", v.Type().Field(i).Name)
+			if v.Field(i).IsZero() {
+				continue // what is left out is nothing
+			}
+			b.WriteString(v.Type().Field(i).Name)
+			b.WriteByte(':')
 			dumpValue(b, v.Field(i))
 			b.WriteByte(' ')
 		}
@@ -476,6 +484,12 @@ func dumpValue(b *strings.Builder, v reflect.Value) {
 			b.WriteByte(' ')
 		}
 		b.WriteByte(']')
+	case v.CanInt():
+		b.WriteString(strconv.FormatInt(v.Int(), 10))
+	case v.CanUint():
+		b.WriteString(strconv.FormatUint(v.Uint(), 10))
+	case v.Kind() == reflect.String:
+		b.WriteString(strconv.Quote(v.String()))
 	default: // fmt writes maps in the order of their keys
 		fmt.Fprintf(b, "%#v", v)
 	}
