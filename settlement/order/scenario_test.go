@@ -175,6 +175,9 @@ func (s *scenario) play(t testing.TB, w *world) {
 	}
 	for _, text := range orders {
 		name, rest, _ := strings.Cut(text, ": ")
+		if name == "" {
+			name = "the order"
+		}
 		e := s.order(t, w, name, rest)
 		entries[name] = e
 		if first == nil {
@@ -207,6 +210,7 @@ func (s *scenario) step(t testing.TB, w *world, r row, of []*entry) {
 	if err != nil {
 		t.Fatalf("%s: %v", r.place, err)
 	}
+	w.place = r.place + ": "
 	before := w.picture()
 	refusal := w.do(c, of...)
 	if refusal != nil {

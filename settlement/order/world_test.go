@@ -31,6 +31,7 @@ type world struct {
 	intents uint64
 	owners  map[ledger.ID]string // of accounts that belong to somebody
 	orders  []*entry
+	place   string // what is being played, for messages
 }
 
 // entry is one order of the world.
@@ -207,7 +208,7 @@ func (w *world) submit(changes []*order.Change) {
 	}
 	for i, r := range opened {
 		if r.Status != ledger.AccountCreated && r.Status != ledger.AccountExists {
-			w.t.Fatalf("%s: the ledger refused account %s: %s", changes[0].Event, chart.AccountCode(accounts[i].Code), r.Status)
+			w.t.Fatalf("%s%s: the ledger refused account %s: %s", w.place, changes[0].Event, chart.AccountCode(accounts[i].Code), r.Status)
 		}
 	}
 	w.clock++
@@ -217,10 +218,10 @@ func (w *world) submit(changes []*order.Change) {
 	}
 	for i, r := range booked {
 		if r.Status != ledger.TransferCreated {
-			w.t.Fatalf("%s: the ledger refused leg %d, %s of %s: %s", changes[0].Event, i+1, chart.TransferCode(legs[i].Code), legs[i].Amount, r.Status)
+			w.t.Fatalf("%s%s: the ledger refused leg %d, %s of %s: %s", w.place, changes[0].Event, i+1, chart.TransferCode(legs[i].Code), legs[i].Amount, r.Status)
 		}
 		if legs[i].Flags.Has(ledger.TransferLinked) != (i < len(legs)-1) {
-			w.t.Fatalf("%s: the legs are not one chain: leg %d of %d has flags %b", changes[0].Event, i+1, len(legs), legs[i].Flags)
+			w.t.Fatalf("%s%s: the legs are not one chain: leg %d of %d has flags %b", w.place, changes[0].Event, i+1, len(legs), legs[i].Flags)
 		}
 	}
 	w.checkLegs(legs)
@@ -269,7 +270,7 @@ func (w *world) audit() {
 	w.t.Helper()
 	accounts := w.accounts()
 	for problem := range audit(accounts, w.orders) {
-		w.t.Errorf("%s", problem)
+		w.t.Errorf("%s%s", w.place, problem)
 	}
 	if w.t.Failed() {
 		w.t.FailNow()
@@ -381,6 +382,9 @@ func auditOrder(o *order.Order) map[string]bool {
 		bad("fee %d and tax %d were agreed, %d and %d charged", charge.Fee, charge.Tax, o.FeeCharged, o.TaxCharged)
 	case o.FeeCharged+o.TaxCharged+o.Maturing > o.Released:
 		bad("fee %d + tax %d + maturing %d is more than the released %d", o.FeeCharged, o.TaxCharged, o.Maturing, o.Released)
+	}
+	if frozen := o.State.Frozen(); frozen != (o.Claim != nil) || o.Freeze.IsZero() == (frozen || o.State == order.Authorised) {
+		bad("state %s, claim %v, waits on the pending transfer %v", o.State, o.Claim, o.Freeze)
 	}
 	maps.Copy(problems, explained(o))
 	return problems
