@@ -113,6 +113,9 @@ func randomPolicy(t *rapid.T, policy order.Policy, c chart.Currency) *order.Poli
 			f.SetInt(rapid.Int64Range(1, 20*24*60*60).Draw(t, v.Type().Field(i).Name))
 		}
 	}
+	if all := policy.RespondWithin + policy.NegotiateWithin; policy.EscalateAfter >= all && policy.EscalateAfter > 0 {
+		policy.EscalateAfter = all - 1 // by then there is still something to escalate
+	}
 	policy.ExtendTimes = rapid.Int16Range(0, 2).Draw(t, "ExtendTimes")
 	fee := order.Fee{
 		Bps:    rapid.OneOf(rapid.Int64Range(0, 1500), rapid.Int64Range(0, 10_000)).Draw(t, "bps"),
