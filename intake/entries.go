@@ -2,7 +2,9 @@ package intake
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -57,6 +59,9 @@ func (s *Server) entryRoutes() []route {
 			summary: "Say how a seller is paid out", description: "Takes the place of what was said before; repeating it does no harm. Bank details are an entry: another person has to approve them.",
 			in: reflect.TypeFor[api.SetPayee](), out: reflect.TypeFor[api.Payee](), handle: s.setPayee},
 	}
+	list = append(list, route{method: "GET", path: "/v1/balances", id: "getBalances", tag: tagEntries,
+		summary: "What a buyer or a seller has, by the ledger", description: "One line for each account, as the ledger has it now: a buyer's balance; of a seller what matures, what is available, the reserve and the debt.",
+		query: []param{partyParam}, out: reflect.TypeFor[api.Balances](), handle: s.getBalances})
 	for _, e := range []struct {
 		event                      treasury.Event
 		name, summary, description string
@@ -255,6 +260,47 @@ func (s *Server) payee(c *call, seller string) (answer, error) {
 	}
 	out.BankDetails = details.ID.UUID()
 	return answer{body: out}, err
+}
+
+func (s *Server) getBalances(c *call) (answer, error) {
+	if !c.query.Has("party") {
+		return answer{}, invalid("query", "party", "is required")
+	}
+	accounts, err := s.opts.Store.PartyAccounts(c.ctx, c.marketplace, c.query.Get("party"))
+	if err != nil {
+		return answer{}, err
+	}
+	out := api.Balances{Balances: []api.Balance{}}
+	for batch := range slices.Chunk(accounts, ledger.BatchMax) {
+		ids := make([]ledger.ID, len(batch))
+		names := map[ledger.ID]orderdb.PartyAccount{}
+		for i, a := range batch {
+			ids[i], names[a.ID] = a.ID, a
+		}
+		list, err := s.opts.Ledger.LookupAccounts(c.ctx, ids)
+		if err != nil {
+			return answer{}, fmt.Errorf("reading balances: %w", err)
+		}
+		for _, a := range list {
+			out.Balances = append(out.Balances, balanceOf(names[a.ID], &a))
+		}
+	}
+	return answer{body: out}, nil
+}
+
+// balanceOf is an account on its normal side. None of a party's accounts can
+// stand on the other one: the ledger sees to that.
+func balanceOf(name orderdb.PartyAccount, a *ledger.Account) api.Balance {
+	in, out, pending := a.CreditsPosted, a.DebitsPosted, a.DebitsPending
+	if name.Code.NormalSide() == chart.Debit {
+		in, out, pending = a.DebitsPosted, a.CreditsPosted, a.CreditsPending
+	}
+	left, _ := in.Sub(out)
+	b := api.Balance{Code: int(name.Code), Account: name.Code.Slug(), Amount: left.String(), Pending: pending.String()}
+	if _, cur, ok := chart.SplitLedger(name.Ledger); ok {
+		b.Currency = cur.Code
+	}
+	return b
 }
 
 func accountFrom(a api.EntryAccount) treasury.Account {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"testing"
 	"time"
 
@@ -73,6 +74,9 @@ func TestEntries(t *testing.T) {
 	entry(c.MoveEntry(ctx, details.ID, "approve", api.EntryAct{Person: "max", Digest: details.Digest}))
 	m = made(c.MakeEntry(ctx, payout))
 	d := must[api.EntryDetail](t)(c.Entry(ctx, m.ID))
+	if b := must[api.Balances](t)(c.Balances(ctx, o.Seller)).Balances; len(b) != 2 || b[1].Amount != "9500" || b[1].Pending != "9500" {
+		t.Errorf("while it is on its way: %+v", b)
+	}
 	if d.State != "sent" || len(d.Timeline) != 1 || len(d.Allowed) != 2 || d.Timeline[0].LedgerTimestamp == "" {
 		t.Errorf("sent: %+v", d)
 	}
@@ -80,6 +84,16 @@ func TestEntries(t *testing.T) {
 		t.Errorf("failed: %+v", e)
 	}
 	refused(t, "state", func() error { _, err := c.MoveEntry(ctx, m.ID, "accept", api.EntryAct{}); return err })
+
+	var has []api.Balance
+	for _, b := range must[api.Balances](t)(c.Balances(ctx, o.Seller)).Balances {
+		if b.Amount != "0" {
+			has = append(has, b)
+		}
+	}
+	if want := []api.Balance{{Currency: "USD", Code: 2210, Account: "seller_available", Amount: "9500", Pending: "0"}}; !reflect.DeepEqual(has, want) {
+		t.Errorf("the seller has %+v, want %+v", has, want)
+	}
 
 	p := must[api.Payee](t)(c.SetPayee(ctx, api.SetPayee{Seller: o.Seller, Schedule: "weekly", Blocked: "under investigation"}))
 	if p.BankDetails != details.ID {

@@ -72,6 +72,9 @@ func (c *demoCmd) Run(ctx context.Context, g *Globals) (err error) {
 	} else {
 		say("%s has the demo's orders already; nothing is added", app.Store)
 	}
+	if err := demo.Treasury(ctx, api); err != nil {
+		return fmt.Errorf("the demo's payouts: %w", err)
+	}
 	if err := printReports(ctx, g, app, reports.Options{Marketplace: demo.Marketplace}, "trial-balance", "held-funds"); err != nil {
 		return err
 	}
@@ -119,6 +122,7 @@ func (c *demoCmd) invite(ctx context.Context, g *Globals, app *App, session *rep
 		line("metrics", app.MetricsURL+"/metrics")
 	}
 	line("orders", strings.TrimSpace("escrowd order list --state disputed "+store))
+	line("payouts", strings.TrimSpace("escrowd entry list "+demo.Marketplace+" "+store))
 	line("books", strings.TrimSpace("escrowd report trial-balance --as-of 2026-02-15T00:00:00Z "+store))
 	line("data", where)
 	fmt.Fprintln(&b, "\nServing until ^C; the next run finds this data.")

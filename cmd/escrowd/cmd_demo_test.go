@@ -113,6 +113,24 @@ func TestDemo(t *testing.T) {
 		}
 	}
 
+	entries := map[string]int{}
+	var places []struct {
+		Place string
+		N     int
+	}
+	if err := db.Select(&places, `SELECT kind || ' ' || state AS place, count(*) AS n FROM entries GROUP BY 1`); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range places {
+		entries[p.Place] = p.N
+	}
+	for _, place := range []string{"payout sent", "payout accepted", "payout paid", "payout failed", "payout returned", "receipt unidentified", "receipt done",
+		"repayment due", "psp_settlement done", "fee_sweep done", "adjustment proposed", "bank_details proposed", "bank_details done"} {
+		if entries[place] == 0 {
+			t.Errorf("no %s: %v", place, entries)
+		}
+	}
+
 	before := replaytest.Fingerprint(t, db)
 	again := runDemo(t, dsn, func(stdout string) {
 		if strings.Contains(stdout, curl[1]) {

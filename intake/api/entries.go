@@ -109,3 +109,17 @@ type Payee struct {
 	SetPayee
 	BankDetails string `json:"bank_details,omitempty" format:"uuid" doc:"The entry with the bank details that were approved; left out where there are none: then nothing can be paid out."`
 }
+
+// Balances are what a buyer or a seller has.
+type Balances struct {
+	Balances []Balance `json:"balances" nullable:"false"`
+}
+
+// Balance is an account of a buyer or a seller, as the ledger has it now.
+type Balance struct {
+	Currency string `json:"currency" example:"USD"`
+	Code     int    `json:"code" doc:"The chart's number." example:"2210"`
+	Account  string `json:"account" doc:"buyer; seller_pending: released and not yet matured; seller_available: can be paid out; seller_reserve; seller_receivable: what the seller owes." example:"seller_available"`
+	Amount   string `json:"amount" pattern:"^[0-9]+$" doc:"Minor units, as a string: the ledger's numbers have 128 bits." example:"95000"`
+	Pending  string `json:"pending" pattern:"^[0-9]+$" doc:"Of amount, what is on its way out: a payout that the bank has not taken yet." example:"0"`
+}

@@ -346,3 +346,8 @@ func (c *Client) SetPayee(ctx context.Context, in api.SetPayee, opts ...Option) 
 func (c *Client) Payee(ctx context.Context, seller string) (api.Payee, error) {
 	return get[api.Payee](ctx, c, "/v1/payees", url.Values{"seller": {seller}})
 }
+
+// Balances are what a buyer or a seller has, by the ledger.
+func (c *Client) Balances(ctx context.Context, party string) (api.Balances, error) {
+	return get[api.Balances](ctx, c, "/v1/balances", url.Values{"party": {party}})
+}

@@ -13,6 +13,8 @@ import (
 
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
+	"escrowd/settlement/orderdb"
+	"escrowd/settlement/treasury"
 )
 
 const (
@@ -38,6 +40,11 @@ var (
 	descOverdue = prometheus.NewDesc("escrowd_orders_overdue",
 		"Orders whose deadline has passed and that are still as they were. rule_by waits for a person; each other for a job.",
 		[]string{"marketplace", "deadline"}, nil)
+	descEntries = prometheus.NewDesc("escrowd_entries_open",
+		"Money that moves for no order and waits for something: payouts for the bank, receipts for their buyer, proposals for an approval.",
+		[]string{"marketplace", "kind", "state"}, nil)
+	descEntriesOverdue = prometheus.NewDesc("escrowd_entries_overdue",
+		"Of escrowd_entries_open, those that should have been heard of by now.", []string{"marketplace", "kind", "state"}, nil)
 	descSuccess = prometheus.NewDesc("escrowd_job_last_success_timestamp_seconds",
 		"When the job last ran to its end without an error, Unix seconds; of any process as far as the database knows. Absent until it did.",
 		[]string{"job_name"}, nil)
@@ -68,7 +75,7 @@ func newCollector(j *Jobs) *collector { return &collector{j: j} }
 
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descHeld, descHeldOrders, descOldest, descDue, descOverdue, descSuccess, descBalanced, descChecked, descMirrored, descLag, descUp} {
+	for _, d := range []*prometheus.Desc{descHeld, descHeldOrders, descOldest, descDue, descOverdue, descEntries, descEntriesOverdue, descSuccess, descBalanced, descChecked, descMirrored, descLag, descUp} {
 		ch <- d
 	}
 }
@@ -107,7 +114,7 @@ func (c *collector) fresh() []prometheus.Metric {
 
 func (c *collector) collect(ctx context.Context) ([]prometheus.Metric, error) {
 	var all []prometheus.Metric
-	for _, f := range []func(context.Context) ([]prometheus.Metric, error){c.orders, c.successes, c.books, c.mirror} {
+	for _, f := range []func(context.Context) ([]prometheus.Metric, error){c.orders, c.entries, c.successes, c.books, c.mirror} {
 		samples, err := f(ctx)
 		if err != nil {
 			return nil, err
@@ -198,6 +205,38 @@ func (c *collector) orders(ctx context.Context) ([]prometheus.Metric, error) {
 		for _, d := range order.Deadlines {
 			n := waiting[series{m.ID, string(d)}]
 			out = append(out, gauge(descDue, n.due, m.Name, string(d)), gauge(descOverdue, n.overdue, m.Name, string(d)))
+		}
+	}
+	return out, nil
+}
+
+// entries tells what waits, by what the table of entries lets wait: zeros too.
+func (c *collector) entries(ctx context.Context) ([]prometheus.Metric, error) {
+	list, err := c.j.store.Marketplaces(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open entries: %w", err)
+	}
+	type place struct {
+		kind  treasury.Kind
+		state treasury.State
+	}
+	var out []prometheus.Metric
+	machine := c.j.now()
+	for _, m := range list {
+		now, _ := m.At(machine)
+		waiting, err := c.j.store.OpenEntries(ctx, m.ID, now)
+		if err != nil {
+			return nil, fmt.Errorf("open entries of marketplace %s: %w", m.Name, err)
+		}
+		seen := map[place]bool{}
+		for _, r := range treasury.Rules {
+			e := treasury.Entry{Terms: treasury.Terms{Kind: r.Kind}, Progress: treasury.Progress{State: r.To}}
+			if p := (place{r.Kind, r.To}); e.Open() && !seen[p] {
+				seen[p] = true
+				n := waiting[orderdb.EntryPlace{Kind: p.kind, State: p.state}]
+				out = append(out, gauge(descEntries, float64(n.Open), m.Name, string(p.kind), string(p.state)),
+					gauge(descEntriesOverdue, float64(n.Overdue), m.Name, string(p.kind), string(p.state)))
+			}
 		}
 	}
 	return out, nil

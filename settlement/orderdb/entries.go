@@ -423,3 +423,61 @@ func (s *Store) SetPaidOut(ctx context.Context, marketplace uint32, period strin
 	_, err := s.db.ExecContext(ctx, `INSERT INTO payout_runs (marketplace, period) VALUES ($1, $2) ON CONFLICT DO NOTHING`, marketplace, period)
 	return err
 }
+
+// EntryPlace is where entries of a kind stand.
+type EntryPlace struct {
+	Kind  treasury.Kind
+	State treasury.State
+}
+
+// EntryCount is how many stand there, and how many of them should have been
+// heard of.
+type EntryCount struct{ Open, Overdue int64 }
+
+// OpenEntries counts the marketplace's entries that wait for something.
+func (s *Store) OpenEntries(ctx context.Context, marketplace uint32, now time.Time) (map[EntryPlace]EntryCount, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT kind, state, count(*), count(*) FILTER (WHERE due_at <= $2)
+		FROM entries WHERE marketplace = $1 AND due_at IS NOT NULL GROUP BY kind, state`, marketplace, now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := map[EntryPlace]EntryCount{}
+	for rows.Next() {
+		var p EntryPlace
+		var n EntryCount
+		if err := rows.Scan(&p.Kind, &p.State, &n.Open, &n.Overdue); err != nil {
+			return nil, err
+		}
+		found[p] = n
+	}
+	return found, rows.Err()
+}
+
+// PartyAccount is an account of a buyer or a seller.
+type PartyAccount struct {
+	ID     ledger.ID
+	Ledger uint32
+	Code   chart.AccountCode
+}
+
+// PartyAccounts lists the accounts of a marketplace that have an owner of this
+// name, as a buyer or as a seller, by ledger and code.
+func (s *Store) PartyAccounts(ctx context.Context, marketplace uint32, owner string) ([]PartyAccount, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT id, ledger, code FROM accounts
+		WHERE ledger BETWEEN $1::bigint * 1000 AND $1::bigint * 1000 + 999 AND owner = $2 AND code <> $3 ORDER BY ledger, code`,
+		marketplace, owner, int(chart.PayinClearing))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []PartyAccount
+	for rows.Next() {
+		var a PartyAccount
+		if err := rows.Scan((*uid)(&a.ID), &a.Ledger, &a.Code); err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	return list, rows.Err()
+}
