@@ -367,8 +367,12 @@ func TestQuote(t *testing.T) {
 
 	q := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 12_990}))
 	steps := q.Steps
-	q.Steps = nil
-	want := api.Quote{Currency: "USD", Amount: 12_990, Policy: "standard", PolicyVersion: 2, BuyerPays: 12_990, Fee: 615, Tax: 117, SellerGets: 12_258}
+	if len(q.Methods) != 5 || q.Methods[4].Method != "voucher" || q.Methods[4].Cost != q.Cost {
+		t.Errorf("by method: %+v", q.Methods)
+	}
+	q.Steps, q.Methods = nil, nil
+	want := api.Quote{Currency: "USD", Amount: 12_990, Policy: "standard", PolicyVersion: 2,
+		Cost: api.Cost{BuyerPays: 12_990, Fee: 615, Tax: 117, SellerGets: 12_258}}
 	if !reflect.DeepEqual(q, want) {
 		t.Errorf("got %+v, want %+v", q, want)
 	}

@@ -20,7 +20,8 @@ func agreement(in *api.NewOrder) posting.Request {
 	req := posting.Request{
 		Command: order.Command{Event: order.Agree, By: order.Role(in.By), At: in.At},
 		Agreement: &posting.Agreement{Reference: in.Reference, Buyer: in.Buyer, Seller: in.Seller,
-			Currency: in.Currency, Amount: in.Amount, Category: in.Category, Policy: in.Policy, ShipByDate: in.ShipBy},
+			Currency: in.Currency, Amount: in.Amount, Category: in.Category, Policy: in.Policy, ShipByDate: in.ShipBy,
+			SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction},
 	}
 	if len(in.Goods) > 0 {
 		req.Data = append(append([]byte(`{"goods":`), in.Goods...), '}')
@@ -51,7 +52,8 @@ func (s *Server) quote(c *call) (answer, error) {
 		return answer{}, err
 	}
 	o, err := posting.Quote(c.ctx, s.opts.Store, m,
-		posting.Agreement{Currency: in.Currency, Amount: in.Amount, Policy: in.Policy}, in.At, s.opts.Clock())
+		posting.Agreement{Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction},
+		in.At, s.opts.Clock())
 	if err != nil {
 		return answer{}, err
 	}
@@ -63,7 +65,10 @@ func QuoteOf(o *order.Order) api.Quote {
 	pre := order.Foresee(*o)
 	shown := orderOf(o)
 	out := api.Quote{Currency: shown.Currency, Amount: o.Amount, Policy: shown.Policy, PolicyVersion: shown.PolicyVersion,
-		BuyerPays: pre.BuyerPays, Fee: pre.Fee, Tax: pre.Tax, SellerGets: pre.SellerGets, Steps: make([]api.Step, len(pre.Steps))}
+		Cost: costOf(o.Charge()), Methods: make([]api.MethodCost, len(pre.Costs)), Steps: make([]api.Step, len(pre.Steps))}
+	for i, c := range pre.Costs {
+		out.Methods[i] = api.MethodCost{Method: c.Method, Cost: costOf(c.Charge)}
+	}
 	for i, st := range pre.Steps {
 		actors := make([]string, len(st.Actors))
 		for j, r := range st.Actors {
@@ -73,6 +78,10 @@ func QuoteOf(o *order.Order) api.Quote {
 			Actors: actors, Next: st.Next, Otherwise: st.Otherwise}
 	}
 	return out
+}
+
+func costOf(c order.Charge) api.Cost {
+	return api.Cost{BuyerPays: c.Pays(), BuyerShare: c.BuyerShare, Fee: c.Fee, Tax: c.Tax, SellerGets: c.Pays() - c.Fee - c.Tax}
 }
 
 func (s *Server) getOrder(c *call) (answer, error) {
@@ -150,6 +159,7 @@ func orderOf(o *order.Order) api.Order {
 	charge := o.Charge()
 	out := api.Order{
 		ID: o.ID.UUID(), Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Category: o.Category, Amount: charge.Amount, Fee: charge.Fee, Tax: charge.Tax,
+		BuyerShare: charge.BuyerShare, SellerTier: o.SellerTier, Jurisdiction: o.Jurisdiction, Method: o.Method,
 		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
 		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
 		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Events: o.Seq,

@@ -118,6 +118,11 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 	for code, f := range in.Fees {
 		p.Fees[code] = order.Fee(f)
 	}
+	for _, r := range in.FeeRules {
+		p.FeeRules = append(p.FeeRules, order.FeeRule{Method: r.Method, Tier: r.Tier, Currency: r.Currency,
+			Fee: order.Fee(r.Fee), BorneBy: order.Bearer(r.BorneBy), BuyerBps: r.BuyerBps})
+	}
+	p.Taxes = in.Taxes
 	return p
 }
 
@@ -138,6 +143,11 @@ func policyOf(p *order.Policy, now time.Time) api.Policy {
 	for code, f := range p.Fees {
 		out.Fees[code] = api.Fee(f)
 	}
+	for _, r := range p.FeeRules {
+		out.FeeRules = append(out.FeeRules, api.FeeRule{Method: r.Method, Tier: r.Tier, Currency: r.Currency,
+			Fee: api.Fee(r.Fee), BorneBy: string(r.BorneBy), BuyerBps: r.BuyerBps})
+	}
+	out.Taxes = p.Taxes
 	out.FeedbackWithin, out.FeedbackRevisionWithin = int64(p.FeedbackWithin), int64(p.FeedbackRevisionWithin)
 	return out
 }

@@ -58,7 +58,7 @@ func TestAuthorisedIsNotHeld(t *testing.T) {
 	s, err := w.books.Order(ctx, "", "part")
 	must(t, err)
 	if s.Order.Amount.String() != "6000" || s.Order.Agreed.String() != "10000" || len(s.Problems) > 0 ||
-		!strings.Contains(s.Explanation.Why, "Of the USD 100.00 authorised USD 60.00 was captured") {
+		!strings.Contains(s.Explanation.Why, "Of the USD 100.00 agreed USD 60.00 was captured") {
 		t.Errorf("part: %+v", s)
 	}
 	if s, err = w.books.Order(ctx, "", "waits"); err != nil || len(s.Escrow) > 0 || len(s.Problems) > 0 || !strings.Contains(s.Explanation.Why, "Nothing is held yet") {

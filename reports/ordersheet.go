@@ -46,27 +46,31 @@ type FeedbackLine struct {
 
 // OrderFacts are the terms of an order and where its money is.
 type OrderFacts struct {
-	ID          string     `json:"id"`
-	Marketplace uint32     `json:"marketplace"`
-	Reference   string     `json:"reference"`
-	Buyer       string     `json:"buyer"`
-	Seller      string     `json:"seller"`
-	Category    string     `json:"category,omitempty"`
-	Currency    string     `json:"currency"`
-	Policy      string     `json:"policy"`
-	State       string     `json:"state"`
-	Amount      Amount     `json:"amount"` // what the buyer pays: what was agreed, or the part of it that was captured
-	Agreed      Amount     `json:"agreed_amount"`
-	Held        Amount     `json:"held"`
-	Released    Amount     `json:"released"` // fee and tax included
-	Refunded    Amount     `json:"refunded"`
-	Fee         Amount     `json:"fee_charged"`
-	Tax         Amount     `json:"tax_charged"`
-	Maturing    Amount     `json:"maturing"`
-	AgreedAt    time.Time  `json:"agreed_at"`
-	PaidAt      *time.Time `json:"paid_at"`
-	Deadline    string     `json:"deadline"` // "" for none
-	DeadlineAt  *time.Time `json:"deadline_at"`
+	ID           string     `json:"id"`
+	Marketplace  uint32     `json:"marketplace"`
+	Reference    string     `json:"reference"`
+	Buyer        string     `json:"buyer"`
+	Seller       string     `json:"seller"`
+	Category     string     `json:"category,omitempty"`
+	SellerTier   string     `json:"seller_tier,omitempty"`
+	Jurisdiction string     `json:"jurisdiction,omitempty"` // the seller's jurisdiction
+	Method       string     `json:"method,omitempty"`       // how it was paid, where the fee could depend on it
+	Currency     string     `json:"currency"`
+	Policy       string     `json:"policy"`
+	State        string     `json:"state"`
+	Amount       Amount     `json:"amount"`                // what the goods cost: what was agreed, or the part of it that was captured
+	BuyerShare   *Amount    `json:"buyer_share,omitempty"` // what of fee and tax the buyer pays on top; nil for nothing
+	Agreed       Amount     `json:"agreed_amount"`
+	Held         Amount     `json:"held"`
+	Released     Amount     `json:"released"` // fee and tax included
+	Refunded     Amount     `json:"refunded"`
+	Fee          Amount     `json:"fee_charged"`
+	Tax          Amount     `json:"tax_charged"`
+	Maturing     Amount     `json:"maturing"`
+	AgreedAt     time.Time  `json:"agreed_at"`
+	PaidAt       *time.Time `json:"paid_at"`
+	Deadline     string     `json:"deadline"` // "" for none
+	DeadlineAt   *time.Time `json:"deadline_at"`
 }
 
 // OrderEvent is one line of an order's timeline.
@@ -145,6 +149,7 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 	s := &OrderSheet{
 		Order: OrderFacts{
 			ID: o.ID.UUID(), Marketplace: o.Marketplace, Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Category: o.Category,
+			SellerTier: o.SellerTier, Jurisdiction: o.Jurisdiction, Method: o.Method, BuyerShare: unitsOrNil(o.Charge().BuyerShare),
 			Currency: currencyOf(o.Ledger), Policy: fmt.Sprintf("%s version %d", o.Policy.Name, o.Policy.Version),
 			State: string(o.State), Amount: Units(o.Charge().Amount), Agreed: Units(o.Amount), Held: Units(o.Held), Released: Units(o.Released),
 			Refunded: Units(o.Refunded), Fee: Units(o.FeeCharged), Tax: Units(o.TaxCharged), Maturing: Units(o.Maturing),
@@ -174,6 +179,14 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 			money(o.Ledger, s.Order.Held), money(o.Ledger, balance)))
 	}
 	return s
+}
+
+func unitsOrNil(v int64) *Amount {
+	if v == 0 {
+		return nil
+	}
+	a := Units(v)
+	return &a
 }
 
 func orNil(t time.Time) *time.Time {

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"escrowd/intake"
+	"escrowd/intake/api"
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
 	"escrowd/reports"
@@ -102,19 +104,22 @@ func (c *orderListCmd) Run(ctx context.Context, g *Globals) (err error) {
 }
 
 type orderQuoteCmd struct {
-	marketFlags `embed:""`
-	Currency    string    `arg:"" help:"An ISO 4217 code."`
-	Amount      string    `arg:"" help:"What would be agreed, a decimal with all the decimals of the currency: 129.90 in USD, 1500 in JPY."`
-	Policy      string    `placeholder:"NAME" help:"The policy; the standard one if left out."`
-	At          time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would be agreed (RFC 3339), also in the future. Without this now, by the marketplace's clock."`
-	Format      string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/quotes answers, with integers of minor units."`
+	marketFlags  `embed:""`
+	Currency     string    `arg:"" help:"An ISO 4217 code."`
+	Amount       string    `arg:"" help:"What would be agreed, a decimal with all the decimals of the currency: 129.90 in USD, 1500 in JPY."`
+	Policy       string    `placeholder:"NAME" help:"The policy; the standard one if left out."`
+	Tier         string    `name:"seller-tier" placeholder:"WORD" help:"The seller's tier, by which the fee can differ."`
+	Jurisdiction string    `placeholder:"CODE" help:"The seller's jurisdiction, like DE or US-CA, by which tax on the fee can differ."`
+	At           time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would be agreed (RFC 3339), also in the future. Without this now, by the marketplace's clock."`
+	Format       string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/quotes answers, with integers of minor units."`
 }
 
 func (orderQuoteCmd) Help() string {
 	return `By the version of the policy that is in force at that time.
 
     escrowd order quote shop USD 129.90
-    escrowd order quote shop USD 129.90 --policy alibaba --at 2026-12-01T00:00:00Z`
+    escrowd order quote shop USD 129.90 --policy alibaba --at 2026-12-01T00:00:00Z
+    escrowd order quote shop USD 129.90 --seller-tier gold --jurisdiction DE`
 }
 
 // Run prints the quote.
@@ -131,7 +136,8 @@ func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 		return usageError("%s is more than an order can be about: 2^53-1 minor units", c.Amount)
 	}
 	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
-		o, err := posting.Quote(ctx, store, m, posting.Agreement{Currency: cur.Code, Amount: int64(amount.Lo), Policy: c.Policy}, c.At, time.Now())
+		o, err := posting.Quote(ctx, store, m, posting.Agreement{Currency: cur.Code, Amount: int64(amount.Lo),
+			Policy: c.Policy, SellerTier: c.Tier, Jurisdiction: c.Jurisdiction}, c.At, time.Now())
 		if _, refused := errors.AsType[*posting.Invalid](err); refused {
 			return usageError("%w", err)
 		}
@@ -142,7 +148,25 @@ func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 		if c.Format == "json" {
 			return printJSON(g, q)
 		}
-		fmt.Fprintf(g.Stdout, "Agreed at %s under policy %s version %d: %s\n\n", stamp(o.At), q.Policy, q.PolicyVersion, amountsInWords(&q))
+		if err := printQuote(g.Stdout, &o, &q); err != nil {
+			return err
+		}
 		return printSteps(g.Stdout, q.Steps)
 	})
+}
+
+// printQuote says what an order would come to, in a line for each method where
+// that depends on it.
+func printQuote(w io.Writer, o *order.Order, q *api.Quote) error {
+	rows := costRows("", q)
+	fmt.Fprintf(w, "Agreed at %s under policy %s version %d:", stamp(o.At), q.Policy, q.PolicyVersion)
+	if len(rows) == 1 {
+		_, err := fmt.Fprintf(w, " %s\n\n", rows[0][1])
+		return err
+	}
+	for _, row := range rows {
+		fmt.Fprintf(w, "\n    %s", row[1])
+	}
+	_, err := fmt.Fprint(w, "\n\n")
+	return err
 }

@@ -53,7 +53,12 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
     methods: [card, bank_transfer]
     fees:                        # amounts are minor units: 30 is USD 0.30
       "*": {bps: 500}
-      USD: {bps: 450, fixed: 30, min: 100, cap: 5000, tax_bps: 1900}`
+      USD: {bps: 450, fixed: 30, min: 100, cap: 5000, tax_bps: 1900}
+    fee_rules:                   # left out: none; of those that fit an order the first counts
+      - {method: card, tier: gold, bps: 250}
+      - {method: card, currency: USD, bps: 300, fixed: 30, borne_by: split, buyer_bps: 5000}
+      - {tier: new, bps: 900, borne_by: buyer}
+    taxes: {DE: 1900, "*": 0}    # by the seller's jurisdiction, in place of tax_bps`
 
 type policyCheckCmd struct {
 	Format string   `enum:"text,json" default:"text" help:"Form of the output: ${enum}."`
@@ -154,7 +159,13 @@ func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
 		}
 		rows = append(rows, []string{name, feeInWords(p.Fees[code], code)})
 	}
-	rows = append(rows, []string{"example", amountsInWords(example)})
+	for i := range p.FeeRules {
+		rows = append(rows, []string{fmt.Sprintf("fee rule %d", i+1), ruleInWords(&p.FeeRules[i])})
+	}
+	if len(p.Taxes) > 0 {
+		rows = append(rows, []string{"tax on the fee", taxesInWords(p.Taxes)})
+	}
+	rows = append(rows, costRows("example", example)...)
 	if err := printTable(w, rows); err != nil {
 		return err
 	}
@@ -184,7 +195,53 @@ func timesInWords(n int64) string {
 	return fmt.Sprint(n, " times")
 }
 
-// feeInWords says how a fee is computed; code is a currency's or "*".
+// ruleInWords says for which orders a fee rule is, and who bears the fee.
+func ruleInWords(r *order.FeeRule) string {
+	var kind []string
+	for _, k := range []struct{ name, value string }{{"paid by", r.Method}, {"seller's tier", r.Tier}, {"in", r.Currency}} {
+		if k.value != "" {
+			kind = append(kind, k.name+" "+k.value)
+		}
+	}
+	s := strings.Join(kind, ", ") + ": " + feeInWords(r.Fee, r.Currency)
+	switch r.BorneBy {
+	case order.BuyerBears:
+		s += "; the buyer pays it on top"
+	case order.BothBear:
+		s += "; the buyer pays " + percent(r.BuyerBps) + " of it on top"
+	}
+	return s
+}
+
+func taxesInWords(taxes map[string]int64) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(taxes)) {
+		if name != "*" {
+			words = append(words, name+" "+percent(taxes[name]))
+		}
+	}
+	if bps, ok := taxes["*"]; ok {
+		words = append(words, "elsewhere "+percent(bps))
+	}
+	return "by the seller's jurisdiction: " + strings.Join(words, ", ")
+}
+
+// costRows are what an order comes to, in one row under a name, or in one for
+// each method of payment where it depends on that.
+func costRows(name string, q *api.Quote) (rows [][]string) {
+	same := func(m api.MethodCost) bool { return m.Cost == q.Cost }
+	if !slices.ContainsFunc(q.Methods, func(m api.MethodCost) bool { return !same(m) }) {
+		return [][]string{{name, costInWords(q.Currency, &q.Cost)}}
+	}
+	for _, m := range q.Methods {
+		rows = append(rows, []string{name, "by " + m.Method + " " + costInWords(q.Currency, &m.Cost)})
+		name = ""
+	}
+	return rows
+}
+
+// feeInWords says how a fee is computed; code is a currency's, or another word
+// where the fee has no amounts.
 func feeInWords(f order.Fee, code string) string {
 	s := percent(f.Bps) + " of the amount"
 	add := func(format string, amount int64) {
@@ -216,9 +273,13 @@ func money(code string, minor int64) string {
 	return cur.Code + " " + cur.Format(ledger.U64(uint64(minor)))
 }
 
-func amountsInWords(q *api.Quote) string {
-	return fmt.Sprintf("the buyer pays %s; fee %s, tax on it %s; the seller gets %s.",
-		money(q.Currency, q.BuyerPays), money(q.Currency, q.Fee), money(q.Currency, q.Tax), money(q.Currency, q.SellerGets))
+func costInWords(currency string, c *api.Cost) string {
+	share := ""
+	if c.BuyerShare > 0 {
+		share = fmt.Sprintf(", of which %s is for the fee", money(currency, c.BuyerShare))
+	}
+	return fmt.Sprintf("the buyer pays %s%s; fee %s, tax on it %s; the seller gets %s.",
+		money(currency, c.BuyerPays), share, money(currency, c.Fee), money(currency, c.Tax), money(currency, c.SellerGets))
 }
 
 // printSteps says of each state an order can wait in: until when, for whom, and

@@ -33,15 +33,17 @@ type Act struct {
 
 // NewOrder is what buyer and seller agreed.
 type NewOrder struct {
-	Reference string          `json:"reference" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The marketplace's own name for the order, unique within the marketplace; at most 200 bytes of UTF-8." example:"web-10027"`
-	Buyer     string          `json:"buyer" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the buyer, at most 200 bytes of UTF-8." example:"buyer-7"`
-	Seller    string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
-	Currency  string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
-	Amount    int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the buyer pays, in minor units." example:"12990"`
-	Category  string          `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods it is, a word of the marketplace's own: sellers can be eligible in some categories only." example:"furniture"`
-	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy under whose newest version in force the order is agreed. Left out: standard." example:"standard"`
-	ShipBy    time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
-	Goods     json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
+	Reference    string          `json:"reference" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The marketplace's own name for the order, unique within the marketplace; at most 200 bytes of UTF-8." example:"web-10027"`
+	Buyer        string          `json:"buyer" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the buyer, at most 200 bytes of UTF-8." example:"buyer-7"`
+	Seller       string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
+	Currency     string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
+	Amount       int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the goods cost, in minor units. The buyer pays that, and on top what the policy lets the buyer bear of the fee." example:"12990"`
+	Category     string          `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods it is, a word of the marketplace's own: sellers can be eligible in some categories only." example:"furniture"`
+	SellerTier   string          `json:"seller_tier,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"The seller's tier, a word of the marketplace's own: fees can differ by it." example:"gold"`
+	Jurisdiction string          `json:"jurisdiction,omitempty" pattern:"^[A-Z]{2}(-[A-Z0-9]{1,3})?$" doc:"The seller's, by ISO 3166: a country or a part of one. Tax on the fee can differ by it." example:"DE"`
+	Policy       string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy under whose newest version in force the order is agreed. Left out: standard." example:"standard"`
+	ShipBy       time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
+	Goods        json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
 	Act
 }
 
@@ -49,7 +51,7 @@ type NewOrder struct {
 type Payment struct {
 	Orders    []string `json:"orders" format:"uuid" minItems:"1" maxItems:"100" nullable:"false" doc:"Ids of the orders that it pays, in full: orders of one buyer in one currency."`
 	Method    string   `json:"method" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"How it was paid: one of the policy's methods." example:"card"`
-	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts. Left out: that sum." example:"12990"`
+	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts, with what the buyer bears of their fees. Left out: that sum." example:"12990"`
 	Reference string   `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The payment's name at the provider, kept on the timeline." example:"ch_3NqX"`
 	Act
 }
@@ -58,7 +60,7 @@ type Payment struct {
 // before it is captured.
 type Authorise struct {
 	Method    string `json:"method" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"How it will be paid: one of the policy's methods." example:"card"`
-	Amount    int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What was authorised, in minor units; refused unless it is the order's amount. Left out: that." example:"12990"`
+	Amount    int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What was authorised, in minor units; refused unless it is the order's amount, with what the buyer bears of the fee. Left out: that." example:"12990"`
 	Reference string `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The authorisation's name at the provider, kept on the timeline." example:"pi_3NqX"`
 	Act
 }
@@ -225,12 +227,16 @@ type Order struct {
 	Seller        string    `json:"seller" example:"seller-3"`
 	Category      string    `json:"category,omitempty" doc:"What kind of goods it is; left out where none was given." example:"furniture"`
 	Currency      string    `json:"currency" doc:"ISO 4217 code." example:"USD"`
-	Amount        int64     `json:"amount" doc:"What the buyer pays, in minor units: what was agreed, or the part of it that was captured." example:"12990"`
+	Amount        int64     `json:"amount" doc:"What the goods cost, in minor units: what was agreed, or the part of it that was captured." example:"12990"`
+	BuyerShare    int64     `json:"buyer_share,omitempty" doc:"What the buyer pays on top of amount: what it bears of fee and tax. amount + buyer_share = held + released + refunded, once it is paid." example:"195"`
 	AgreedAmount  int64     `json:"agreed_amount,omitempty" doc:"What was agreed and authorised; left out where amount is that." example:"14990"`
-	Fee           int64     `json:"fee" doc:"The fee on the whole amount, fixed at the agreement, or when a part was captured." example:"650"`
+	Fee           int64     `json:"fee" doc:"The fee on the whole amount, fixed at the agreement; once more by the payment, where it depends on the method or only a part was captured." example:"650"`
 	Tax           int64     `json:"tax" doc:"Tax on that fee." example:"0"`
 	Policy        string    `json:"policy" doc:"The policy it was agreed under." example:"standard"`
 	PolicyVersion int32     `json:"policy_version" doc:"The policy's version, fixed at the agreement." example:"1"`
+	SellerTier    string    `json:"seller_tier,omitempty" doc:"The seller's tier; left out where none was given." example:"gold"`
+	Jurisdiction  string    `json:"jurisdiction,omitempty" doc:"The seller's; left out where none was given." example:"DE"`
+	Method        string    `json:"method,omitempty" doc:"How it was paid; only under a policy with fee rules." example:"card"`
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
@@ -340,26 +346,28 @@ type ClockMoved struct {
 
 // PolicyTerms are a policy's rules. Durations are seconds.
 type PolicyTerms struct {
-	Name                 string         `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
-	Effective            time.Time      `json:"effective,omitzero" doc:"When the version comes into force, in the marketplace's time; orders agreed earlier get an older one. Left out: at once." example:"2026-12-01T00:00:00Z"`
-	PayWithin            int64          `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
-	AuthoriseWithin      int64          `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
-	ShipWithin           int64          `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
-	ConfirmAfterDelivery int64          `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
-	ConfirmAfterShipment int64          `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
-	ExtendTimes          int16          `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
-	ExtendBy             int64          `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
-	RuleWithin           int64          `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
-	RespondWithin        int64          `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
-	NegotiateWithin      int64          `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
-	EscalateAfter        int64          `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
-	EvidenceWithin       int64          `json:"evidence_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the escalation: then the marketplace rules, or the claim falls if the buyer gave no evidence." example:"432000"`
-	AppealWithin         int64          `json:"appeal_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the ruling: then it is carried out. 0: at once." example:"259200"`
-	ReturnWithin         int64          `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
-	InspectWithin        int64          `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
-	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
-	Methods              []string       `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
-	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
+	Name                 string           `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
+	Effective            time.Time        `json:"effective,omitzero" doc:"When the version comes into force, in the marketplace's time; orders agreed earlier get an older one. Left out: at once." example:"2026-12-01T00:00:00Z"`
+	PayWithin            int64            `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
+	AuthoriseWithin      int64            `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
+	ShipWithin           int64            `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
+	ConfirmAfterDelivery int64            `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
+	ConfirmAfterShipment int64            `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
+	ExtendTimes          int16            `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
+	ExtendBy             int64            `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
+	RuleWithin           int64            `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
+	RespondWithin        int64            `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
+	NegotiateWithin      int64            `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
+	EscalateAfter        int64            `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
+	EvidenceWithin       int64            `json:"evidence_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the escalation: then the marketplace rules, or the claim falls if the buyer gave no evidence." example:"432000"`
+	AppealWithin         int64            `json:"appeal_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the ruling: then it is carried out. 0: at once." example:"259200"`
+	ReturnWithin         int64            `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
+	InspectWithin        int64            `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
+	MatureAfter          int64            `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
+	Methods              []string         `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
+	Fees                 map[string]Fee   `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
+	FeeRules             []FeeRule        `json:"fee_rules,omitempty" maxItems:"200" doc:"For orders that differ: the first that fits an order counts, in place of fees."`
+	Taxes                map[string]int64 `json:"taxes,omitempty" doc:"Tax on the fee in basis points by the seller's jurisdiction, in place of tax_bps; \"*\" is for every other one. Without it nothing is agreed with a seller of another one. Of a seller without one tax_bps counts."`
 	FeedbackTerms
 }
 
@@ -381,6 +389,17 @@ type Fee struct {
 	TaxBps int64 `json:"tax_bps,omitempty" minimum:"0" maximum:"10000" doc:"Tax on the fee, on top of it, in basis points."`
 }
 
+// FeeRule is the fee of orders that fit all that it names: at least one of method,
+// tier and currency. Without a currency it has no amounts.
+type FeeRule struct {
+	Method   string `json:"method,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"How the order is paid, one of the policy's methods. Before it is paid no rule with one fits." example:"card"`
+	Tier     string `json:"tier,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"The seller's tier." example:"gold"`
+	Currency string `json:"currency,omitempty" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
+	Fee
+	BorneBy  string `json:"borne_by,omitempty" enum:"seller,buyer,split" doc:"Who bears fee and tax. Left out: the seller. What the buyer bears is paid on top of the amount." example:"split"`
+	BuyerBps int64  `json:"buyer_bps,omitempty" minimum:"0" maximum:"9999" doc:"With split alone: the buyer's part in basis points, the rest is the seller's." example:"5000"`
+}
+
 // Policies are the version of each policy that is in force, and the newer ones
 // that wait for their time.
 type Policies struct {
@@ -389,24 +408,41 @@ type Policies struct {
 
 // NewQuote asks what an order would cost and pay out.
 type NewQuote struct {
-	Currency string    `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
-	Amount   int64     `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What would be agreed, in minor units." example:"12990"`
-	Policy   string    `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy. Left out: standard." example:"standard"`
-	At       time.Time `json:"at,omitzero" doc:"When it would be agreed, also in the future. Left out: the marketplace's now." example:"2026-12-01T00:00:00Z"`
+	Currency     string    `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
+	Amount       int64     `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What would be agreed, in minor units." example:"12990"`
+	Policy       string    `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy. Left out: standard." example:"standard"`
+	SellerTier   string    `json:"seller_tier,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"The seller's tier." example:"gold"`
+	Jurisdiction string    `json:"jurisdiction,omitempty" pattern:"^[A-Z]{2}(-[A-Z0-9]{1,3})?$" doc:"The seller's jurisdiction." example:"DE"`
+	At           time.Time `json:"at,omitzero" doc:"When it would be agreed, also in the future. Left out: the marketplace's now." example:"2026-12-01T00:00:00Z"`
 }
 
 // Quote is what an order would cost and pay out if it were agreed and all went
-// well. Amounts are minor units. buyer_pays = fee + tax + seller_gets.
+// well. Amounts are minor units. buyer_pays = fee + tax + seller_gets. Where the
+// fee depends on how the order is paid, the figures are for a method that no
+// rule names, and methods has those of each.
 type Quote struct {
 	Currency      string `json:"currency" doc:"ISO 4217 code." example:"USD"`
 	Amount        int64  `json:"amount" doc:"What would be agreed." example:"12990"`
 	Policy        string `json:"policy" doc:"The policy it would be agreed under." example:"standard"`
 	PolicyVersion int32  `json:"policy_version" doc:"The policy's version that is in force then." example:"1"`
-	BuyerPays     int64  `json:"buyer_pays" doc:"What the buyer pays and escrow holds." example:"12990"`
-	Fee           int64  `json:"fee" doc:"The marketplace's fee on the whole amount." example:"650"`
-	Tax           int64  `json:"tax" doc:"Tax on that fee." example:"0"`
-	SellerGets    int64  `json:"seller_gets" doc:"What the seller gets once all is released." example:"12340"`
-	Steps         []Step `json:"steps" nullable:"false" doc:"Every state in which the order could stand and wait, in the order of its life."`
+	Cost
+	Methods []MethodCost `json:"methods" nullable:"false" doc:"The same for each method by which it can be paid."`
+	Steps   []Step       `json:"steps" nullable:"false" doc:"Every state in which the order could stand and wait, in the order of its life."`
+}
+
+// Cost is what an order comes to. Minor units.
+type Cost struct {
+	BuyerPays  int64 `json:"buyer_pays" doc:"What the buyer pays and escrow holds." example:"12990"`
+	BuyerShare int64 `json:"buyer_share" doc:"What of that is on top of the amount: what the buyer bears of fee and tax." example:"0"`
+	Fee        int64 `json:"fee" doc:"The marketplace's fee on the whole amount." example:"650"`
+	Tax        int64 `json:"tax" doc:"Tax on that fee." example:"0"`
+	SellerGets int64 `json:"seller_gets" doc:"What the seller gets once all is released." example:"12340"`
+}
+
+// MethodCost is what an order comes to that is paid by a method.
+type MethodCost struct {
+	Method string `json:"method" example:"card"`
+	Cost
 }
 
 // Step is a state in which an order waits: until when, for whom, and what

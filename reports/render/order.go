@@ -37,9 +37,12 @@ func orderText(s *reports.OrderSheet) string {
 	line("reference", "%s", o.Reference)
 	line("marketplace", "%d", o.Marketplace)
 	line("buyer", "%s", o.Buyer)
-	line("seller", "%s", o.Seller)
+	line("seller", "%s", sellerText(o))
 	if o.Category != "" {
 		line("category", "%s", o.Category)
+	}
+	if o.BuyerShare != nil {
+		line("buyer bears", "%s of the fee, on top of %s", money(*o.BuyerShare), money(o.Amount))
 	}
 	line("agreed", "%s %s at %s, policy %s", o.Currency, money(o.Agreed), moment(o.AgreedAt), o.Policy)
 	line("state", "%s", o.State)
@@ -103,6 +106,17 @@ func feedbackText(said []reports.FeedbackLine) string {
 		fmt.Fprintf(&b, "  %s  %-8s by %-6s  %s  %s\n", moment(f.At), f.Part, f.By, rating, printable(f.Text))
 	}
 	return b.String()
+}
+
+func sellerText(o *reports.OrderFacts) string {
+	text := o.Seller
+	if o.SellerTier != "" {
+		text += ", tier " + o.SellerTier
+	}
+	if o.Jurisdiction != "" {
+		text += ", in " + o.Jurisdiction
+	}
+	return text
 }
 
 // short is a time to the second: the ledger's nanoseconds are in the JSON.

@@ -5,19 +5,6 @@ import (
 	"escrowd/ledger/chart"
 )
 
-// Charge is what an order comes to: the amount that the buyer pays, the fee out
-// of it, and the tax on that fee. Minor units.
-type Charge struct{ Amount, Fee, Tax int64 }
-
-// Charge is what the order comes to: what was agreed, or less where only a part
-// of the authorised payment was captured. The terms stay as they were agreed.
-func (o *Order) Charge() Charge {
-	if o.Captured.Amount > 0 {
-		return o.Captured
-	}
-	return Charge{o.Amount, o.Fee, o.Tax}
-}
-
 func (p *planner) authorise(to []State) error {
 	o, c := p.o, p.c
 	if o.Policy.AuthoriseWithin == 0 {
@@ -28,7 +15,7 @@ func (p *planner) authorise(to []State) error {
 	}
 	p.account(c.Books.Clearing, chart.PayinClearing, ledger.Uint128{})
 	p.account(o.BuyerAccount, chart.Buyer, ledger.Uint128{})
-	p.leg(chart.PaymentAuthorised, c.Books.Clearing, o.BuyerAccount, o.Amount)
+	p.leg(chart.PaymentAuthorised, c.Books.Clearing, o.BuyerAccount, o.Charge().Pays())
 	authorised := &p.ch.Legs[len(p.ch.Legs)-1]
 	authorised.Flags |= ledger.TransferPending
 	o.Freeze = authorised.ID
@@ -41,16 +28,16 @@ func (p *planner) authorise(to []State) error {
 // operator's own word: nobody else's slip of an amount can cost it.
 func (p *planner) capture(to []State) error {
 	o, c := p.o, p.c
-	amount := c.Amount
+	amount, whole := c.Amount, o.Charge().Pays()
 	if amount == 0 {
-		amount = o.Amount
+		amount = whole
 	}
 	switch {
-	case amount < 0 || amount > o.Amount:
-		return p.refuse(RuleAmount, "%d is authorised, %d cannot be captured", o.Amount, amount)
-	case amount < o.Amount && c.By != Operator:
-		return p.refuse(RuleRole, "%d is authorised: that only %d is captured is for operator to say, not %s", o.Amount, amount, roleWord(c.By))
-	case amount < o.Amount:
+	case amount < 0 || amount > whole:
+		return p.refuse(RuleAmount, "%d is authorised, %d cannot be captured", whole, amount)
+	case amount < whole && c.By != Operator:
+		return p.refuse(RuleRole, "%d is authorised: that only %d is captured is for operator to say, not %s", whole, amount, roleWord(c.By))
+	case amount < whole:
 		if err := p.chargePart(amount); err != nil {
 			return err
 		}
@@ -65,16 +52,14 @@ func (p *planner) capture(to []State) error {
 }
 
 // chargePart works fee and tax out anew, by the order's own policy, for a part
-// of what was agreed.
+// of what was to be paid.
 func (p *planner) chargePart(amount int64) error {
 	o := p.o
-	_, currency, _ := chart.SplitLedger(o.Ledger)
-	fees, ok := o.Policy.FeeFor(currency.Code)
-	if !ok {
-		return p.refuse(RulePolicy, "policy %s version %d has no fee for ledger %d", o.Policy.Name, o.Policy.Version, o.Ledger)
+	rule, err := o.rule(o.Method)
+	if err != nil {
+		return p.refuse(RulePolicy, "policy %s version %d: %v", o.Policy.Name, o.Policy.Version, err)
 	}
-	o.Captured.Amount = amount
-	o.Captured.Fee, o.Captured.Tax = fees.On(amount)
+	o.Captured = rule.Within(amount, o.Amount)
 	return nil
 }
 

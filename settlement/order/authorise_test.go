@@ -19,7 +19,7 @@ var authorise = Command{Event: Authorise, Method: "card"}
 // money, and the order comes to the amount, fee and tax.
 func TestAuthorised(t *testing.T) {
 	part := Command{Event: Capture, By: Operator, Amount: 6_005}
-	whole, partly := Charge{10_000, 1_000, 200}, Charge{6_005, 600, 120} // 600.5 is rounded to even
+	whole, partly := Charge{10_000, 1_000, 200, 0}, Charge{6_005, 600, 120, 0} // 600.5 is rounded to even
 	for _, c := range []struct {
 		name     string
 		events   []Command

@@ -113,30 +113,35 @@ func (p *planner) holdPayment(to []State) error {
 	if err := p.checkPayment("paid"); err != nil {
 		return err
 	}
+	pays := o.Charge().Pays()
 	if c.Method != Balance {
 		p.account(c.Books.Clearing, chart.PayinClearing, ledger.Uint128{})
-		p.leg(chart.PaymentReceived, c.Books.Clearing, o.BuyerAccount, o.Amount)
+		p.leg(chart.PaymentReceived, c.Books.Clearing, o.BuyerAccount, pays)
 	}
 	p.account(o.BuyerAccount, chart.Buyer, ledger.Uint128{})
 	p.account(o.ID, chart.Escrow, o.ID)
-	p.leg(chart.Hold, o.BuyerAccount, o.ID, o.Amount)
-	o.Held, o.PaidAt = o.Amount, c.At
+	p.leg(chart.Hold, o.BuyerAccount, o.ID, pays)
+	o.Held, o.PaidAt = pays, c.At
 	p.next(to[0])
 	return nil
 }
 
-// checkPayment refuses a payment of another amount than the agreed one, or by
-// a method that the policy does not take. done says what was done with it.
+// checkPayment settles what the order comes to by the method, and refuses a
+// payment of another amount, or by a method that the policy does not take. done
+// says what was done with it.
 func (p *planner) checkPayment(done string) error {
 	o, c := p.o, p.c
-	if c.Amount != 0 && c.Amount != o.Amount {
-		return p.refuse(RuleAmount, "%d was agreed, %d was %s", o.Amount, c.Amount, done)
-	}
-	if c.Method == Balance && c.Event == Pay {
-		return nil
-	}
-	if !slices.Contains(o.Policy.Methods, c.Method) {
+	if balance := c.Method == Balance && c.Event == Pay; !balance && !slices.Contains(o.Policy.Methods, c.Method) {
 		return p.refuse(RuleMethod, "policy %s version %d takes %s", o.Policy.Name, o.Policy.Version, joinWords(o.Policy.Methods, "or"))
+	}
+	if err := p.chargeBy(c.Method); err != nil {
+		return err
+	}
+	if pays := o.Charge().Pays(); c.Amount != 0 && c.Amount != pays {
+		if o.Charge().BuyerShare == 0 {
+			return p.refuse(RuleAmount, "%d was agreed, %d was %s", pays, c.Amount, done)
+		}
+		return p.refuse(RuleAmount, "%d was agreed, with the buyer's share of the fee %d, and %d was %s", o.Amount, pays, c.Amount, done)
 	}
 	return nil
 }

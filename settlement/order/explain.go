@@ -91,10 +91,16 @@ func Explain(o *Order) Explanation {
 	switch o.State {
 	case Agreed:
 		e.Why = fmt.Sprintf("Nothing is held yet: %s was agreed and is not paid.", money(o.Amount))
+		if o.BuyerShare > 0 {
+			e.Why += fmt.Sprintf(" The buyer pays %s: %s of it is a share of the fee.", money(o.Charge().Pays()), money(o.BuyerShare))
+		}
+		if o.Policy.feesByMethod() {
+			e.Why += " The fee depends on the method of payment and is settled by it."
+		}
 		e.Next = "The buyer pays; until then anyone may cancel."
 		e.Otherwise = "The order expires; no money has moved."
 	case Authorised:
-		e.Why = fmt.Sprintf("Nothing is held yet: %s is authorised, which the buyer's bank has promised, and not captured.", money(o.Amount))
+		e.Why = fmt.Sprintf("Nothing is held yet: %s is authorised, which the buyer's bank has promised, and not captured.", money(o.Charge().Pays()))
 		e.Next = "The marketplace captures the payment; until then buyer, seller or marketplace may void it."
 		e.Otherwise = "The authorisation is voided and the order expires; no money has moved."
 	case Held:
@@ -133,13 +139,23 @@ func Explain(o *Order) Explanation {
 		e.Why = fmt.Sprintf("Nothing is held: %s was released, fee %s and tax %s included, and the seller's part is available; %s was refunded.",
 			money(o.Released), money(o.FeeCharged), money(o.TaxCharged), money(o.Refunded))
 	}
-	if o.Captured.Amount > 0 {
-		e.Why += fmt.Sprintf(" Of the %s authorised %s was captured; fee and tax are on that.", money(o.Amount), money(o.Captured.Amount))
-	}
+	explainCharge(&e, o, money)
 	if !o.State.Open() {
 		e.Next, e.Otherwise = "Nobody: the order has ended.", "Nothing."
 	}
 	return e
+}
+
+// explainCharge says what an order came to, once it is known, where that is not
+// simply what was agreed.
+func explainCharge(e *Explanation, o *Order, money func(int64) string) {
+	c := o.Charge()
+	if !o.PaidAt.IsZero() && c.Amount < o.Amount {
+		e.Why += fmt.Sprintf(" Of the %s agreed %s was captured; fee and tax are on that.", money(o.Amount), money(c.Amount))
+	}
+	if c.BuyerShare > 0 && o.State != Agreed {
+		e.Why += fmt.Sprintf(" The goods come to %s; the buyer's share of the fee, %s, is on top.", money(c.Amount), money(c.BuyerShare))
+	}
 }
 
 // explainDispute says where an order in dispute stands.

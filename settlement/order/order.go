@@ -66,7 +66,11 @@
 // # Money
 //
 // Amounts are minor units of the order's currency, at most MaxAmount.
-// Charge().Amount = Held + Released + Refunded from the payment on, always.
+// Charge().Pays() = Held + Released + Refunded from the payment on, always.
+//
+// The fee is taken out of what is released, pro rata. What the buyer bears of
+// it the buyer has paid on top of the goods' price: so it is held, and goes back
+// with what is refunded, like the rest.
 package order
 
 import (
@@ -209,12 +213,18 @@ type Terms struct {
 	Buyer       string // opaque id
 	Seller      string // opaque id
 	Category    string // what kind of goods, a PolicyWord; "" for none
-	Amount      int64
-	Fee         int64     // on the whole amount, by the policy at agreement
-	Tax         int64     // on the fee
-	ShipByDate  time.Time // agreed date of shipment, zero for none
-	AgreedAt    time.Time
-	Policy      *Policy // the version fixed at agreement
+	Amount      int64  // what the goods cost
+	// Fee and tax on it are on the whole amount, by the policy at agreement, for a
+	// payment by a method that none of its rules names. The buyer's share is what
+	// of both the buyer pays on top of the amount.
+	Fee          int64
+	Tax          int64
+	BuyerShare   int64
+	SellerTier   string    // a PolicyWord, by which fees can differ; "" for none
+	Jurisdiction string    // the seller's, for tax on the fee; "" for none
+	ShipByDate   time.Time // agreed date of shipment, zero for none
+	AgreedAt     time.Time
+	Policy       *Policy // the version fixed at agreement
 
 	BuyerAccount  ledger.ID // 2000
 	SellerAccount ledger.ID // 2200; 2210 follows from it, see SellerAvailable
@@ -235,7 +245,12 @@ type Progress struct {
 	At         time.Time // when the last event took effect
 	PaidAt     time.Time // since when money is held, zero if never paid
 
-	Captured       Charge    // what a payment captured in part came to, zero for all others; see Order.Charge
+	// Captured is what the payment came to where that is not what was agreed: a
+	// part was captured, or the fee depended on the method; zero for all others,
+	// see Order.Charge. Method is how it was paid, under a policy whose fees can
+	// depend on it; "" otherwise.
+	Captured       Charge
+	Method         string
 	Freeze         ledger.ID // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
 	Claim          *Claim    // the open dispute, nil for none; never changed in place
 	BuyerExtended  int16     // how often the buyer moved this deadline

@@ -43,8 +43,9 @@ func agreed(t *testing.T, amount int64, change func(p *Policy)) Order {
 	}
 	o := Order{Terms: Terms{ID: id(1), Marketplace: 1, Ledger: 1840, Buyer: "ann", Seller: "bob", Amount: amount, Policy: &p,
 		BuyerAccount: id(2), SellerAccount: AccountID(id(3), chart.SellerPending), AgreedAt: t0}}
-	f, _ := p.FeeFor("USD")
-	o.Fee, o.Tax = f.On(amount)
+	if err := o.Agree(); err != nil {
+		t.Fatal(err)
+	}
 	return must(t, o, Command{Event: Agree, By: Operator, At: t0})
 }
 

@@ -2,13 +2,10 @@ package order
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-
-	"escrowd/ledger/chart"
 )
 
 // Seconds is a duration in a policy document.
@@ -98,17 +95,13 @@ type Policy struct {
 	// Fees by currency code. "*" is for every other currency and has no
 	// amounts, because an amount needs a currency.
 	Fees map[string]Fee `json:"fees"`
-}
-
-// Fee is how a fee is computed on an amount: basis points plus a fixed part,
-// not below Min, not above Cap (0: no cap) nor the amount. Amounts are minor
-// units. TaxBps is tax on the fee, on top of it. Halves round to even.
-type Fee struct {
-	Bps    int64 `json:"bps"`
-	Fixed  int64 `json:"fixed,omitempty"`
-	Min    int64 `json:"min,omitempty"`
-	Cap    int64 `json:"cap,omitempty"`
-	TaxBps int64 `json:"tax_bps,omitempty"`
+	// FeeRules are for orders that differ, by method, seller's tier or currency:
+	// of those that fit an order the first one counts, in place of Fees.
+	FeeRules []FeeRule `json:"fee_rules,omitempty"`
+	// Taxes are the tax on the fee in basis points by the seller's jurisdiction,
+	// in place of the fee's own TaxBps; "*" is for every other one. Without "*"
+	// nothing is agreed with a seller of another one.
+	Taxes map[string]int64 `json:"taxes,omitempty"`
 }
 
 const day = Seconds(24 * 60 * 60)
@@ -202,12 +195,7 @@ func (p *Policy) Validate() error {
 			at(Path{"methods", Index(i)}, "named twice")
 		}
 	}
-	if len(p.Fees) == 0 {
-		bad("fees", `needs a currency or "*"`)
-	}
-	for _, code := range slices.Sorted(maps.Keys(p.Fees)) {
-		p.Fees[code].validate(code, at)
-	}
+	p.validateFees(at)
 	if len(errs) == 0 {
 		errs = p.gaps()
 	}
@@ -233,34 +221,6 @@ func (p *Policy) validateDisputes(bad func(field, format string, args ...any)) {
 	}
 }
 
-func (f Fee) validate(code string, at func(Path, string, ...any)) {
-	field := func(name string) Path { return Path{"fees", Key(code), name} }
-	if _, ok := chart.ByCode(code); !ok && code != "*" {
-		at(Path{"fees", Key(code)}, `not an ISO 4217 currency, nor "*"`)
-	}
-	for _, part := range []struct {
-		name string
-		bps  int64
-	}{{"bps", f.Bps}, {"tax_bps", f.TaxBps}} {
-		if part.bps < 0 || part.bps > 10_000 {
-			at(field(part.name), "must be from 0 to 10000 basis points")
-		}
-	}
-	for _, part := range []struct {
-		name   string
-		amount int64
-	}{{"fixed", f.Fixed}, {"min", f.Min}, {"cap", f.Cap}} {
-		if part.amount != 0 && code == "*" {
-			at(field(part.name), "is an amount and needs a currency")
-		} else if part.amount < 0 || part.amount > MaxAmount {
-			at(field(part.name), "must be from 0 to 2^53-1 minor units")
-		}
-	}
-	if f.Cap > 0 && f.Min > f.Cap {
-		at(field("min"), "is above cap")
-	}
-}
-
 // InForce is the newest of some versions of a policy that is in force at a
 // moment of the marketplace's time, nil for none. The newest is the one with
 // the highest version, so a version that waits for its time is withdrawn by a
@@ -273,25 +233,4 @@ func InForce(versions []*Policy, at time.Time) *Policy {
 		}
 	}
 	return found
-}
-
-// FeeFor is the fee policy for a currency, and whether there is one.
-func (p *Policy) FeeFor(currency string) (Fee, bool) {
-	if f, ok := p.Fees[currency]; ok {
-		return f, true
-	}
-	f, ok := p.Fees["*"]
-	return f, ok
-}
-
-// On is the fee and the tax on it for an amount; together at most the amount.
-func (f Fee) On(amount int64) (fee, tax int64) {
-	fee = mulDiv(amount, f.Bps, 10_000) + f.Fixed
-	fee = max(fee, f.Min)
-	if f.Cap > 0 {
-		fee = min(fee, f.Cap)
-	}
-	fee = min(fee, amount)
-	tax = min(mulDiv(fee, f.TaxBps, 10_000), amount-fee)
-	return fee, tax
 }

@@ -10,14 +10,17 @@ import (
 	"escrowd/ledger/chart"
 )
 
-// Preview is what would become of an order: what it costs whom if all goes
-// well, in minor units, and every state in which it could stand and wait.
+// Preview is what would become of an order: what it comes to by each method of
+// payment if all goes well, and every state in which it could stand and wait.
 type Preview struct {
-	BuyerPays  int64
-	Fee        int64
-	Tax        int64 // on the fee
-	SellerGets int64
-	Steps      []Step
+	Costs []Cost
+	Steps []Step
+}
+
+// Cost is what an order comes to that is paid by a method.
+type Cost struct {
+	Method string
+	Charge
 }
 
 // Step is a state in which an order waits for something.
@@ -80,7 +83,7 @@ func entry(s State) string {
 // cause it, from every state that is found like that. What it says is what Plan
 // does, because Plan says it.
 func Foresee(o Order) Preview {
-	var pre Preview
+	pre := Preview{Costs: costs(o)}
 	able := map[State]map[Role]bool{None: {}} // who can lead on from the states found
 	seen := map[reached]bool{}
 	for queue := []Order{o}; len(queue) > 0; queue = queue[1:] {
@@ -124,15 +127,23 @@ type reached struct {
 
 // add notes a state that was found for the first time.
 func (pre *Preview) add(o *Order) {
-	switch o.State {
-	case Held:
-		pre.BuyerPays = o.Held
-	case Released:
-		pre.Fee, pre.Tax, pre.SellerGets = o.FeeCharged, o.TaxCharged, o.Maturing
-	}
 	if o.State.Open() {
 		pre.Steps = append(pre.Steps, stepOf(o))
 	}
+}
+
+// costs pays the order by each method. One that it cannot be paid by is left out.
+func costs(o Order) (list []Cost) {
+	due, err := Plan(o, Command{Event: Agree, By: Operator, At: o.At})
+	if err != nil {
+		return nil // it has been agreed already, and is none to foresee
+	}
+	for _, method := range o.Policy.Methods {
+		if paid, err := Plan(due.After, Command{Event: Pay, By: Buyer, At: o.At, Method: method}); err == nil {
+			list = append(list, Cost{method, paid.After.Charge()})
+		}
+	}
+	return list
 }
 
 // tried is a change, and who caused it.
@@ -195,9 +206,7 @@ func (p *Policy) Example() Order {
 		panic(err)
 	}
 	o := Order{Terms: Terms{Marketplace: 1, Ledger: books, Buyer: "buyer", Seller: "seller", Amount: amount, Policy: p}}
-	if fee, ok := p.FeeFor(cur.Code); ok {
-		o.Fee, o.Tax = fee.On(amount)
-	}
+	_ = o.Agree() // a policy without a fee is not valid; until that is said the example has none
 	return o
 }
 

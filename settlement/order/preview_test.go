@@ -15,7 +15,7 @@ func TestForesee(t *testing.T) {
 	p.Fees = map[string]Fee{"JPY": {Bps: 1000, TaxBps: 2000}}
 	o := p.Example()
 	pre := Foresee(o)
-	if o.Amount != 100 || pre.BuyerPays != 100 || pre.Fee != 10 || pre.Tax != 2 || pre.SellerGets != 88 {
+	if o.Amount != 100 || len(pre.Costs) != len(p.Methods) || pre.Costs[1] != (Cost{"bank_transfer", Charge{100, 10, 2, 0}}) {
 		t.Errorf("of %d: %+v", o.Amount, pre)
 	}
 	var got []string

@@ -15,13 +15,13 @@ func mulDiv(a, b, c int64) int64 {
 }
 
 // releaseParts splits a release of gross into the seller's net, the fee and
-// the tax: pro rata to what of the amount has been released, so that a fee
-// taken in portions comes to the same as one taken at once. The parts always
+// the tax: pro rata to what of the buyer's payment has been released, so that a
+// fee taken in portions comes to the same as one taken at once. The parts always
 // sum to gross and none is negative.
 func releaseParts(o *Order, gross int64) (net, fee, tax int64) {
 	released := o.Released + gross
 	whole := o.Charge()
-	fee = min(mulDiv(whole.Fee, released, whole.Amount)-o.FeeCharged, gross)
-	tax = max(0, min(mulDiv(whole.Tax, released, whole.Amount)-o.TaxCharged, gross-fee))
+	fee = min(mulDiv(whole.Fee, released, whole.Pays())-o.FeeCharged, gross)
+	tax = max(0, min(mulDiv(whole.Tax, released, whole.Pays())-o.TaxCharged, gross-fee))
 	return gross - fee - tax, fee, tax
 }

@@ -79,17 +79,19 @@ func (a *amount) Scan(src any) error {
 
 // orderColumns are what scanOrder reads, of orders AS o.
 const orderColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, coalesce(o.category, ''), o.buyer_account,
-	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.ship_by_date, o.agreed_at, o.seq, o.attempt,
+	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.buyer_share,
+	coalesce(o.seller_tier, ''), coalesce(o.jurisdiction, ''), o.ship_by_date, o.agreed_at, o.seq, o.attempt,
 	o.state, o.held, o.released, o.refunded, o.fee_charged, o.tax_charged, o.maturing,
 	coalesce(o.deadline, ''), o.deadline_at, o.at, o.paid_at, o.freeze_id, o.buyer_extended, o.seller_extended, o.claim,
-	o.captured, o.captured_fee, o.captured_tax`
+	o.captured, o.captured_fee, o.captured_tax, o.captured_share, coalesce(o.method, '')`
 
 // orderAfterColumns are the same of an order right after intents AS i.
 const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, coalesce(o.category, ''), o.buyer_account,
-	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.ship_by_date, o.agreed_at, i.seq, 0::smallint,
+	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.buyer_share,
+	coalesce(o.seller_tier, ''), coalesce(o.jurisdiction, ''), o.ship_by_date, o.agreed_at, i.seq, 0::smallint,
 	i.state, i.held, i.released, i.refunded, i.fee_charged, i.tax_charged, i.maturing,
 	coalesce(i.deadline, ''), i.deadline_at, i.at, i.paid_at, i.freeze_id, i.buyer_extended, i.seller_extended, i.claim,
-	i.captured, i.captured_fee, i.captured_tax`
+	i.captured, i.captured_fee, i.captured_tax, i.captured_share, coalesce(i.method, '')`
 
 // claim reads and writes an order's dispute as JSON; NULL is none.
 type claim struct{ of **order.Claim }
@@ -124,10 +126,12 @@ type scanner interface{ Scan(dest ...any) error }
 func scanOrder(row scanner, o *order.Order, policy *int64, more ...any) error {
 	return row.Scan(append([]any{
 		(*uid)(&o.ID), &o.Marketplace, &o.Reference, &o.Ledger, &o.Buyer, &o.Seller, &o.Category, (*uid)(&o.BuyerAccount),
-		(*uid)(&o.SellerAccount), policy, &o.Amount, &o.Fee, &o.Tax, (*moment)(&o.ShipByDate), (*moment)(&o.AgreedAt),
+		(*uid)(&o.SellerAccount), policy, &o.Amount, &o.Fee, &o.Tax, (*amount)(&o.BuyerShare),
+		&o.SellerTier, &o.Jurisdiction, (*moment)(&o.ShipByDate), (*moment)(&o.AgreedAt),
 		&o.Seq, &o.Attempt, &o.State, &o.Held, &o.Released, &o.Refunded, &o.FeeCharged, &o.TaxCharged, &o.Maturing,
 		&o.Deadline, (*moment)(&o.DeadlineAt), (*moment)(&o.At), (*moment)(&o.PaidAt), (*uid)(&o.Freeze),
 		&o.BuyerExtended, &o.SellerExtended, claim{&o.Claim},
 		(*amount)(&o.Captured.Amount), (*amount)(&o.Captured.Fee), (*amount)(&o.Captured.Tax),
+		(*amount)(&o.Captured.BuyerShare), &o.Method,
 	}, more...)...)
 }

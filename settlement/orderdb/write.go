@@ -21,6 +21,7 @@ var (
 		{Name: "id", Kind: "uuid"}, {Name: "marketplace", Kind: "int"}, {Name: "reference", Kind: "text"}, {Name: "ledger", Kind: "bigint"},
 		{Name: "buyer", Kind: "text"}, {Name: "seller", Kind: "text"}, {Name: "category", Kind: "text"}, {Name: "buyer_account", Kind: "uuid"}, {Name: "seller_account", Kind: "uuid"},
 		{Name: "policy", Kind: "bigint"}, {Name: "amount", Kind: "bigint"}, {Name: "fee", Kind: "bigint"}, {Name: "tax", Kind: "bigint"},
+		{Name: "buyer_share", Kind: "bigint"}, {Name: "seller_tier", Kind: "text"}, {Name: "jurisdiction", Kind: "text"},
 		{Name: "ship_by_date", Kind: "timestamptz"}, {Name: "agreed_at", Kind: "timestamptz"}, {Name: "seq", Kind: "int"},
 		{Name: "state", Kind: "text"}, {Name: "held", Kind: "bigint"}, {Name: "released", Kind: "bigint"}, {Name: "refunded", Kind: "bigint"},
 		{Name: "fee_charged", Kind: "bigint"}, {Name: "tax_charged", Kind: "bigint"}, {Name: "maturing", Kind: "bigint"},
@@ -38,6 +39,7 @@ var (
 		{Name: "deadline_set", Kind: "boolean"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"}, {Name: "freeze_id", Kind: "uuid"},
 		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"}, {Name: "claim", Kind: "jsonb"},
 		{Name: "captured", Kind: "bigint"}, {Name: "captured_fee", Kind: "bigint"}, {Name: "captured_tax", Kind: "bigint"},
+		{Name: "captured_share", Kind: "bigint"}, {Name: "method", Kind: "text"},
 	}}
 )
 
@@ -146,6 +148,9 @@ func putOrder(f *pgrows.Fields, o *order.Order) {
 	f.Int(o.Amount)
 	f.Int(o.Fee)
 	f.Int(o.Tax)
+	putAmount(f, o.BuyerShare)
+	f.TextOrNull(o.SellerTier)
+	f.WordOrNull(o.Jurisdiction)
 	f.Time(o.ShipByDate)
 	f.Time(o.AgreedAt)
 	f.Int(int64(o.Seq))
@@ -166,18 +171,31 @@ func putMoney(f *pgrows.Fields, p *order.Progress) {
 	f.Int(p.Maturing)
 }
 
-// putCaptured puts NULL for all orders but those whose payment was captured in
-// part.
-func putCaptured(f *pgrows.Fields, c order.Charge) {
+// putCaptured puts NULL for all orders but those that came to something else
+// than was agreed.
+func putCaptured(f *pgrows.Fields, p *order.Progress) {
+	c := p.Captured
 	if c.Amount == 0 {
 		f.Null()
 		f.Null()
 		f.Null()
+		f.Null()
+	} else {
+		f.Int(c.Amount)
+		f.Int(c.Fee)
+		f.Int(c.Tax)
+		putAmount(f, c.BuyerShare)
+	}
+	f.TextOrNull(p.Method) // it may be the word null
+}
+
+// putAmount puts NULL for 0.
+func putAmount(f *pgrows.Fields, v int64) {
+	if v == 0 {
+		f.Null()
 		return
 	}
-	f.Int(c.Amount)
-	f.Int(c.Fee)
-	f.Int(c.Tax)
+	f.Int(v)
 }
 
 // Intent is one decided event, as it is stored.
@@ -307,6 +325,6 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		f.Int(int64(p.BuyerExtended))
 		f.Int(int64(p.SellerExtended))
 		putClaim(f, p.Claim)
-		putCaptured(f, p.Captured)
+		putCaptured(f, p)
 	}, nil
 }

@@ -54,13 +54,19 @@ func (r *Request) check() error {
 	if _, ok := chart.ByCode(a.Currency); !ok {
 		return &Invalid{"currency", "not an ISO 4217 currency"}
 	}
-	return checkAmount(a.Amount)
+	return a.checkFee()
 }
 
-// checkAmount refuses what no order can be about.
-func checkAmount(amount int64) error {
-	if amount < 1 || amount > order.MaxAmount {
+// checkFee refuses what no fee can be worked out on.
+func (a *Agreement) checkFee() error {
+	if a.Amount < 1 || a.Amount > order.MaxAmount {
 		return &Invalid{"amount", "must be from 1 to 9007199254740991 minor units"}
+	}
+	if a.SellerTier != "" && !order.PolicyWord(a.SellerTier) {
+		return &Invalid{"seller_tier", "must be a lower-case letter, then letters, digits, _ or -, 32 at most"}
+	}
+	if a.Jurisdiction != "" && !order.Jurisdiction(a.Jurisdiction) {
+		return &Invalid{"jurisdiction", "must be a country like DE or a part of one like US-CA"}
 	}
 	return nil
 }

@@ -229,20 +229,29 @@ func (p *Poster) plan(d *decision, f *draft) error {
 	return err
 }
 
-// planPayment checks the amount of a payment against all orders it covers.
+// planPayment checks the amount of a payment against what all orders that it
+// covers come to.
 func (f *draft) planPayment() (err error) {
-	if paid := f.task.req.Command.Amount; len(f.orders) > 1 && paid != 0 {
-		var agreed int64
-		for i := range f.orders {
-			agreed += f.orders[i].Amount
+	paid := f.task.req.Command.Amount
+	if len(f.orders) == 1 {
+		paid = 0 // Plan looks at it
+	}
+	if paid != 0 {
+		for i := range f.cmds {
 			f.cmds[i].Amount = 0
 		}
-		if agreed != paid {
-			o := &f.orders[0]
-			return &order.Refusal{Rule: order.RuleAmount, Event: order.Pay, State: o.State, Allowed: order.AllowedIn(o.State),
-				Detail: fmt.Sprintf("%d was agreed for %d orders, %d was paid", agreed, len(f.orders), paid)}
-		}
 	}
-	f.changes, err = order.PlanPayment(f.orders, f.cmds)
-	return err
+	if f.changes, err = order.PlanPayment(f.orders, f.cmds); err != nil || paid == 0 {
+		return err
+	}
+	var due int64
+	for _, ch := range f.changes {
+		due += ch.After.Held
+	}
+	if due != paid {
+		o := &f.orders[0]
+		return &order.Refusal{Rule: order.RuleAmount, Event: order.Pay, State: o.State, Allowed: order.AllowedIn(o.State),
+			Detail: fmt.Sprintf("%d is to be paid for %d orders, %d was paid", due, len(f.orders), paid)}
+	}
+	return nil
 }

@@ -346,31 +346,16 @@ func earliest(tasks []*task, markets map[uint32]orderdb.Marketplace, machine tim
 
 // newOrder is an order as agreed, before its first event.
 func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Marketplace, a *Agreement, at time.Time, policies versions) (order.Order, error) {
-	cur, books, err := ledgerOf(m, a)
-	if err != nil {
-		return order.Order{}, err
-	}
 	list, err := policies.of(ctx, w, policyName{m.ID, a.policy()})
 	if err != nil {
 		return order.Order{}, err
 	}
-	policy, fees, err := termsOf(list, cur, at)
+	terms, err := termsOf(m, a, list, at)
 	if err != nil {
 		return order.Order{}, err
 	}
-	id, err := orderdb.NewID()
-	if err != nil {
-		return order.Order{}, err
-	}
-	o := order.Order{Terms: order.Terms{
-		ID: id, Marketplace: m.ID, Reference: a.Reference, Ledger: books, Buyer: a.Buyer, Seller: a.Seller, Category: a.Category,
-		Amount: a.Amount, Policy: policy, ShipByDate: a.ShipByDate.UTC().Truncate(time.Microsecond),
-	}}
-	if a.ShipByDate.IsZero() {
-		o.ShipByDate = time.Time{}
-	}
-	o.Fee, o.Tax = fees.On(a.Amount)
-	return o, nil
+	terms.ID, err = orderdb.NewID()
+	return order.Order{Terms: terms}, err
 }
 
 // booksFor names the accounts of the whole ledger that an event may use.

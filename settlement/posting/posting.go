@@ -87,10 +87,13 @@ type Agreement struct {
 	Buyer      string
 	Seller     string
 	Currency   string // ISO 4217 code
-	Amount     int64
+	Amount     int64  // what the goods cost
 	Category   string // what kind of goods, a policy word; "" for none
-	Policy     string // by name, its newest version in force; "" for the standard one
-	ShipByDate time.Time
+	SellerTier string // a policy word; "" for none
+	// Jurisdiction is the seller's, like DE or US-CA; "" for none.
+	Jurisdiction string
+	Policy       string // by name, its newest version in force; "" for the standard one
+	ShipByDate   time.Time
 }
 
 // Result is an applied event.

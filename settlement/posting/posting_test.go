@@ -134,7 +134,7 @@ func (w *world) balanced() {
 	var authorised, promised int64
 	for _, o := range list {
 		if o.State == order.Authorised {
-			authorised += o.Amount
+			authorised += o.Charge().Pays()
 		}
 		a, err := w.engine.LookupAccounts(w.ctx, []ledger.ID{o.ID})
 		w.must(err)

@@ -2,6 +2,7 @@ package posting
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // Quote is the order that would be agreed, before its first event, by the rules
-// of Do: its Policy, Fee and Tax are what they would be. at is when it would be
+// of Do: its Terms are what they would be. at is when it would be
 // agreed, zero for now by the marketplace's clock; machine is the machine's.
 // Nothing is stored. Besides errors of the database it answers an *Invalid.
 func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a Agreement, at, machine time.Time) (order.Order, error) {
@@ -19,25 +20,15 @@ func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a A
 		at, _ = m.At(machine)
 	}
 	at = at.UTC().Truncate(time.Microsecond)
-	if err := checkAmount(a.Amount); err != nil {
-		return order.Order{}, err
-	}
-	cur, books, err := ledgerOf(m, &a)
-	if err != nil {
+	if err := a.checkFee(); err != nil {
 		return order.Order{}, err
 	}
 	list, err := store.Versions(ctx, m.ID, a.policy(), at)
 	if err != nil {
 		return order.Order{}, fmt.Errorf("policy %s: %w", a.policy(), err)
 	}
-	policy, fees, err := termsOf(list, cur, at)
-	if err != nil {
-		return order.Order{}, err
-	}
-	o := order.Order{Terms: order.Terms{Marketplace: m.ID, Ledger: books, Amount: a.Amount, Policy: policy},
-		Progress: order.Progress{At: at}}
-	o.Fee, o.Tax = fees.On(a.Amount)
-	return o, nil
+	terms, err := termsOf(m, &a, list, at)
+	return order.Order{Terms: terms, Progress: order.Progress{At: at}}, err
 }
 
 // policy is the name of the agreement's policy.
@@ -48,32 +39,40 @@ func (a *Agreement) policy() string {
 	return a.Policy
 }
 
-// ledgerOf is the currency of an agreement and the ledger of its books.
-func ledgerOf(m orderdb.Marketplace, a *Agreement) (chart.Currency, uint32, error) {
+// termsOf are the terms of an order that is agreed at a moment, by the version of
+// its policy that is in force then.
+func termsOf(m orderdb.Marketplace, a *Agreement, versions []*order.Policy, at time.Time) (order.Terms, error) {
 	cur, ok := chart.ByCode(a.Currency)
 	if !ok {
-		return cur, 0, &Invalid{"currency", "not an ISO 4217 currency"}
+		return order.Terms{}, &Invalid{"currency", "not an ISO 4217 currency"}
 	}
 	books, err := chart.Ledger(m.ID, cur)
 	if err != nil {
-		return cur, 0, &Invalid{"currency", err.Error()}
+		return order.Terms{}, &Invalid{"currency", err.Error()}
 	}
-	return cur, books, nil
-}
-
-// termsOf is the version of a policy under which an order is agreed at a moment,
-// and its fee for the currency.
-func termsOf(versions []*order.Policy, cur chart.Currency, at time.Time) (*order.Policy, order.Fee, error) {
 	if len(versions) == 0 {
-		return nil, order.Fee{}, &Invalid{"policy", "the marketplace has no such policy"}
+		return order.Terms{}, &Invalid{"policy", "the marketplace has no such policy"}
 	}
 	policy := order.InForce(versions, at)
 	if policy == nil {
-		return nil, order.Fee{}, &Invalid{"policy", "no version of it was in force when the order was agreed"}
+		return order.Terms{}, &Invalid{"policy", "no version of it was in force when the order was agreed"}
 	}
-	fees, ok := policy.FeeFor(cur.Code)
-	if !ok {
-		return nil, fees, &Invalid{"currency", "policy " + policy.Name + " has no fee for " + cur.Code}
+	t := order.Terms{Marketplace: m.ID, Reference: a.Reference, Ledger: books, Buyer: a.Buyer, Seller: a.Seller, Category: a.Category,
+		Amount: a.Amount, SellerTier: a.SellerTier, Jurisdiction: a.Jurisdiction, Policy: policy}
+	if !a.ShipByDate.IsZero() {
+		t.ShipByDate = a.ShipByDate.UTC().Truncate(time.Microsecond)
 	}
-	return policy, fees, nil
+	switch err := t.Agree(); {
+	case errors.Is(err, order.ErrNoFee):
+		return order.Terms{}, &Invalid{"currency", "policy " + policy.Name + " has no fee for " + cur.Code}
+	case errors.Is(err, order.ErrNoTax):
+		return order.Terms{}, &Invalid{"jurisdiction", "policy " + policy.Name + " has no tax for " + a.Jurisdiction}
+	case err != nil:
+		return order.Terms{}, err
+	}
+	// Of the two 2^53-1 at most, so the sum has room.
+	if t.Amount+t.BuyerShare > order.MaxAmount {
+		return order.Terms{}, &Invalid{"amount", "with the buyer's share of the fee it is more than 9007199254740991 minor units"}
+	}
+	return t, nil
 }

@@ -257,6 +257,32 @@ func TestAuthorisationIsGone(t *testing.T) {
 	w.balanced()
 }
 
+// What is authorised is compared with all that the buyer is to pay, a share of
+// the fee included.
+func TestAuthorisedWithShare(t *testing.T) {
+	w := newWorld(t)
+	p := order.Standard()
+	p.FeeRules = []order.FeeRule{
+		{Method: "card", Fee: order.Fee{Bps: 300}, BorneBy: order.BuyerBears},
+		{Currency: "USD", Fee: order.Fee{Bps: 700}, BorneBy: order.BuyerBears},
+	}
+	store := orderdb.New(w.db)
+	_, err := store.AddPolicy(w.ctx, w.market.ID, p)
+	w.must(err)
+	for _, method := range []string{"card", "wallet"} {
+		r, err := w.poster.Do(w.ctx, posting.Request{Marketplace: w.market.ID,
+			Agreement: &posting.Agreement{Reference: method, Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 1000},
+			Command:   order.Command{Event: order.Agree, At: now}})
+		w.must(err)
+		_, err = w.poster.Do(w.ctx, posting.Request{Marketplace: w.market.ID, Orders: []ledger.ID{r.Orders[0].ID},
+			Command: order.Command{Event: order.Authorise, At: now, Method: method}})
+		w.must(err)
+	}
+	if got := w.balanced().Ledgers[0]; got.Authorised != ledger.U64(1000+1030+1070) || got.Promised != got.Authorised {
+		t.Errorf("%+v", got)
+	}
+}
+
 // lopsided is a ledger that shows one account with more than it has.
 type lopsided struct {
 	ledger.Engine

@@ -246,7 +246,9 @@ func (c *checker) stored(ctx context.Context, l uint32) (sums stored, quiet bool
 	// Where many are open Postgres would rather read the closed ones, too.
 	var held, authorised string
 	if _, err = tx.ExecContext(ctx, `SET LOCAL enable_seqscan = off`); err == nil {
-		err = tx.QueryRowContext(ctx, `SELECT coalesce(sum(held), 0)::text, coalesce(sum(amount) FILTER (WHERE state = 'authorised'), 0)::text,
+		err = tx.QueryRowContext(ctx, `SELECT coalesce(sum(held), 0)::text, 
+				coalesce(sum(coalesce(captured + coalesce(captured_share, 0), amount + coalesce(buyer_share, 0)))
+					FILTER (WHERE state = 'authorised'), 0)::text,
 				NOT EXISTS (SELECT 1 FROM open_intents i JOIN orders o ON o.id = i.order_id WHERE o.ledger = $1)
 			FROM orders WHERE ledger = $1 AND open`, l).
 			Scan(&held, &authorised, &quiet)
