@@ -168,8 +168,8 @@ func TestDocument(t *testing.T) {
 	}
 	for name, schema := range d.Components.Schemas {
 		closed := schema["additionalProperties"] == false
-		request := name == "NewOrder" || name == "Payment" || name == "ShipItem" || name == "Fee" || name == "NewQuote"
-		answer := name == "Order" || name == "Problem" || name == "Answer" || name == "Feed" || name == "Quote"
+		request := name == "NewOrder" || name == "Payment" || name == "ShipItem" || name == "Fee" || name == "FeeRule" || name == "NewQuote"
+		answer := name == "Order" || name == "Problem" || name == "Answer" || name == "Feed" || name == "Quote" || name == "MethodCost"
 		if request && !closed || answer && closed {
 			t.Errorf("%s: additionalProperties %v", name, schema["additionalProperties"])
 		}

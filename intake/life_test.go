@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -390,5 +391,59 @@ func TestQuote(t *testing.T) {
 	o = must[api.Order](t)(c.Confirm(ctx, o.ID, api.Confirm{}))
 	if o.FeeCharged != want.Fee || o.TaxCharged != want.Tax || o.Maturing != want.SellerGets {
 		t.Errorf("the order came to %+v", o)
+	}
+}
+
+// TestFeeRules: fees by method, tier and jurisdiction, from the policy over the
+// quote to the order, and who bears them.
+func TestFeeRules(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order := must[api.Order](t)
+	terms := must[[]api.Policy](t)(c.Policies(ctx))[0].PolicyTerms
+	terms.Methods = []string{"card", "wallet", "voucher"}
+	terms.Fees = map[string]api.Fee{"*": {Bps: 1_000}}
+	terms.FeeRules = []api.FeeRule{
+		{Method: "wallet", Tier: "gold", Currency: "USD", Fee: api.Fee{Bps: 100, Fixed: 50}, BorneBy: "split", BuyerBps: 5_000},
+		{Method: "wallet", Fee: api.Fee{Bps: 400}, BorneBy: "buyer"},
+		{Tier: "gold", Fee: api.Fee{Bps: 200}},
+	}
+	terms.Taxes = map[string]int64{"DE": 1_900}
+	if p := must[api.Policy](t)(c.AddPolicy(ctx, terms)); !reflect.DeepEqual(p.PolicyTerms, terms) {
+		t.Errorf("added %+v", p)
+	}
+
+	q := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 10_000, SellerTier: "gold", Jurisdiction: "DE"}))
+	gold := api.Cost{BuyerPays: 10_000, Fee: 200, Tax: 38, SellerGets: 9_762}
+	wallet := api.Cost{BuyerPays: 10_089, BuyerShare: 89, Fee: 150, Tax: 28, SellerGets: 9_911} // 28.5 is rounded to even, half of 178 is the buyer's
+	if want := []api.MethodCost{{Method: "card", Cost: gold}, {Method: "wallet", Cost: wallet}, {Method: "voucher", Cost: gold}}; q.Cost != gold || !reflect.DeepEqual(q.Methods, want) {
+		t.Errorf("quoted %+v by %+v", q.Cost, q.Methods)
+	}
+
+	agreed := order(c.CreateOrder(ctx, api.NewOrder{Reference: "gold", Buyer: "b", Seller: "s", Currency: "USD", Amount: 10_000, SellerTier: "gold", Jurisdiction: "DE"}))
+	if agreed.Fee != 200 || agreed.Tax != 38 || agreed.BuyerShare != 0 || agreed.SellerTier != "gold" || agreed.Jurisdiction != "DE" || agreed.Method != "" {
+		t.Errorf("agreed: %+v", agreed)
+	}
+	pay := api.Payment{Orders: []string{agreed.ID}, Method: "wallet", Amount: 10_000}
+	if _, err := c.Pay(ctx, pay); err == nil || !strings.Contains(err.Error(), "with the buyer's share of the fee 10089") {
+		t.Errorf("paid without the share: %v", err)
+	}
+	pay.Amount = wallet.BuyerPays
+	paid := must[api.Paid](t)(c.Pay(ctx, pay)).Orders[0]
+	if paid.Amount != 10_000 || paid.BuyerShare != 89 || paid.Held != 10_089 || paid.Fee != 150 || paid.Tax != 28 || paid.Method != "wallet" || paid.AgreedAmount != 0 {
+		t.Errorf("paid: %+v", paid)
+	}
+	if d := must[api.OrderDetail](t)(c.Order(ctx, paid.ID)); d.Explanation.Why !=
+		"USD 100.89 is held: the buyer has paid and the seller has not shipped. The goods come to USD 100.00; the buyer's share of the fee, USD 0.89, is on top." {
+		t.Errorf("why: %s", d.Explanation.Why)
+	}
+	must[api.Order](t)(c.Ship(ctx, paid.ID, api.Ship{}))
+	done := order(c.Confirm(ctx, paid.ID, api.Confirm{}))
+	if done.FeeCharged != wallet.Fee || done.TaxCharged != wallet.Tax || done.Maturing != wallet.SellerGets || done.Held != 0 {
+		t.Errorf("released: %+v", done)
+	}
+	if p := s.problem("POST", "/v1/orders", `{"reference":"fr","buyer":"b","seller":"s","currency":"USD","amount":1,"jurisdiction":"FR"}`); p.Type != api.ProblemInvalid ||
+		p.Errors[0].Pointer != "/jurisdiction" || p.Errors[0].Detail != "policy standard has no tax for FR" {
+		t.Errorf("a jurisdiction without tax: %+v", p)
 	}
 }

@@ -234,7 +234,7 @@ func costRows(name string, q *api.Quote) (rows [][]string) {
 		return [][]string{{name, costInWords(q.Currency, &q.Cost)}}
 	}
 	for _, m := range q.Methods {
-		rows = append(rows, []string{name, "by " + m.Method + " " + costInWords(q.Currency, &m.Cost)})
+		rows = append(rows, []string{name, "by " + m.Method + ": " + costInWords(q.Currency, &m.Cost)})
 		name = ""
 	}
 	return rows

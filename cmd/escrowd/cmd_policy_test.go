@@ -153,6 +153,39 @@ released    until      mature_at: 2 days from the release
 	}
 }
 
+// Fees that differ are said rule by rule, and what an order comes to method by
+// method.
+func TestFeeRulesInWords(t *testing.T) {
+	text := strings.Replace(policyText, "effective: 2026-12-01\n", "", 1) + `fee_rules:
+  - {method: card, tier: gold, bps: 250}
+  - {method: card, currency: JPY, bps: 300, fixed: 30, borne_by: split, buyer_bps: 5000}
+  - {tier: new, bps: 900, tax_bps: 500, borne_by: buyer}
+taxes: {DE: 1900, US-CA: 725, "*": 0}
+`
+	file := policyFile(t, text)
+	escrowd(t, "policy", "check", file).check(t, exitOK, `fee rule 1      paid by card, seller's tier gold: 2.5 % of the amount
+fee rule 2      paid by card, in JPY: 3 % of the amount plus JPY 30; the buyer pays 50 % of it on top
+fee rule 3      seller's tier new: 9 % of the amount, and 5 % tax on the fee; the buyer pays it on top
+tax on the fee  by the seller's jurisdiction: DE 19 %, US-CA 7.25 %, elsewhere 0 %
+example         by card: the buyer pays JPY 116, of which JPY 16 is for the fee; fee JPY 33, tax on it JPY 0; the seller gets JPY 83.
+                by wallet: the buyer pays JPY 100; fee JPY 100, tax on it JPY 0; the seller gets JPY 0.
+`, "")
+
+	flags, _ := testStore(t)
+	escrowd(t, "marketplace", "create", "acme", "--test-clock", "2026-11-01T00:00:00Z", "--database-url", flags.DatabaseURL).check(t, exitOK, "", "")
+	escrowd(t, "policy", "add", "acme", file, "--database-url", flags.DatabaseURL).check(t, exitOK, "version 1", "")
+	quote := func(args ...string) result {
+		return escrowd(t, append([]string{"order", "quote", "acme", "JPY", "10000", "--policy", "shop", "--database-url", flags.DatabaseURL}, args...)...)
+	}
+	quote().check(t, exitOK, `version 1:
+    by card: the buyer pays JPY 10165, of which JPY 165 is for the fee; fee JPY 330, tax on it JPY 0; the seller gets JPY 9835.
+    by wallet: `, "")
+	quote("--seller-tier", "new", "--jurisdiction", "DE").check(t, exitOK,
+		"by wallet: the buyer pays JPY 11071, of which JPY 1071 is for the fee; fee JPY 900, tax on it JPY 171; the seller gets JPY 10000.\n", "")
+	quote("--seller-tier", "New").check(t, exitUsage, "", "seller_tier: must be")
+	quote("--jurisdiction", "Germany").check(t, exitUsage, "", "jurisdiction: must be")
+}
+
 func TestPolicyCheckMistakes(t *testing.T) {
 	good := policyFile(t, policyText)
 	bad := policyFile(t, strings.NewReplacer("ship_within: 96h", "ship_within: 0", "bps: 450", "bpps: 450", "min: 100", "min: 6000").Replace(policyText))

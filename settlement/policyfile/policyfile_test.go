@@ -89,6 +89,41 @@ func TestDisputeSteps(t *testing.T) {
 	}
 }
 
+// Rules of fees and taxes are read with all that a fee has, and their mistakes
+// have lines.
+func TestFeeRules(t *testing.T) {
+	text := good + `fee_rules:
+  - {method: card, tier: gold, bps: 250}
+  - method: card
+    currency: USD
+    bps: 300
+    fixed: 30
+    borne_by: split
+    buyer_bps: 5000
+taxes: {DE: 1900, "*": 0}
+`
+	p, err := Parse("f", []byte(text))
+	rules := []order.FeeRule{{Method: "card", Tier: "gold", Fee: order.Fee{Bps: 250}},
+		{Method: "card", Currency: "USD", Fee: order.Fee{Bps: 300, Fixed: 30}, BorneBy: order.BothBear, BuyerBps: 5000}}
+	if err != nil || !reflect.DeepEqual(p.FeeRules, rules) || !reflect.DeepEqual(p.Taxes, map[string]int64{"DE": 1900, "*": 0}) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for change, want := range map[[2]string]string{
+		{"borne_by: split", "borne_by: both"}:        "f:27:15: fee_rules[1].borne_by: must be seller, buyer or split",
+		{"buyer_bps: 5000", "buyer_bips: 5000"}:      "f:23:5: fee_rules[1].buyer_bps: must be from 1 to 9999 basis points where borne_by is split\nf:28:5: fee_rules[1].buyer_bips: unknown field: did you mean buyer_bps?",
+		{"tier: gold, bps: 250", "bps: 250"}:         "f:23:5: fee_rules[1]: never applies: fee_rules[0] fits the same orders and comes first",
+		{"gold, bps: 250", "gold"}:                   "f:22:5: fee_rules[0].bps: is missing",
+		{"gold, bps: 250", "gold, bps: 250, min: 1"}: "f:22:47: fee_rules[0].min: is an amount and needs a currency",
+		{"DE: 1900", "DE: 19.00"}:                    "f:29:13: taxes[DE]: must be an integer, in decimal digits alone",
+		{"DE: 1900", "de: 1900"}:                     `f:29:9: taxes[de]: not a jurisdiction like DE or US-CA, nor "*"`,
+	} {
+		_, err := Parse("f", []byte(strings.Replace(text, change[0], change[1], 1)))
+		if err == nil || err.Error() != want {
+			t.Errorf("%q: got:\n%v\nwant:\n%s", change, err, want)
+		}
+	}
+}
+
 // Each document is the good one with one thing, or some, changed. The messages
 // are whole: where, which field, what is wrong and what is allowed.
 func TestMistakes(t *testing.T) {
