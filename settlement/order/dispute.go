@@ -208,6 +208,7 @@ func (p *planner) withdraw([]State) error {
 	p.next(claim.From)
 	o.DeadlineAt = o.At.Add(time.Duration(claim.ConfirmLeft) * time.Microsecond)
 	o.BuyerExtended, o.SellerExtended = claim.BuyerExtended, claim.SellerExtended
+	p.thawParts(o.At.Sub(claim.OpenedAt))
 	return nil
 }
 
@@ -253,6 +254,14 @@ func (p *planner) divide(toBuyer int64) error {
 	o := p.o
 	p.void(chart.DisputeFreeze, o.Freeze)
 	o.Freeze, o.Claim = ledger.ID{}, nil
+	switch toBuyer {
+	case 0:
+		p.endParts(Released)
+	case o.Held:
+		p.endParts(Refunded)
+	default:
+		p.endParts(Ruled)
+	}
 	p.release(o.Held-toBuyer, chart.RulingRelease, chart.RulingFee, chart.RulingFeeTax)
 	p.refund(toBuyer, chart.RulingRefund)
 	switch {

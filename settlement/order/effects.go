@@ -27,7 +27,7 @@ func init() {
 		Reserve:      (*planner).authorise,
 		HoldCaptured: (*planner).capture,
 		Unreserve:    (*planner).voidAuthorisation,
-		StartConfirm: (*planner).noMoney,
+		StartConfirm: (*planner).startConfirm,
 		MoveDeadline: (*planner).moveDeadline,
 		ReleaseAll:   (*planner).releaseAll,
 		RefundAll:    (*planner).refundAll,
@@ -48,6 +48,10 @@ func init() {
 		TakeBack:     (*planner).noMoney,
 		GrantReturn:  (*planner).grantReturn,
 		DenyReturn:   (*planner).refuseReturn,
+		StartParts:   (*planner).startParts,
+		ReleaseParts: (*planner).releaseParts,
+		ReleaseDue:   (*planner).releaseDue,
+		RefundRest:   (*planner).refundRest,
 		MatureAll:    (*planner).matureAll,
 	}
 }
@@ -65,7 +69,7 @@ func (p *planner) next(s State) {
 		from(PayBy, pol.PayWithin)
 	case Authorised:
 		from(CaptureBy, pol.AuthoriseWithin)
-	case Held:
+	case Held, PartShipped:
 		from(ShipBy, pol.ShipWithin)
 		if o.ShipByDate.After(o.DeadlineAt) {
 			o.DeadlineAt = o.ShipByDate
@@ -120,6 +124,7 @@ func (p *planner) holdPayment(to []State) error {
 	p.leg(chart.Hold, o.BuyerAccount, o.ID, o.Amount)
 	o.Held, o.PaidAt = o.Amount, c.At
 	p.next(to[0])
+	p.holdParts()
 	return nil
 }
 
@@ -154,23 +159,30 @@ func (p *planner) moveDeadline([]State) error {
 		return p.refuse(RuleExtension, "the new %s must be after %s and at most %s", o.Deadline, stamp(o.DeadlineAt), stamp(latest))
 	}
 	*used++
+	before := o.DeadlineAt
 	o.DeadlineAt = until
+	p.moveParts(before)
 	return nil
 }
 
 func (p *planner) releaseAll(to []State) error {
+	p.endParts(Released)
 	p.release(p.o.Held, chart.Release, chart.Fee, chart.FeeTax)
 	p.next(to[0])
 	return nil
 }
 
 func (p *planner) refundAll(to []State) error {
+	p.endParts(Refunded)
 	p.refund(p.o.Held, chart.RefundToBuyer)
 	p.next(to[0])
 	return nil
 }
 
 func (p *planner) refundPart(to []State) error {
+	if p.o.Parts != nil || len(p.c.Parts) > 0 {
+		return p.refundParts()
+	}
 	amount := p.c.Amount
 	if amount == 0 {
 		amount = p.o.Held

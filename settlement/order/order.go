@@ -52,6 +52,26 @@
 //	   ^                      | appeal, once
 //	   '----------------------'
 //
+// An order can be agreed in parts: part shipments, or the milestones of a piece
+// of work. Each part goes the way of an order by itself, held, shipped,
+// delivered, then released or refunded, with a deadline of its own; the order is
+// where the least advanced of those is that still hold money, and its deadline
+// is the earliest of theirs:
+//
+//	held -- ship_part --> part_shipped -- ship_part (the last), ship,
+//	  |                    |   |   ^ |    cancel, cancel_unshipped (ship_by): the rest
+//	  |                    |   |   '-'    refunded -----------------> shipped, delivered
+//	  | ship               |   |  ship_part, deliver_part, release_part,
+//	  v                    |   |  release_part_unconfirmed (confirm_part_by)
+//	shipped <--------------'   '-- dispute ---------------------------> disputed
+//	  | deliver_part (the last), deliver
+//	  v
+//	delivered -- release_part, release_part_unconfirmed: the last ----> released
+//
+// A dispute freezes all that is held, of every part. What was released of parts
+// matures together, mature_after after the last release: until then the order
+// is open, and what the seller has of it can still be needed.
+//
 // The table is Rules in table.go: it is the one place where states, events,
 // who may cause them and deadlines are joined. The schema's CHECK on
 // orders.state names the same states.
@@ -93,6 +113,8 @@ const (
 	Delivered  State = "delivered"
 	Disputed   State = "disputed"
 
+	PartShipped State = "part_shipped" // in parts, of which some are to be shipped yet
+
 	Negotiating State = "negotiating"
 	Escalated   State = "escalated"
 	Arbitration State = "arbitration"
@@ -109,7 +131,7 @@ const (
 )
 
 // States lists every state in the order of an order's life.
-var States = []State{Agreed, Authorised, Held, Shipped, Delivered, Disputed,
+var States = []State{Agreed, Authorised, Held, PartShipped, Shipped, Delivered, Disputed,
 	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Ruled,
 	Released, Refunded, Canceled, Expired, Closed}
 
@@ -131,6 +153,10 @@ const (
 	Refund    Event = "refund"
 	Dispute   Event = "dispute"
 	Rule      Event = "rule"
+
+	ShipPart    Event = "ship_part"
+	DeliverPart Event = "deliver_part"
+	ReleasePart Event = "release_part"
 
 	AcceptClaim   Event = "accept_claim"
 	Contest       Event = "contest"
@@ -155,12 +181,14 @@ const (
 	DropUnreturned      Event = "drop_unreturned"      // return_by passed
 	GrantUninspected    Event = "grant_uninspected"    // inspect_by passed
 	Mature              Event = "mature"               // mature_at passed
+
+	ReleasePartUnconfirmed Event = "release_part_unconfirmed" // confirm_part_by passed
 )
 
 // Events lists every event in the order of an order's life.
-var Events = []Event{Agree, Pay, Authorise, Capture, Void, Ship, Deliver, Confirm, Extend, Cancel, Refund, Dispute,
+var Events = []Event{Agree, Pay, Authorise, Capture, Void, ShipPart, Ship, DeliverPart, Deliver, ReleasePart, Confirm, Extend, Cancel, Refund, Dispute,
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn,
-	Expire, ExpireAuthorisation, CancelUnshipped, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
+	Expire, ExpireAuthorisation, CancelUnshipped, ReleasePartUnconfirmed, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
 	GrantUninspected, Mature}
 
 // Role is who causes an event.
@@ -194,10 +222,12 @@ const (
 	ReturnBy    Deadline = "return_by"
 	InspectBy   Deadline = "inspect_by"
 	MatureAt    Deadline = "mature_at"
+
+	ConfirmPartBy Deadline = "confirm_part_by" // of a part, see Parts
 )
 
 // Deadlines lists every deadline in the order of an order's life.
-var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
+var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmPartBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
 	ReturnBy, InspectBy, MatureAt}
 
 // Terms are what was agreed and never changes. Amounts are minor units.
@@ -237,6 +267,7 @@ type Progress struct {
 	Captured       Charge    // what a payment captured in part came to, zero for all others; see Order.Charge
 	Freeze         ledger.ID // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
 	Claim          *Claim    // the open dispute, nil for none; never changed in place
+	Parts          *Parts    // what the order was agreed in, nil for the whole at once; never changed in place
 	BuyerExtended  int16     // how often the buyer moved this deadline
 	SellerExtended int16     // how often the seller did
 }
@@ -277,6 +308,7 @@ type Command struct {
 	Return   bool      // offer: only once the goods are back
 	Evidence Evidence  // evidence
 	Until    time.Time // extend: the new deadline, zero for as far as the policy goes
+	Parts    []string  // ship_part, deliver_part, release_part: their names; refund of an order in parts: of which
 	Carrier  string    // ship
 	Tracking string    // ship
 	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule

@@ -34,6 +34,7 @@ const (
 	RuleTooEarly    = "too-early"     // the policy lets that happen later
 	RuleOffer       = "offer"         // no offer, one's own, or another than was said
 	RuleEvidence    = "evidence"      // too large, too many, or of a forbidden type
+	RulePart        = "part"          // no such part, or it is not where the event needs it
 	RulePolicy      = "policy"        // the order's policy has no such step
 )
 
@@ -68,6 +69,9 @@ func Plan(o Order, c Command) (*Change, error) {
 	}
 	if !slices.Contains(row.To, ch.After.State) {
 		return nil, fmt.Errorf("order: %s leads an order that is %s to %s, which the table does not say", c.Event, stateWord(o.State), stateWord(ch.After.State))
+	}
+	if err := ch.After.checkParts(); err != nil {
+		return nil, err
 	}
 	ch.link()
 	return ch, nil
@@ -106,7 +110,7 @@ func PlanPayment(orders []Order, cs []Command) ([]*Change, error) {
 
 func refuse(o *Order, c *Command, rule, format string, args ...any) *Refusal {
 	return &Refusal{Rule: rule, Event: c.Event, State: o.State,
-		Detail: fmt.Sprintf(format, args...), Allowed: AllowedIn(o.State)}
+		Detail: fmt.Sprintf(format, args...), Allowed: o.Allowed()}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00") }

@@ -25,6 +25,7 @@ var (
 		{Name: "state", Kind: "text"}, {Name: "held", Kind: "bigint"}, {Name: "released", Kind: "bigint"}, {Name: "refunded", Kind: "bigint"},
 		{Name: "fee_charged", Kind: "bigint"}, {Name: "tax_charged", Kind: "bigint"}, {Name: "maturing", Kind: "bigint"},
 		{Name: "deadline", Kind: "text"}, {Name: "deadline_at", Kind: "timestamptz"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"},
+		{Name: "parts", Kind: "jsonb"},
 	}}
 	deadlinesTable = pgrows.Table{Name: "order_deadlines", Columns: []pgrows.Column{
 		{Name: "marketplace", Kind: "int"}, {Name: "deadline", Kind: "text"}, {Name: "at", Kind: "timestamptz"}, {Name: "order_id", Kind: "uuid"},
@@ -38,6 +39,7 @@ var (
 		{Name: "deadline_set", Kind: "boolean"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"}, {Name: "freeze_id", Kind: "uuid"},
 		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"}, {Name: "claim", Kind: "jsonb"},
 		{Name: "captured", Kind: "bigint"}, {Name: "captured_fee", Kind: "bigint"}, {Name: "captured_tax", Kind: "bigint"},
+		{Name: "parts", Kind: "jsonb"},
 	}}
 )
 
@@ -154,6 +156,7 @@ func putOrder(f *pgrows.Fields, o *order.Order) {
 	f.Time(o.DeadlineAt)
 	f.Time(o.At)
 	f.Time(o.PaidAt)
+	putDocument(f, o.Parts)
 }
 
 func putMoney(f *pgrows.Fields, p *order.Progress) {
@@ -305,7 +308,8 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		f.IDOrNull(p.Freeze)
 		f.Int(int64(p.BuyerExtended))
 		f.Int(int64(p.SellerExtended))
-		putClaim(f, p.Claim)
+		putDocument(f, p.Claim)
 		putCaptured(f, p.Captured)
+		putDocument(f, p.Parts)
 	}, nil
 }

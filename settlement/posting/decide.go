@@ -209,7 +209,7 @@ func (f *draft) planPayment() (err error) {
 		}
 		if agreed != paid {
 			o := &f.orders[0]
-			return &order.Refusal{Rule: order.RuleAmount, Event: order.Pay, State: o.State, Allowed: order.AllowedIn(o.State),
+			return &order.Refusal{Rule: order.RuleAmount, Event: order.Pay, State: o.State, Allowed: o.Allowed(),
 				Detail: fmt.Sprintf("%d was agreed for %d orders, %d was paid", agreed, len(f.orders), paid)}
 		}
 	}
