@@ -3,6 +3,7 @@ package intake
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -172,6 +173,112 @@ func TestAuthorised(t *testing.T) {
 	}
 	if e := one(c.Order(ctx, late.ID)); e.State != "expired" || e.Held+e.Refunded != 0 || !e.At.Equal(start.Add(7*24*time.Hour)) {
 		t.Errorf("expired: %+v", e)
+	}
+}
+
+// TestParts takes an order in parts through its life, and looks at what the API
+// says of the parts.
+func TestParts(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order, one := must[api.Order](t), must[api.OrderDetail](t)
+	create := func(reference string) api.Order {
+		t.Helper()
+		o := order(c.CreateOrder(ctx, api.NewOrder{Reference: reference, Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_001,
+			Parts: []api.NewPart{{Name: "table top", Bps: 6_000}, {Name: "legs", Bps: 4_000}}}))
+		must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card"}))
+		return o
+	}
+	o := create("web-1")
+	if want := []api.Part{{Name: "table top", Amount: 6_001, State: "agreed"}, {Name: "legs", Amount: 4_000, State: "agreed"}}; !reflect.DeepEqual(o.Parts, want) {
+		t.Errorf("agreed: %+v, want %+v", o.Parts, want)
+	}
+	top := api.ShipPart{Parts: []string{"table top"}, Carrier: "DHL", Tracking: "T1"}
+	o = order(c.ShipPart(ctx, o.ID, top, client.Key("ship")))
+	day := 24 * time.Hour
+	want := []api.Part{{Name: "table top", Amount: 6_001, State: "shipped", Held: 6_001, Deadline: "confirm_part_by", DeadlineAt: start.Add(15 * day)},
+		{Name: "legs", Amount: 4_000, State: "held", Held: 4_000, Deadline: "ship_by", DeadlineAt: start.Add(10 * day)}}
+	if o.State != "part_shipped" || o.Deadline != "ship_by" || !reflect.DeepEqual(o.Parts, want) {
+		t.Errorf("shipped in part: %+v", o)
+	}
+	if again := order(c.ShipPart(ctx, o.ID, top, client.Key("ship"))); !reflect.DeepEqual(again, o) {
+		t.Errorf("repeated: %+v, want %+v", again, o)
+	}
+	d := one(c.Order(ctx, o.ID))
+	if want := "USD 100.01 is held for 2 of 2 parts: table top (USD 60.01, shipped, to be confirmed by 2017-01-16T00:00:00Z) and legs (USD 40.00, to be shipped by 2017-01-11T00:00:00Z)."; d.Explanation.Why != want {
+		t.Errorf("why: %s", d.Explanation.Why)
+	}
+	for _, a := range d.Allowed {
+		if a.Event == "release_unconfirmed" || a.Event == "confirm" {
+			t.Errorf("allowed: %+v", a)
+		}
+	}
+	order(c.DeliverPart(ctx, o.ID, api.DeliverPart{Parts: []string{"table top"}}))
+	if o = order(c.ReleasePart(ctx, o.ID, api.ReleasePart{Parts: []string{"table top"}})); o.Released != 6_001 || o.FeeCharged != 300 || o.Held != 4_000 || o.State != "part_shipped" {
+		t.Errorf("released in part: %+v", o)
+	}
+	if p := s.problem("POST", "/v1/orders/"+o.ID+"/release-part", `{"parts":["table top"]}`); p.Rule != "part" || p.Detail == "" {
+		t.Errorf("released twice: %+v", p)
+	}
+	if p := s.problem("POST", "/v1/orders/"+o.ID+"/release-part", `{"parts":["legs"],"by":"seller"}`); p.Rule != "role" {
+		t.Errorf("released by the seller: %+v", p)
+	}
+	o = order(c.Refund(ctx, o.ID, api.Refund{Parts: []string{"legs"}, Amount: 1_000, Reason: "a scratch"}))
+	if o.Parts[1].Held != 3_000 || o.Parts[1].Refunded != 1_000 {
+		t.Errorf("refunded of a part: %+v", o.Parts)
+	}
+	timeline := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events
+	if !sameJSON(t, timeline[2].Data, `{"parts":["table top"],"carrier":"DHL","tracking":"T1"}`) || !sameJSON(t, timeline[5].Data, `{"parts":["legs"],"reason":"a scratch"}`) {
+		t.Errorf("timeline: %s %s", timeline[2].Data, timeline[5].Data)
+	}
+	// The seller says nothing more: the rest of the legs goes back to the buyer.
+	moved := must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(40*day), false))
+	if d = one(c.Order(ctx, o.ID)); moved.Fired != 2 || d.State != "closed" || d.Released != 6_001 || d.Refunded != 4_000 || d.Parts[1].State != "refunded" {
+		t.Errorf("fired %d: %+v", moved.Fired, d)
+	}
+
+	// Many at once.
+	o = create("bulk")
+	answers := must[[]api.Answer](t)(client.Bulk(ctx, c, []api.ShipPartItem{
+		{Target: api.Target{Order: o.ID}, ShipPart: api.ShipPart{Parts: []string{"legs"}}},
+		{Target: api.Target{Order: o.ID}, ShipPart: api.ShipPart{Parts: []string{"drawer"}}}}))
+	if answers[0].Status != 200 || answers[0].Order.State != "part_shipped" || answers[1].Problem == nil || answers[1].Problem.Rule != "part" {
+		t.Errorf("shipped in bulk: %+v", answers)
+	}
+	answers = must[[]api.Answer](t)(client.Bulk(ctx, c, []api.DeliverPartItem{{Target: api.Target{Order: o.ID}, DeliverPart: api.DeliverPart{Parts: []string{"legs"}}}}))
+	if answers[0].Status != 200 {
+		t.Errorf("delivered in bulk: %+v", answers)
+	}
+	answers = must[[]api.Answer](t)(client.Bulk(ctx, c, []api.ReleasePartItem{{Target: api.Target{Order: o.ID}, ReleasePart: api.ReleasePart{Parts: []string{"legs"}}}}))
+	if answers[0].Status != 200 || answers[0].Order.Released != 4_000 {
+		t.Errorf("released in bulk: %+v", answers)
+	}
+
+	// What cannot be agreed.
+	with := func(parts string) string {
+		return `{"reference":"x","buyer":"b","seller":"s","currency":"USD","amount":100,"parts":` + parts + `}`
+	}
+	for _, c := range []struct{ parts, pointer string }{
+		{`[{"name":"a","amount":100}]`, "/parts"},
+		{`[{"name":"a","amount":50},{"amount":50}]`, "/parts/1/name"},
+		{`[{"name":"a","amount":50},{"name":"a","amount":50}]`, "/parts/1/name"},
+		{`[{"name":"a"},{"name":"b","amount":50}]`, "/parts/0/amount"},
+		{`[{"name":"a","amount":50},{"name":"b","bps":5000}]`, "/parts/1/bps"},
+		{`[{"name":"a","amount":50},{"name":"b","part":1}]`, "/parts/1/part"},
+		{`[{"name":"a","amount":0},{"name":"b"}]`, "/parts/0/amount"},
+		{`["a","b"]`, "/parts/0"},
+		{`{}`, "/parts"},
+	} {
+		if p := s.problem("POST", "/v1/orders", with(c.parts)); p.Type != api.ProblemInvalid || len(p.Errors) == 0 || p.Errors[0].Pointer != c.pointer {
+			t.Errorf("%s: %+v, want an error at %s", c.parts, p, c.pointer)
+		}
+	}
+	if p := s.problem("POST", "/v1/orders", with(`[{"name":"a","amount":50},{"name":"b","amount":49}]`)); p.Status != 409 || p.Rule != "amount" {
+		t.Errorf("parts that do not sum: %+v", p)
+	}
+	status, _, text := s.send("POST", "/v1/bulk/orders", `{"items":[`+with(`[{"name":"a","amount":50},{"name":"b","amount":50},{"name":"a","amount":1}]`)+`]}`)
+	if status != 200 || !strings.Contains(text, `"pointer":"/items/0/parts/2/name"`) {
+		t.Errorf("in bulk: %d %s", status, text)
 	}
 }
 

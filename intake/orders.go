@@ -22,6 +22,9 @@ func agreement(in *api.NewOrder) posting.Request {
 		Agreement: &posting.Agreement{Reference: in.Reference, Buyer: in.Buyer, Seller: in.Seller,
 			Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, ShipByDate: in.ShipBy},
 	}
+	for _, p := range in.Parts {
+		req.Agreement.Parts = append(req.Agreement.Parts, order.PartTerms(p))
+	}
 	if len(in.Goods) > 0 {
 		req.Data = append(append([]byte(`{"goods":`), in.Goods...), '}')
 	}
@@ -46,7 +49,7 @@ func (s *Server) getOrder(c *call) (answer, error) {
 		return answer{}, err
 	}
 	return answer{body: api.OrderDetail{Order: orderOf(&o), Explanation: api.Explanation(order.Explain(&o)),
-		Allowed: allowedOf(order.AllowedIn(o.State))}}, nil
+		Allowed: allowedOf(o.Allowed())}}, nil
 }
 
 // order is the order of the path, if it is the caller's.
@@ -129,6 +132,19 @@ func orderOf(o *order.Order) api.Order {
 		out.Policy, out.PolicyVersion = o.Policy.Name, o.Policy.Version
 	}
 	out.Claim = claimOf(o.Claim)
+	out.Parts = partsOf(o.Parts)
+	return out
+}
+
+func partsOf(parts *order.Parts) (out []api.Part) {
+	if parts == nil {
+		return nil
+	}
+	for i := range parts.List {
+		p := &parts.List[i]
+		out = append(out, api.Part{Name: p.Name, Amount: p.Amount, State: string(p.State), Held: p.Held, Refunded: p.Refunded,
+			Deadline: string(p.Deadline()), DeadlineAt: utc(p.DeadlineAt)})
+	}
 	return out
 }
 

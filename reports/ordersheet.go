@@ -51,6 +51,19 @@ type OrderFacts struct {
 	PaidAt      *time.Time `json:"paid_at"`
 	Deadline    string     `json:"deadline"` // "" for none
 	DeadlineAt  *time.Time `json:"deadline_at"`
+	// Parts are what the order was agreed in; none for an order that is not.
+	Parts []OrderPart `json:"parts,omitempty"`
+}
+
+// OrderPart is one part of an order: a part shipment, or a milestone.
+type OrderPart struct {
+	Name       string     `json:"name"`
+	Amount     Amount     `json:"amount"` // as agreed
+	State      string     `json:"state"`
+	Held       Amount     `json:"held"`
+	Refunded   Amount     `json:"refunded"` // but not by a ruling
+	Deadline   string     `json:"deadline"` // "" for none
+	DeadlineAt *time.Time `json:"deadline_at"`
 }
 
 // OrderEvent is one line of an order's timeline.
@@ -128,6 +141,13 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		Timeline:    []OrderEvent{},
 		Escrow:      lines,
 		Problems:    []string{},
+	}
+	if o.Parts != nil {
+		for i := range o.Parts.List {
+			p := &o.Parts.List[i]
+			s.Order.Parts = append(s.Order.Parts, OrderPart{Name: p.Name, Amount: Units(p.Amount), State: string(p.State),
+				Held: Units(p.Held), Refunded: Units(p.Refunded), Deadline: string(p.Deadline()), DeadlineAt: orNil(p.DeadlineAt)})
+		}
 	}
 	for _, e := range events {
 		booked := e.RecordedAt

@@ -40,8 +40,17 @@ type NewOrder struct {
 	Amount    int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the buyer pays, in minor units." example:"12990"`
 	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy whose newest version the order is agreed under. Left out: standard." example:"standard"`
 	ShipBy    time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
+	Parts     []NewPart       `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"What is shipped, confirmed and released by itself: part shipments, or milestones. All are amounts or all basis points of the whole, which they have to come to. Left out: all is released at once."`
 	Goods     json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
 	Act
+}
+
+// NewPart is a part of an order as it is agreed: an amount, or basis points. The
+// last may say neither: it is what the others leave.
+type NewPart struct {
+	Name   string `json:"name" minLength:"1" maxLength:"60" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Its name, unique within the order." example:"table top"`
+	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What of the order's amount is for it, in minor units." example:"8000"`
+	Bps    int64  `json:"bps,omitempty" minimum:"1" maximum:"10000" doc:"The same in basis points, halves rounded to even; the last part takes what rounding leaves." example:"6000"`
 }
 
 // Payment is one payment that covers one or several orders of one buyer.
@@ -85,6 +94,28 @@ type Ship struct {
 // Deliver says that the goods arrived; the time to confirm starts anew.
 type Deliver struct{ Act }
 
+// ShipPart says that parts of the order left.
+type ShipPart struct {
+	Parts    []string `json:"parts" minItems:"1" maxItems:"50" nullable:"false" doc:"Their names." example:"table top"`
+	Carrier  string   `json:"carrier,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Who carries them." example:"DHL"`
+	Tracking string   `json:"tracking,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The carrier's tracking number." example:"00340434292135100186"`
+	Act
+}
+
+// DeliverPart says that parts of the order arrived; their time to confirm starts
+// anew.
+type DeliverPart struct {
+	Parts []string `json:"parts" minItems:"1" maxItems:"50" nullable:"false" doc:"Their names." example:"table top"`
+	Act
+}
+
+// ReleasePart is the buyer's word that parts of the order are as agreed: what is
+// held of them is released to the seller, less its share of the fee.
+type ReleasePart struct {
+	Parts []string `json:"parts" minItems:"1" maxItems:"50" nullable:"false" doc:"Their names." example:"table top"`
+	Act
+}
+
 // Confirm is the buyer's word that the goods are as agreed: what is held is
 // released to the seller, less the fee.
 type Confirm struct{ Act }
@@ -103,8 +134,9 @@ type Cancel struct {
 
 // Refund gives a part of what is held, or all of it, back to the buyer.
 type Refund struct {
-	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units. Left out: all that is held." example:"500"`
-	Reason string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"one chair arrived scratched"`
+	Amount int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units. Left out: all that is held." example:"500"`
+	Parts  []string `json:"parts,omitempty" minItems:"1" maxItems:"50" nullable:"false" doc:"Of an order in parts, of which of them: all that is held of each, or amount of a single one. Left out: all of the order." example:"table top"`
+	Reason string   `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"one chair arrived scratched"`
 	Act
 }
 
@@ -232,19 +264,31 @@ type Order struct {
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
-	State      string    `json:"state" enum:"agreed,authorised,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
+	State      string    `json:"state" enum:"agreed,authorised,held,part_shipped,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
 	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included." example:"0"`
 	Refunded   int64     `json:"refunded" doc:"Went back to the buyer." example:"0"`
 	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released." example:"0"`
 	TaxCharged int64     `json:"tax_charged" doc:"The tax's part of what was released." example:"0"`
 	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
-	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	At         time.Time `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
 	PaidAt     time.Time `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
 	Claim      *Claim    `json:"claim,omitempty" doc:"The open dispute; left out where there is none."`
+	Parts      []Part    `json:"parts,omitempty" nullable:"false" doc:"What it was agreed in, and how far each part is; left out for an order that is not in parts. The order's state is that of the least advanced part that money is held for, its deadline the earliest of theirs."`
 	Events     int32     `json:"events" doc:"How many events took place." example:"3"`
+}
+
+// Part is one part of an order.
+type Part struct {
+	Name       string    `json:"name" example:"table top"`
+	Amount     int64     `json:"amount" doc:"What of the order's amount is for it, as agreed." example:"8000"`
+	State      string    `json:"state" enum:"agreed,held,shipped,delivered,released,refunded,ruled" doc:"agreed until the order is paid; ruled: a dispute split what was held." example:"shipped"`
+	Held       int64     `json:"held" doc:"Of amount: in escrow now." example:"8000"`
+	Refunded   int64     `json:"refunded" doc:"Of amount: went back to the buyer, but not by a ruling, which is about the whole order." example:"0"`
+	Deadline   string    `json:"deadline,omitempty" enum:"ship_by,confirm_part_by" doc:"What has to happen to it by deadline_at." example:"confirm_part_by"`
+	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 }
 
 // OrderDetail is an order, why its money is where it is, and what can happen

@@ -132,9 +132,11 @@ type DuePage struct {
 }
 
 // Due looks through up to limit deadlines d at or before until, after the given
-// one: a cursor, so that an order that stays due does not hold up the rest.
+// one: a cursor, so that an order that stays due does not hold up the rest. A
+// deadline that an order had, lost to an earlier one and had again was noted
+// twice, and counts once.
 func (s *Store) Due(ctx context.Context, marketplace uint32, d order.Deadline, until time.Time, after Due, limit int) (p DuePage, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT at, order_id FROM order_deadlines
+	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT at, order_id FROM order_deadlines
 		WHERE marketplace = $1 AND deadline = $2 AND at <= $3 AND at >= $4 AND (at, order_id) > ($4, $5)
 		ORDER BY at, order_id LIMIT $6`, marketplace, d, until, after.since(), after.Order.UUID(), limit)
 	if err != nil {

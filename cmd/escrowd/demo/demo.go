@@ -89,7 +89,7 @@ var (
 	methods  = Policy().Methods
 )
 
-// plots are what can happen to an order, and how often of 100.
+// plots are what can happen to an order, and how often, by weight.
 var plots = []struct {
 	weight int
 	paid   bool // whether it is paid, so that it can share a payment
@@ -119,6 +119,11 @@ var plots = []struct {
 	{2, true, (*teller).ruledTwice},
 	{3, true, (*teller).shippedLate},
 	{3, true, (*teller).confirmedLate},
+	{3, true, (*teller).partsReleased},
+	{2, true, (*teller).lastPartForgotten},
+	{2, true, (*teller).restNeverShipped},
+	{1, true, (*teller).partRefunded},
+	{1, true, (*teller).partsDisputed},
 }
 
 // seed makes the demo's luck; another one makes another marketplace.
