@@ -2,9 +2,11 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"reflect"
 	"strconv"
+	"time"
 
 	"escrowd/intake/api"
 	"escrowd/ledger"
@@ -46,6 +48,24 @@ func yes(b bool) string {
 	return ""
 }
 
+func momentWord(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// tracked is the event that a carrier's status is.
+func tracked(in *api.Track) order.Event {
+	switch {
+	case in.Status != order.ScanDelivered:
+		return order.Track
+	case len(in.Parts) > 0:
+		return order.DeliverPart
+	}
+	return order.Deliver
+}
+
 // events are the routes of the events of one order.
 func (s *Server) events() []eventRoutes {
 	return []eventRoutes{
@@ -69,6 +89,12 @@ func (s *Server) events() []eventRoutes {
 			func(in *api.Ship) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Carrier: in.Carrier, Tracking: in.Tracking},
 					said{"carrier": in.Carrier, "tracking": in.Tracking}
+			}),
+		eventOf(s, "track", order.Track, "Note where the goods are", "A carrier's scan, kept on the timeline. It moves neither money nor a deadline; but delivered is the event deliver, or deliver_part where it names parts.",
+			func(i *api.TrackItem) (*api.Track, *api.Target) { return &i.Track, &i.Target },
+			func(in *api.Track) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Event: tracked(in), Scan: order.Scan{Status: in.Status, At: in.ScannedAt}, Parts: in.Parts},
+					said{"status": in.Status, "location": in.Location, "scanned_at": momentWord(in.ScannedAt), "tracking": in.Tracking, "parts": in.Parts, "note": in.Note}
 			}),
 		eventOf(s, "deliver", order.Deliver, "Book that the goods arrived", "The time to confirm starts anew.",
 			func(i *api.DeliverItem) (*api.Deliver, *api.Target) { return &i.Deliver, &i.Target },
@@ -174,12 +200,13 @@ func (s *Server) events() []eventRoutes {
 }
 
 // eventOf makes the two routes of an event. parts takes a bulk item apart, say
-// puts a request's fields into a command and the timeline.
+// puts a request's fields into a command and the timeline; it may say another
+// event than the route's.
 func eventOf[In, Item any](s *Server, name string, event order.Event, summary, description string,
 	parts func(*Item) (*In, *api.Target), say func(*In) (api.Act, order.Command, said)) eventRoutes {
 	request := func(in *In, id ledger.ID) posting.Request {
 		act, cmd, words := say(in)
-		cmd.Event, cmd.By, cmd.At = event, order.Role(act.By), act.At
+		cmd.Event, cmd.By, cmd.At = cmp.Or(cmd.Event, event), order.Role(act.By), act.At
 		return posting.Request{Orders: []ledger.ID{id}, Command: cmd, Data: words.json()}
 	}
 	problems := []string{api.ProblemNotFound, api.ProblemLedger, api.ProblemFrozen}

@@ -3,6 +3,7 @@ package intake
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"escrowd/intake/api"
 	"escrowd/intake/client"
 	"escrowd/ledger"
+	orders "escrowd/settlement/order" // tests call an order one
 )
 
 type orderID = ledger.ID
@@ -279,6 +281,58 @@ func TestParts(t *testing.T) {
 	status, _, text := s.send("POST", "/v1/bulk/orders", `{"items":[`+with(`[{"name":"a","amount":50},{"name":"b","amount":50},{"name":"a","amount":1}]`)+`]}`)
 	if status != 200 || !strings.Contains(text, `"pointer":"/items/0/parts/2/name"`) {
 		t.Errorf("in bulk: %d %s", status, text)
+	}
+}
+
+// TestTrack: scans are on the timeline and move nothing; delivered is a delivery.
+func TestTrack(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order := must[api.Order](t)
+	o := s.held("web-1", 10_000)
+	if p := s.problem("POST", "/v1/orders/"+o.ID+"/track", `{"status":"picked_up"}`); p.Rule != "state" {
+		t.Errorf("before the shipment: %+v", p)
+	}
+	shipped := order(c.Ship(ctx, o.ID, api.Ship{}))
+	must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(48*time.Hour), false))
+	scan := api.Track{Status: "in_transit", Location: "Leipzig, DE", ScannedAt: start.Add(24 * time.Hour), Tracking: "T1", Note: "night flight"}
+	o = order(c.Track(ctx, o.ID, scan, client.Key("scan")))
+	if o.State != "shipped" || !o.DeadlineAt.Equal(shipped.DeadlineAt) || !o.At.Equal(start.Add(48*time.Hour)) || o.Held != 10_000 {
+		t.Errorf("tracked: %+v", o)
+	}
+	if again := order(c.Track(ctx, o.ID, scan, client.Key("scan"))); !reflect.DeepEqual(again, o) {
+		t.Errorf("repeated: %+v, want %+v", again, o)
+	}
+	answers := must[[]api.Answer](t)(client.Bulk(ctx, c, []api.TrackItem{
+		{Target: api.Target{Order: o.ID}, Track: api.Track{Status: "exception", Act: api.Act{By: "operator"}}},
+		{Target: api.Target{Order: o.ID}, Track: api.Track{Status: "exception", Act: api.Act{By: "buyer"}}},
+		{Target: api.Target{Order: o.ID}, Track: api.Track{Status: "delivered", Location: "the door"}}}))
+	if answers[0].Status != 200 || answers[1].Problem == nil || answers[1].Problem.Rule != "role" || answers[2].Status != 200 || answers[2].Order.State != "delivered" {
+		t.Errorf("in bulk: %+v", answers)
+	}
+	timeline := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events
+	if e := timeline[3]; e.Event != "track" || e.By != "carrier" || e.LedgerTimestamp != "" ||
+		!sameJSON(t, e.Data, `{"status":"in_transit","location":"Leipzig, DE","scanned_at":"2017-01-02T00:00:00Z","tracking":"T1","note":"night flight"}`) {
+		t.Errorf("%+v %s", e, e.Data)
+	}
+	if e := timeline[5]; e.Event != "deliver" || e.By != "carrier" || !sameJSON(t, e.Data, `{"status":"delivered","location":"the door"}`) {
+		t.Errorf("%+v %s", e, e.Data)
+	}
+	for body, pointer := range map[string]string{`{}`: "/status", `{"status":"gone"}`: "/status", `{"status":"customs","scanned_at":"yesterday"}`: "/scanned_at"} {
+		if p := s.problem("POST", "/v1/orders/"+o.ID+"/track", body); p.Type != api.ProblemInvalid || p.Errors[0].Pointer != pointer {
+			t.Errorf("%s: %+v", body, p)
+		}
+	}
+	if p := s.problem("POST", "/v1/orders/"+o.ID+"/track", `{"status":"delivered"}`); p.Rule != "state" || p.Event != "deliver" {
+		t.Errorf("delivered twice: %+v", p)
+	}
+}
+
+// The statuses that the document lists are those of the rule.
+func TestScanStatuses(t *testing.T) {
+	f, _ := reflect.TypeFor[api.Track]().FieldByName("Status")
+	if got, want := f.Tag.Get("enum"), strings.Join(append(slices.Clone(orders.ScanStatuses), orders.ScanDelivered), ","); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

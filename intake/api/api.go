@@ -91,6 +91,19 @@ type Ship struct {
 	Act
 }
 
+// Track says where the goods are: what a carrier has scanned. It moves neither
+// money nor a deadline, but for delivered, which is the event deliver, or
+// deliver_part where it names parts.
+type Track struct {
+	Status    string    `json:"status" enum:"label_created,picked_up,in_transit,customs,out_for_delivery,attempted,at_pickup_point,exception,returning_to_sender,delivered" doc:"What the carrier says." example:"in_transit"`
+	Location  string    `json:"location,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Where; kept on the timeline." example:"Leipzig, DE"`
+	ScannedAt time.Time `json:"scanned_at,omitzero" doc:"When the carrier noted it, for what is reported late: at cannot be before the order's last event. Never later than at." example:"2017-05-18T04:12:00Z"`
+	Tracking  string    `json:"tracking,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The carrier's tracking number." example:"00340434292135100186"`
+	Parts     []string  `json:"parts,omitempty" minItems:"1" maxItems:"50" nullable:"false" doc:"Of an order in parts, which of them it is about." example:"table top"`
+	Note      string    `json:"note,omitempty" maxLength:"2000" doc:"In words; kept on the timeline." example:"address not found"`
+	Act
+}
+
 // Deliver says that the goods arrived; the time to confirm starts anew.
 type Deliver struct{ Act }
 

@@ -73,6 +73,11 @@ type (
 		Target
 		Deliver
 	}
+	// TrackItem is an item of /v1/bulk/track.
+	TrackItem struct {
+		Target
+		Track
+	}
 	// ShipPartItem is an item of /v1/bulk/ship-part.
 	ShipPartItem struct {
 		Target

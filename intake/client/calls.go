@@ -82,6 +82,11 @@ func (c *Client) Deliver(ctx context.Context, id string, in api.Deliver, opts ..
 	return c.event(ctx, id, "deliver", in, opts)
 }
 
+// Track notes where the goods are; delivered books a delivery.
+func (c *Client) Track(ctx context.Context, id string, in api.Track, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "track", in, opts)
+}
+
 // ShipPart books a shipment of parts of an order.
 func (c *Client) ShipPart(ctx context.Context, id string, in api.ShipPart, opts ...Option) (api.Order, error) {
 	return c.event(ctx, id, "ship-part", in, opts)
@@ -191,7 +196,7 @@ type Items interface {
 	api.NewOrderItem | api.PaymentItem | api.AuthoriseItem | api.CaptureItem | api.VoidItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
 		api.ExtendItem | api.CancelItem | api.RefundItem | api.DisputeItem | api.RulingItem |
 		api.AcceptClaimItem | api.ContestItem | api.OfferItem | api.AcceptOfferItem | api.EvidenceItem | api.WithdrawItem |
-		api.ShipPartItem | api.DeliverPartItem | api.ReleasePartItem |
+		api.TrackItem | api.ShipPartItem | api.DeliverPartItem | api.ReleasePartItem |
 		api.EscalateItem | api.AppealItem | api.ShipBackItem | api.ReceiveReturnItem | api.RefuseReturnItem
 	Keyed() bool
 }
@@ -225,6 +230,8 @@ func bulkPath(items any) string {
 		return "ship"
 	case []api.DeliverItem:
 		return "deliver"
+	case []api.TrackItem:
+		return "track"
 	case []api.ShipPartItem:
 		return "ship-part"
 	case []api.DeliverPartItem:

@@ -48,6 +48,7 @@ func init() {
 		TakeBack:     (*planner).noMoney,
 		GrantReturn:  (*planner).grantReturn,
 		DenyReturn:   (*planner).refuseReturn,
+		NoteScan:     (*planner).track,
 		StartParts:   (*planner).startParts,
 		ReleaseParts: (*planner).releaseParts,
 		ReleaseDue:   (*planner).releaseDue,

@@ -72,6 +72,9 @@
 // matures together, mature_after after the last release: until then the order
 // is open, and what the seller has of it can still be needed.
 //
+// From the shipment on track notes where the goods are: it moves neither money
+// nor deadlines. That they were delivered is an event of its own.
+//
 // The table is Rules in table.go: it is the one place where states, events,
 // who may cause them and deadlines are joined. The schema's CHECK on
 // orders.state names the same states.
@@ -157,6 +160,7 @@ const (
 	ShipPart    Event = "ship_part"
 	DeliverPart Event = "deliver_part"
 	ReleasePart Event = "release_part"
+	Track       Event = "track"
 
 	AcceptClaim   Event = "accept_claim"
 	Contest       Event = "contest"
@@ -186,7 +190,7 @@ const (
 )
 
 // Events lists every event in the order of an order's life.
-var Events = []Event{Agree, Pay, Authorise, Capture, Void, ShipPart, Ship, DeliverPart, Deliver, ReleasePart, Confirm, Extend, Cancel, Refund, Dispute,
+var Events = []Event{Agree, Pay, Authorise, Capture, Void, ShipPart, Ship, Track, DeliverPart, Deliver, ReleasePart, Confirm, Extend, Cancel, Refund, Dispute,
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn,
 	Expire, ExpireAuthorisation, CancelUnshipped, ReleasePartUnconfirmed, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
 	GrantUninspected, Mature}
@@ -308,7 +312,8 @@ type Command struct {
 	Return   bool      // offer: only once the goods are back
 	Evidence Evidence  // evidence
 	Until    time.Time // extend: the new deadline, zero for as far as the policy goes
-	Parts    []string  // ship_part, deliver_part, release_part: their names; refund of an order in parts: of which
+	Scan     Scan      // track; deliver, deliver_part: when it was noted
+	Parts    []string  // ship_part, deliver_part, release_part, track: their names; refund of an order in parts: of which
 	Carrier  string    // ship
 	Tracking string    // ship
 	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule

@@ -275,7 +275,7 @@ func TestEveryCell(t *testing.T) {
 		for _, e := range Events {
 			row, allowed := Lookup(s, e)
 			for _, by := range []Role{Buyer, Seller, Carrier, Operator, System} {
-				c := Command{Event: e, By: by, Method: "card", Reason: "x", ToBuyer: o.Held, Evidence: file}
+				c := Command{Event: e, By: by, Method: "card", Reason: "x", ToBuyer: o.Held, Evidence: file, Scan: Scan{Status: "in_transit"}}
 				o := o
 				if partEvent(e) {
 					o, c.Parts = partsAt(t, o, e)

@@ -458,7 +458,7 @@ func TestPartsAnyOrder(t *testing.T) {
 				return DueAt(a.Event) != NoDeadline && DueAt(a.Event) != o.Deadline || a.Event == Extend && (o.BuyerExtended >= 3 || o.SellerExtended >= 3) ||
 					slices.Contains([]Event{GiveEvidence, Contest}, a.Event)
 			})).Draw(rt, "event")
-			c := Command{Event: a.Event, By: a.By[0], Reason: "x", At: o.DeadlineAt}
+			c := Command{Event: a.Event, By: a.By[0], Reason: "x", At: o.DeadlineAt, Scan: Scan{Status: "exception"}}
 			var open []string
 			for _, p := range o.Parts.List {
 				if p.Held > 0 && (a.Event == Refund || a.Event == ShipPart && p.State == Held || a.Event == DeliverPart && p.State == Shipped ||

@@ -35,6 +35,7 @@ const (
 	RuleOffer       = "offer"         // no offer, one's own, or another than was said
 	RuleEvidence    = "evidence"      // too large, too many, or of a forbidden type
 	RulePart        = "part"          // no such part, or it is not where the event needs it
+	RuleTracking    = "tracking"      // not a status that a carrier reports
 	RulePolicy      = "policy"        // the order's policy has no such step
 )
 
@@ -52,6 +53,9 @@ func Plan(o Order, c Command) (*Change, error) {
 	if c.At.Before(o.At) {
 		return nil, refuse(&o, &c, RuleOrderOfTime, "it would take effect at %s, before the order's last event at %s",
 			stamp(c.At), stamp(o.At))
+	}
+	if c.Scan.At.After(c.At) {
+		return nil, refuse(&o, &c, RuleOrderOfTime, "it was noted at %s and would take effect before, at %s", stamp(c.Scan.At), stamp(c.At))
 	}
 	if d := DueAt(c.Event); d != NoDeadline {
 		if o.Deadline != d || !c.At.Equal(o.DeadlineAt) {

@@ -48,6 +48,7 @@ const (
 	ReleaseParts Effect = "what is held of the parts goes to the seller, less its share of the fee"
 	ReleaseDue   Effect = "what is held of the parts whose time to confirm has passed goes to the seller, less its share of the fee"
 	RefundRest   Effect = "what is held of the parts that were not shipped goes back to the buyer"
+	NoteScan     Effect = "where the goods are is noted"
 	MatureAll    Effect = "what was released becomes available to the seller"
 )
 
@@ -74,6 +75,7 @@ var Rules = []Row{
 
 	{PartShipped, ShipPart, roles(Seller, Operator), StartParts, to(PartShipped, Shipped)},
 	{PartShipped, Ship, roles(Seller, Operator), StartConfirm, to(Shipped)},
+	{PartShipped, Track, roles(Carrier, Seller, Operator), NoteScan, to(PartShipped)},
 	{PartShipped, DeliverPart, roles(Carrier, Seller, Operator), StartParts, to(PartShipped)},
 	{PartShipped, ReleasePart, roles(Buyer), ReleaseParts, to(PartShipped)},
 	{PartShipped, Extend, roles(Seller, Buyer), MoveDeadline, to(PartShipped)},
@@ -84,6 +86,7 @@ var Rules = []Row{
 	{PartShipped, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(PartShipped)},
 
 	{Shipped, Deliver, roles(Carrier, Seller, Operator), StartConfirm, to(Delivered)},
+	{Shipped, Track, roles(Carrier, Seller, Operator), NoteScan, to(Shipped)},
 	{Shipped, DeliverPart, roles(Carrier, Seller, Operator), StartParts, to(Shipped, Delivered)},
 	{Shipped, ReleasePart, roles(Buyer), ReleaseParts, to(Shipped, Delivered, Released)},
 	{Shipped, Confirm, roles(Buyer), ReleaseAll, to(Released)},
@@ -94,6 +97,7 @@ var Rules = []Row{
 	{Shipped, ReleaseUnconfirmed, roles(System), ReleaseAll, to(Released)},
 
 	{Delivered, Confirm, roles(Buyer), ReleaseAll, to(Released)},
+	{Delivered, Track, roles(Carrier, Seller, Operator), NoteScan, to(Delivered)},
 	{Delivered, ReleasePart, roles(Buyer), ReleaseParts, to(Delivered, Released)},
 	{Delivered, Extend, roles(Buyer, Seller), MoveDeadline, to(Delivered)},
 	{Delivered, Refund, roles(Seller, Operator), RefundPart, to(Delivered, Refunded, Released)},

@@ -86,6 +86,7 @@ var currencies = []struct {
 var (
 	goods    = []string{"walnut side table", "linen curtains", "road bike wheel", "espresso grinder", "wool blanket", "desk lamp", "hiking boots", "film camera", "ceramic vase", "board game"}
 	carriers = []string{"Correios", "DHL", "UPS", "Yamato", "Aramex"}
+	places   = []string{"Leipzig, DE", "Louisville, US", "Osaka, JP", "Dubai, AE", "Curitiba, BR"}
 	methods  = Policy().Methods
 )
 

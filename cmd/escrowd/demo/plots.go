@@ -52,10 +52,27 @@ func (t *teller) ships(at time.Time) time.Time {
 	return at
 }
 
+// scans is the way of a parcel that its carrier reports; it answers when that
+// was last.
+func (t *teller) scans(at time.Time) time.Time {
+	statuses := []string{"picked_up", "in_transit", "out_for_delivery"}
+	if t.rng.IntN(8) == 0 {
+		statuses = []string{"picked_up", "in_transit", "exception", "in_transit"}
+	}
+	for _, s := range statuses {
+		at = t.after(at, time.Hour, 20*time.Hour)
+		t.happens(replay.Event{Kind: order.Track, At: at, Status: s, Location: places[t.rng.IntN(len(places))]})
+	}
+	return at
+}
+
 // arrives pays, ships and delivers, and answers when.
 func (t *teller) arrives() time.Time {
 	t.pays()
 	at := t.ships(t.after(t.paid, 4*time.Hour, 5*day))
+	if t.rng.IntN(3) == 0 {
+		at = t.scans(at)
+	}
 	at = t.after(at, day, 7*day)
 	t.happens(replay.Event{Kind: order.Deliver, At: at})
 	return at

@@ -294,7 +294,7 @@ func (d *driver) report(change func(*Progress)) {
 // kinds is the order in which events mostly follow each other, so that one
 // pass over it sends most of what is due.
 var kinds = []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Extend, order.Ship, order.Deliver,
-	order.ShipPart, order.DeliverPart, order.ReleasePart, order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
+	order.ShipPart, order.Track, order.DeliverPart, order.ReleasePart, order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
 	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn}
 
 // playShard sends a shard's events up to end. An order's next event is sent
@@ -374,6 +374,10 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 	case order.Deliver:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DeliverItem {
 			return api.DeliverItem{Target: c.target(), Deliver: api.Deliver{Act: e.act()}}
+		})
+	case order.Track:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.TrackItem {
+			return api.TrackItem{Target: c.target(), Track: api.Track{Status: e.Status, Location: e.Location, Parts: e.Parts, Act: e.act()}}
 		})
 	case order.ShipPart:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ShipPartItem {

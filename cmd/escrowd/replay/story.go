@@ -56,6 +56,7 @@ type Event struct {
 	Method            string    // pay, authorise
 	Until             time.Time // extend
 	Carrier, Tracking string    // ship, ship_part
+	Status, Location  string    // track
 	Parts             []string  // ship_part, deliver_part, release_part, refund of an order in parts
 	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised
 	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
