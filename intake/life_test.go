@@ -2,6 +2,7 @@ package intake
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -333,6 +334,45 @@ func TestScanStatuses(t *testing.T) {
 	f, _ := reflect.TypeFor[api.Track]().FieldByName("Status")
 	if got, want := f.Tag.Get("enum"), strings.Join(append(slices.Clone(orders.ScanStatuses), orders.ScanDelivered), ","); got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestHolidays: a policy's calendar lengthens the time to confirm, and says so;
+// virtual goods have a time of their own.
+func TestHolidays(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order := must[api.Order](t)
+	terms := must[[]api.Policy](t)(c.Policies(ctx))[0].PolicyTerms
+	terms.Calendar = api.Calendar{Name: "new-year", Days: []string{"2017-01-01", "2017-01-15", "2017-01-16"}}
+	if p := must[api.Policy](t)(c.AddPolicy(ctx, terms)); !reflect.DeepEqual(p.PolicyTerms, terms) || p.Version != 2 {
+		t.Errorf("added: %+v", p)
+	}
+	day := 24 * time.Hour
+	for _, virtual := range []bool{false, true} {
+		o := order(c.CreateOrder(ctx, api.NewOrder{Reference: fmt.Sprint("virtual ", virtual), Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 100, Virtual: virtual}))
+		must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card"}))
+		o = order(c.Ship(ctx, o.ID, api.Ship{}))
+		want, holidays := start.Add(18*day), int16(3)
+		if virtual {
+			want, holidays = start.Add(4*day), 1
+		}
+		if o.Virtual != virtual || o.Holidays != holidays || !o.DeadlineAt.Equal(want) {
+			t.Errorf("virtual %v: %s by %d: %+v", virtual, o.DeadlineAt, o.Holidays, o)
+		}
+		until := must[api.OrderDetail](t)(c.Order(ctx, o.ID)).Explanation.Until
+		if !strings.Contains(until, fmt.Sprintf("lengthened by %d holiday", holidays)) || !strings.HasSuffix(until, "of calendar new-year") {
+			t.Errorf("until %s", until)
+		}
+	}
+	body := func(days string) string {
+		text, _ := json.Marshal(terms)
+		return strings.Replace(string(text), `["2017-01-01","2017-01-15","2017-01-16"]`, days, 1)
+	}
+	for days, where := range map[string]string{`[]`: "/calendar/days", `["2017-1-1"]`: "/calendar/days/0", `["2017-02-30"]`: "", `["2017-02-02","2017-02-01"]`: ""} {
+		if p := s.problem("POST", "/v1/policies", body(days)); p.Type != api.ProblemInvalid || p.Errors[0].Pointer != where {
+			t.Errorf("%s: %+v", days, p)
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ func agreement(in *api.NewOrder) posting.Request {
 	req := posting.Request{
 		Command: order.Command{Event: order.Agree, By: order.Role(in.By), At: in.At},
 		Agreement: &posting.Agreement{Reference: in.Reference, Buyer: in.Buyer, Seller: in.Seller,
-			Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, ShipByDate: in.ShipBy},
+			Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, ShipByDate: in.ShipBy, Virtual: in.Virtual},
 	}
 	for _, p := range in.Parts {
 		req.Agreement.Parts = append(req.Agreement.Parts, order.PartTerms(p))
@@ -121,6 +121,7 @@ func orderOf(o *order.Order) api.Order {
 		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
 		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
 		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Events: o.Seq,
+		Virtual: o.Virtual, Holidays: o.Holidays,
 	}
 	if charge.Amount != o.Amount {
 		out.AgreedAmount = o.Amount
@@ -143,7 +144,7 @@ func partsOf(parts *order.Parts) (out []api.Part) {
 	for i := range parts.List {
 		p := &parts.List[i]
 		out = append(out, api.Part{Name: p.Name, Amount: p.Amount, State: string(p.State), Held: p.Held, Refunded: p.Refunded,
-			Deadline: string(p.Deadline()), DeadlineAt: utc(p.DeadlineAt)})
+			Deadline: string(p.Deadline()), DeadlineAt: utc(p.DeadlineAt), Holidays: p.Holidays})
 	}
 	return out
 }

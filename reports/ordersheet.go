@@ -53,6 +53,10 @@ type OrderFacts struct {
 	DeadlineAt  *time.Time `json:"deadline_at"`
 	// Parts are what the order was agreed in; none for an order that is not.
 	Parts []OrderPart `json:"parts,omitempty"`
+	// Virtual goods are not carried. Holidays is by how many of the policy's
+	// calendar the deadline was lengthened.
+	Virtual  bool  `json:"virtual,omitempty"`
+	Holidays int16 `json:"holidays,omitempty"`
 }
 
 // OrderPart is one part of an order: a part shipment, or a milestone.
@@ -142,6 +146,7 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		Escrow:      lines,
 		Problems:    []string{},
 	}
+	s.Order.Virtual, s.Order.Holidays = o.Virtual, o.Holidays
 	if o.Parts != nil {
 		for i := range o.Parts.List {
 			p := &o.Parts.List[i]

@@ -41,6 +41,7 @@ type NewOrder struct {
 	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy whose newest version the order is agreed under. Left out: standard." example:"standard"`
 	ShipBy    time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
 	Parts     []NewPart       `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"What is shipped, confirmed and released by itself: part shipments, or milestones. All are amounts or all basis points of the whole, which they have to come to. Left out: all is released at once."`
+	Virtual   bool            `json:"virtual,omitempty" doc:"Nothing is carried (a licence, a code): the buyer's time to confirm is the policy's confirm_virtual from the shipment, whatever is reported of a delivery."`
 	Goods     json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
 	Act
 }
@@ -277,6 +278,8 @@ type Order struct {
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
+	Virtual bool `json:"virtual,omitempty" doc:"Nothing is carried."`
+
 	State      string    `json:"state" enum:"agreed,authorised,held,part_shipped,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
 	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included." example:"0"`
@@ -286,6 +289,7 @@ type Order struct {
 	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
 	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
+	Holidays   int16     `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar the deadline was lengthened, a day each." example:"7"`
 	At         time.Time `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
 	PaidAt     time.Time `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
 	Claim      *Claim    `json:"claim,omitempty" doc:"The open dispute; left out where there is none."`
@@ -302,6 +306,7 @@ type Part struct {
 	Refunded   int64     `json:"refunded" doc:"Of amount: went back to the buyer, but not by a ruling, which is about the whole order." example:"0"`
 	Deadline   string    `json:"deadline,omitempty" enum:"ship_by,confirm_part_by" doc:"What has to happen to it by deadline_at." example:"confirm_part_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
+	Holidays   int16     `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar it was lengthened." example:"7"`
 }
 
 // OrderDetail is an order, why its money is where it is, and what can happen
@@ -401,6 +406,8 @@ type PolicyTerms struct {
 	ShipWithin           int64          `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
 	ConfirmAfterDelivery int64          `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
 	ConfirmAfterShipment int64          `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
+	ConfirmVirtual       int64          `json:"confirm_virtual,omitempty" minimum:"0" maximum:"316224000" doc:"From the shipment of virtual goods, in place of both. 0: no orders of virtual goods." example:"259200"`
+	Calendar             Calendar       `json:"calendar,omitzero" doc:"Holidays, each of which lengthens the time to confirm by a day if it falls into it."`
 	ExtendTimes          int16          `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
 	ExtendBy             int64          `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
 	RuleWithin           int64          `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
@@ -414,6 +421,12 @@ type PolicyTerms struct {
 	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
 	Methods              []string       `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
+}
+
+// Calendar is a list of holidays.
+type Calendar struct {
+	Name string   `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"cn-2026"`
+	Days []string `json:"days" pattern:"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" minItems:"1" maxItems:"400" nullable:"false" doc:"Days in UTC, in order, each once." example:"2026-10-01"`
 }
 
 // Policy is one version of a policy; a version never changes and an order

@@ -61,6 +61,10 @@ func init() {
 func (p *planner) next(s State) {
 	o, pol := p.o, p.o.Policy
 	o.State = s
+	if o.keepsClock(s) && o.Deadline == ConfirmBy {
+		return
+	}
+	o.Holidays = 0
 	from := func(d Deadline, within Seconds) {
 		o.Deadline, o.DeadlineAt = d, o.At.Add(within.Duration())
 		o.BuyerExtended, o.SellerExtended = 0, 0
@@ -75,10 +79,9 @@ func (p *planner) next(s State) {
 		if o.ShipByDate.After(o.DeadlineAt) {
 			o.DeadlineAt = o.ShipByDate
 		}
-	case Shipped:
-		from(ConfirmBy, pol.ConfirmAfterShipment)
-	case Delivered:
-		from(ConfirmBy, pol.ConfirmAfterDelivery)
+	case Shipped, Delivered:
+		from(ConfirmBy, 0)
+		o.DeadlineAt, o.Holidays = p.confirmBy(s)
 	case Disputed:
 		if from(RespondBy, pol.RespondWithin); pol.RespondWithin == 0 {
 			from(RuleBy, pol.RuleWithin)

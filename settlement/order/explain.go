@@ -90,7 +90,7 @@ func Explain(o *Order) Explanation {
 	}
 	e := Explanation{Until: "no deadline"}
 	if o.Deadline != NoDeadline {
-		e.Until = fmt.Sprintf("%s, %s", stamp(o.DeadlineAt), o.Deadline)
+		e.Until = fmt.Sprintf("%s, %s%s", stamp(o.DeadlineAt), o.Deadline, lengthenedBy(o))
 	}
 	if o.inParts() {
 		explainParts(&e, o, money)
@@ -116,6 +116,10 @@ func Explain(o *Order) Explanation {
 		e.Why = fmt.Sprintf("%s is held: the goods were shipped and nobody has reported their delivery.", money(o.Held))
 		e.Next = "The buyer confirms or opens a dispute; a reported delivery starts the time to confirm anew."
 		e.Otherwise = "What is held is released to the seller, less the fee."
+		if o.Virtual {
+			e.Why = fmt.Sprintf("%s is held: the virtual goods were handed over and the buyer has not confirmed.", money(o.Held))
+			e.Next = "The buyer confirms or opens a dispute."
+		}
 	case Delivered:
 		e.Why = fmt.Sprintf("%s is held: the goods were delivered and the buyer has not confirmed.", money(o.Held))
 		e.Next = "The buyer confirms or opens a dispute."
@@ -202,6 +206,21 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Next = "The seller receives the goods, or refuses them with a reason."
 		e.Otherwise = fmt.Sprintf("%s goes back to the buyer and the rest to the seller, less the fee.", money(o.Claim.Return.ToBuyer))
 	}
+}
+
+// lengthenedBy says that holidays have moved the deadline.
+func lengthenedBy(o *Order) string {
+	if o.Holidays == 0 {
+		return ""
+	}
+	days, of := "holidays", ""
+	if o.Holidays == 1 {
+		days = "holiday"
+	}
+	if o.Policy != nil {
+		of = " of calendar " + o.Policy.Calendar.Name
+	}
+	return fmt.Sprintf(", lengthened by %d %s%s", o.Holidays, days, of)
 }
 
 func onReturn(f *Offer) string {

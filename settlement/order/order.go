@@ -246,6 +246,7 @@ type Terms struct {
 	Fee         int64     // on the whole amount, by the policy at agreement
 	Tax         int64     // on the fee
 	ShipByDate  time.Time // agreed date of shipment, zero for none
+	Virtual     bool      // nothing is carried: the time to confirm runs from the shipment alone
 	AgreedAt    time.Time
 	Policy      *Policy // the version fixed at agreement
 
@@ -272,6 +273,7 @@ type Progress struct {
 	Freeze         ledger.ID // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
 	Claim          *Claim    // the open dispute, nil for none; never changed in place
 	Parts          *Parts    // what the order was agreed in, nil for the whole at once; never changed in place
+	Holidays       int16     // by how many days of the policy's calendar the deadline was lengthened
 	BuyerExtended  int16     // how often the buyer moved this deadline
 	SellerExtended int16     // how often the seller did
 }

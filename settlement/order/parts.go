@@ -33,6 +33,7 @@ type Part struct {
 	DeadlineAt     time.Time `json:"deadline_at,omitzero"`
 	BuyerExtended  int16     `json:"buyer_extended,omitempty"`
 	SellerExtended int16     `json:"seller_extended,omitempty"`
+	Holidays       int16     `json:"holidays,omitempty"` // by how many the deadline was lengthened
 }
 
 // PartTerms is a part as it is agreed: an amount in minor units, or basis points
@@ -287,11 +288,10 @@ func (p *planner) startParts([]State) error {
 }
 
 func (p *planner) startPart(t *Part, s State) {
-	within := p.o.Policy.ConfirmAfterShipment
-	if s == Delivered {
-		within = p.o.Policy.ConfirmAfterDelivery
+	if t.State = s; p.o.keepsClock(s) {
+		return
 	}
-	t.State, t.DeadlineAt = s, p.o.At.Add(within.Duration())
+	t.DeadlineAt, t.Holidays = p.confirmBy(s)
 	t.BuyerExtended, t.SellerExtended = 0, 0
 }
 
@@ -431,7 +431,7 @@ func (p *planner) goByParts() {
 		switch {
 		case first == nil || t.DeadlineAt.Before(first.DeadlineAt):
 			first = t
-			o.Deadline, o.DeadlineAt = t.Deadline(), t.DeadlineAt
+			o.Deadline, o.DeadlineAt, o.Holidays = t.Deadline(), t.DeadlineAt, t.Holidays
 			o.BuyerExtended, o.SellerExtended = t.BuyerExtended, t.SellerExtended
 		case t.DeadlineAt.Equal(first.DeadlineAt) && t.Deadline() == first.Deadline():
 			// Parts move together from here, so what one of them has used up counts.

@@ -25,7 +25,7 @@ var (
 		{Name: "state", Kind: "text"}, {Name: "held", Kind: "bigint"}, {Name: "released", Kind: "bigint"}, {Name: "refunded", Kind: "bigint"},
 		{Name: "fee_charged", Kind: "bigint"}, {Name: "tax_charged", Kind: "bigint"}, {Name: "maturing", Kind: "bigint"},
 		{Name: "deadline", Kind: "text"}, {Name: "deadline_at", Kind: "timestamptz"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"},
-		{Name: "parts", Kind: "jsonb"},
+		{Name: "parts", Kind: "jsonb"}, {Name: "virtual", Kind: "boolean"},
 	}}
 	deadlinesTable = pgrows.Table{Name: "order_deadlines", Columns: []pgrows.Column{
 		{Name: "marketplace", Kind: "int"}, {Name: "deadline", Kind: "text"}, {Name: "at", Kind: "timestamptz"}, {Name: "order_id", Kind: "uuid"},
@@ -39,7 +39,7 @@ var (
 		{Name: "deadline_set", Kind: "boolean"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"}, {Name: "freeze_id", Kind: "uuid"},
 		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"}, {Name: "claim", Kind: "jsonb"},
 		{Name: "captured", Kind: "bigint"}, {Name: "captured_fee", Kind: "bigint"}, {Name: "captured_tax", Kind: "bigint"},
-		{Name: "parts", Kind: "jsonb"},
+		{Name: "parts", Kind: "jsonb"}, {Name: "holidays", Kind: "smallint"},
 	}}
 )
 
@@ -157,6 +157,11 @@ func putOrder(f *pgrows.Fields, o *order.Order) {
 	f.Time(o.At)
 	f.Time(o.PaidAt)
 	putDocument(f, o.Parts)
+	if o.Virtual {
+		f.Bool(true)
+	} else {
+		f.Null()
+	}
 }
 
 func putMoney(f *pgrows.Fields, p *order.Progress) {
@@ -311,5 +316,10 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		putDocument(f, p.Claim)
 		putCaptured(f, p.Captured)
 		putDocument(f, p.Parts)
+		if p.Holidays > 0 {
+			f.Int(int64(p.Holidays))
+		} else {
+			f.Null()
+		}
 	}, nil
 }

@@ -272,13 +272,16 @@ func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Mark
 	if !ok {
 		return order.Order{}, &Invalid{"currency", "policy " + policy.Name + " has no fee for " + cur.Code}
 	}
+	if a.Virtual && policy.ConfirmVirtual == 0 {
+		return order.Order{}, &Invalid{"virtual", "policy " + policy.Name + " has no confirm_virtual"}
+	}
 	id, err := orderdb.NewID()
 	if err != nil {
 		return order.Order{}, err
 	}
 	o := order.Order{Terms: order.Terms{
 		ID: id, Marketplace: m.ID, Reference: a.Reference, Ledger: books, Buyer: a.Buyer, Seller: a.Seller,
-		Amount: a.Amount, Policy: policy, ShipByDate: a.ShipByDate.UTC().Truncate(time.Microsecond),
+		Amount: a.Amount, Virtual: a.Virtual, Policy: policy, ShipByDate: a.ShipByDate.UTC().Truncate(time.Microsecond),
 	}}
 	if a.ShipByDate.IsZero() {
 		o.ShipByDate = time.Time{}

@@ -78,6 +78,7 @@ type Agreement struct {
 	Amount     int64
 	Policy     string // by name, its newest version; "" for the standard one
 	ShipByDate time.Time
+	Virtual    bool              // nothing is carried
 	Parts      []order.PartTerms // none: all is shipped and released at once
 }
 

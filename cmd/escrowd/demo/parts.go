@@ -57,7 +57,7 @@ func (t *teller) lastPartForgotten() {
 	first := t.partArrives(t.paid, names[0])
 	shipped := t.shipsPart(t.after(first, time.Hour, 2*day), names[1])
 	t.releasesPart(t.after(shipped, time.Hour, day), names[0])
-	t.ends(order.Closed, shipped.Add(confirmBlind).Add(matureAfter))
+	t.ends(order.Closed, confirmEnds(shipped, confirmBlind).Add(matureAfter))
 }
 
 // restNeverShipped: one part arrives; the others go back to the buyer by ship_by
@@ -65,7 +65,7 @@ func (t *teller) lastPartForgotten() {
 func (t *teller) restNeverShipped() {
 	arrived := t.partArrives(t.paid, t.inParts(3)[0])
 	last := t.paid.Add(shipWithin)
-	if release := arrived.Add(confirmBy); release.After(last) {
+	if release := confirmEnds(arrived, confirmBy); release.After(last) {
 		last = release
 	}
 	t.ends(order.Closed, last.Add(matureAfter))

@@ -470,7 +470,7 @@ func agreeItem(c *cursor, e *Event) api.NewOrderItem {
 	s := c.story
 	return api.NewOrderItem{ItemKey: api.ItemKey{IdempotencyKey: c.key()}, NewOrder: api.NewOrder{
 		Reference: s.Reference, Buyer: s.Buyer, Seller: s.Seller, Currency: s.Currency, Amount: s.Amount,
-		Policy: s.Policy, ShipBy: s.ShipBy, Goods: s.Goods, Parts: s.Parts, Act: e.act(),
+		Policy: s.Policy, ShipBy: s.ShipBy, Goods: s.Goods, Virtual: s.Virtual, Parts: s.Parts, Act: e.act(),
 	}}
 }
 

@@ -31,6 +31,7 @@ type Story struct {
 	Policy    string
 	ShipBy    time.Time // agreed date of shipment; zero for none
 	Goods     json.RawMessage
+	Virtual   bool          // nothing is carried
 	Parts     []api.NewPart // what is shipped and released by itself; none for all at once
 
 	// Basket, where it is not 0, is shared by the stories that one payment
