@@ -57,7 +57,7 @@ func (c *orderShowCmd) Run(ctx context.Context, g *Globals) (err error) {
 
 type orderListCmd struct {
 	StoreFlags  `embed:""`
-	State       string `placeholder:"STATE" help:"Only orders in this state: agreed, held, shipped, delivered, disputed, ruled, released, refunded, canceled, expired, closed."`
+	State       string `placeholder:"STATE" help:"Only orders in this state: agreed, authorised, held, part_shipped, shipped, delivered, disputed, negotiating, escalated, arbitration, decided, returning, returned, ruled, released, refunded, canceled, expired, closed."`
 	Marketplace string `placeholder:"NAME|ID" help:"Only this marketplace's."`
 	Currency    string `placeholder:"CODE" help:"Only in this currency: an ISO 4217 code."`
 	After       string `placeholder:"ID" help:"Only orders after this one: the last of the page before."`

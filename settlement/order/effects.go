@@ -74,7 +74,7 @@ func (p *planner) next(s State) {
 		from(PayBy, pol.PayWithin)
 	case Authorised:
 		from(CaptureBy, pol.AuthoriseWithin)
-	case Held, PartShipped:
+	case Held, PartShipped: // of an order in parts, theirs take its place
 		from(ShipBy, pol.ShipWithin)
 		if o.ShipByDate.After(o.DeadlineAt) {
 			o.DeadlineAt = o.ShipByDate

@@ -58,15 +58,18 @@
 // where the least advanced of those is that still hold money, and its deadline
 // is the earliest of theirs:
 //
-//	held -- ship_part --> part_shipped -- ship_part (the last), ship,
-//	  |                    |   |   ^ |    cancel, cancel_unshipped (ship_by): the rest
-//	  |                    |   |   '-'    refunded -----------------> shipped, delivered
-//	  | ship               |   |  ship_part, deliver_part, release_part,
-//	  v                    |   |  release_part_unconfirmed (confirm_part_by)
-//	shipped <--------------'   '-- dispute ---------------------------> disputed
-//	  | deliver_part (the last), deliver
-//	  v
-//	delivered -- release_part, release_part_unconfirmed: the last ----> released
+//	        ship_part                ship, or ship_part of the last
+//	held --------------> part_shipped ------------------------------> shipped
+//	   |                   |  ^  |  | cancel, cancel_unshipped (ship_by):
+//	   | ship              '--'  |  | what was not shipped is refunded
+//	   v            deliver_part |  '---------------------> shipped, delivered
+//	shipped         release_part |
+//	   |        release_part_    | dispute
+//	   |             unconfirmed '----------------------------------> disputed
+//	   |       (confirm_part_by)
+//	   | deliver, or deliver_part of the last
+//	   v
+//	delivered -- confirm, or the release of the last part ----------> released
 //
 // A dispute freezes all that is held, of every part. What was released of parts
 // matures together, mature_after after the last release: until then the order
@@ -84,7 +87,7 @@
 // All times are UTC with microseconds, the ledger's user_data_64. An event
 // takes effect At; an event at or before a deadline is in time. What a
 // deadline causes takes effect at the deadline itself, however late a job
-// books it.
+// books it. Holidays of the policy's calendar lengthen the time to confirm.
 //
 // # Money
 //
