@@ -71,6 +71,24 @@ type OrderFacts struct {
 	PaidAt       *time.Time `json:"paid_at"`
 	Deadline     string     `json:"deadline"` // "" for none
 	DeadlineAt   *time.Time `json:"deadline_at"`
+	// Parts are what the order was agreed in; none for an order that is not.
+	Parts []OrderPart `json:"parts,omitempty"`
+	// Virtual goods are not carried. Holidays is by how many of the policy's
+	// calendar the deadline was lengthened.
+	Virtual  bool  `json:"virtual,omitempty"`
+	Holidays int16 `json:"holidays,omitempty"`
+}
+
+// OrderPart is one part of an order: a part shipment, or a milestone.
+type OrderPart struct {
+	Name       string     `json:"name"`
+	Amount     Amount     `json:"amount"`                // what its goods cost, as agreed
+	BuyerShare *Amount    `json:"buyer_share,omitempty"` // its part of the order's, once that was paid; nil for nothing
+	State      string     `json:"state"`
+	Held       Amount     `json:"held"`
+	Refunded   Amount     `json:"refunded"` // but not by a ruling
+	Deadline   string     `json:"deadline"` // "" for none
+	DeadlineAt *time.Time `json:"deadline_at"`
 }
 
 // OrderEvent is one line of an order's timeline.
@@ -159,6 +177,14 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		Timeline:    []OrderEvent{},
 		Escrow:      lines,
 		Problems:    []string{},
+	}
+	s.Order.Virtual, s.Order.Holidays = o.Virtual, o.Holidays
+	if o.Parts != nil {
+		for i := range o.Parts.List {
+			p := &o.Parts.List[i]
+			s.Order.Parts = append(s.Order.Parts, OrderPart{Name: p.Name, Amount: Units(p.Amount), BuyerShare: unitsOrNil(p.BuyerShare), State: string(p.State),
+				Held: Units(p.Held), Refunded: Units(p.Refunded), Deadline: string(p.Deadline()), DeadlineAt: orNil(p.DeadlineAt)})
+		}
 	}
 	for _, e := range events {
 		booked := e.RecordedAt
