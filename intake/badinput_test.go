@@ -109,6 +109,9 @@ func TestRefusals(t *testing.T) {
 		must[api.Order](t)(s.client.Authorise(t.Context(), o.ID, api.Authorise{Method: "card"}))
 	}
 	must[api.Order](t)(s.client.Capture(t.Context(), captured.ID, api.Capture{}))
+	released := s.held("released", 100)
+	must[api.Order](t)(s.client.Ship(t.Context(), released.ID, api.Ship{}))
+	must[api.Order](t)(s.client.Confirm(t.Context(), released.ID, api.Confirm{}))
 	future := start.Add(time.Microsecond).Format(time.RFC3339Nano)
 	pay := func(id, more string) string { return `{"orders":["` + id + `"],"method":"card"` + more + `}` }
 	for _, c := range []struct{ name, path, body, typ, rule, state string }{
@@ -125,6 +128,11 @@ func TestRefusals(t *testing.T) {
 		{"void after capture", "/v1/orders/" + captured.ID + "/void", `{}`, api.ProblemRefused, "state", "held"},
 		{"ship the authorised", "/v1/orders/" + authorised.ID + "/ship", `{}`, api.ProblemRefused, "state", "authorised"},
 		{"pay the authorised", "/v1/payments", pay(authorised.ID, ""), api.ProblemRefused, "state", "authorised"},
+		{"refund what is not released", "/v1/orders/" + held.ID + "/refund-released", `{"reason":"x"}`, api.ProblemRefused, "state", "held"},
+		{"refund more than was released", "/v1/orders/" + released.ID + "/refund-released", `{"amount":101,"reason":"x"}`, api.ProblemRefused, "amount", "released"},
+		{"refund the released without a reason", "/v1/orders/" + released.ID + "/refund-released", `{}`, api.ProblemInvalid, "", ""},
+		{"refund the released by the buyer", "/v1/orders/" + released.ID + "/refund-released", `{"reason":"x","by":"buyer"}`, api.ProblemRefused, "role", "released"},
+		{"refund the released as if it was held", "/v1/orders/" + released.ID + "/refund", `{}`, api.ProblemRefused, "state", "released"},
 		{"ship the unpaid", "/v1/orders/" + agreed.ID + "/ship", "{}", api.ProblemRefused, "state", "agreed"},
 		{"cancel the shipped", "/v1/orders/" + shipped.ID + "/cancel", "{}", api.ProblemRefused, "state", "shipped"},
 		{"another's word", "/v1/orders/" + shipped.ID + "/confirm", `{"by":"seller"}`, api.ProblemRefused, "role", "shipped"},
@@ -158,7 +166,7 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	for id, events := range map[string]int{agreed.ID: 1, authorised.ID: 2, captured.ID: 3, held.ID: 2, shipped.ID: 3, disputed.ID: 4} {
+	for id, events := range map[string]int{agreed.ID: 1, authorised.ID: 2, captured.ID: 3, held.ID: 2, shipped.ID: 3, disputed.ID: 4, released.ID: 4} {
 		if n := len(must[api.Timeline](t)(s.client.Timeline(t.Context(), id)).Events); n != events {
 			t.Errorf("order %s has %d events after refusals, want %d", id, n, events)
 		}

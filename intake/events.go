@@ -91,6 +91,13 @@ func (s *Server) events() []eventRoutes {
 			func(in *api.Refund) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason}
 			}),
+		eventOf(s, "refund-released", order.RefundReleased, "Give a part of what was released, or all, back to the buyer", "The seller's money pays, and the fee's part of it goes back by the policy; what the seller's accounts do not have is written down as a debt. Where all is refunded the order ends.",
+			func(i *api.RefundReleasedItem) (*api.RefundReleased, *api.Target) {
+				return &i.RefundReleased, &i.Target
+			},
+			func(in *api.RefundReleased) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason}
+			}),
 		eventOf(s, "dispute", order.Dispute, "Open the buyer's dispute", "All that is held is frozen in the ledger until the dispute ends.",
 			func(i *api.DisputeItem) (*api.Dispute, *api.Target) { return &i.Dispute, &i.Target },
 			func(in *api.Dispute) (api.Act, order.Command, said) {

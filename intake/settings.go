@@ -123,6 +123,7 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 		AppealWithin: order.Seconds(in.AppealWithin), ReturnWithin: order.Seconds(in.ReturnWithin),
 		InspectWithin: order.Seconds(in.InspectWithin),
 		RuleWithin:    order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
+		RefundReleasedWithin: order.Seconds(in.RefundReleasedWithin), RefundFee: in.RefundFee,
 		Methods: in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
 	}
 	for code, f := range in.Fees {
@@ -141,6 +142,7 @@ func policyOf(p *order.Policy) api.Policy {
 		AppealWithin: int64(p.AppealWithin), ReturnWithin: int64(p.ReturnWithin),
 		InspectWithin: int64(p.InspectWithin),
 		RuleWithin:    int64(p.RuleWithin), MatureAfter: int64(p.MatureAfter),
+		RefundReleasedWithin: int64(p.RefundReleasedWithin), RefundFee: p.RefundFee,
 		Methods: p.Methods, Fees: make(map[string]api.Fee, len(p.Fees)),
 	}}
 	for code, f := range p.Fees {

@@ -108,6 +108,16 @@ type Refund struct {
 	Act
 }
 
+// RefundReleased gives a part of what was released, or all of it, back to the
+// buyer. What has not matured goes back as it is; for the rest the seller's
+// available money pays, then the reserve, and what is missing is the seller's
+// debt.
+type RefundReleased struct {
+	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units, fee and tax included. Left out: all that was released and has not gone back." example:"2500"`
+	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"broke after two weeks"`
+	Act
+}
+
 // Dispute freezes all that is held until the dispute ends, whatever of it is
 // claimed.
 type Dispute struct {
@@ -234,10 +244,10 @@ type Order struct {
 
 	State      string    `json:"state" enum:"agreed,authorised,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
-	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included." example:"0"`
+	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included, less what went back to the buyer since." example:"0"`
 	Refunded   int64     `json:"refunded" doc:"Went back to the buyer." example:"0"`
-	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released." example:"0"`
-	TaxCharged int64     `json:"tax_charged" doc:"The tax's part of what was released." example:"0"`
+	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released; more where the policy keeps the fee on what goes back." example:"0"`
+	TaxCharged int64     `json:"tax_charged" doc:"The tax's part, likewise." example:"0"`
 	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
 	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
@@ -355,6 +365,8 @@ type PolicyTerms struct {
 	ReturnWithin         int64          `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
 	InspectWithin        int64          `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
 	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
+	RefundReleasedWithin int64          `json:"refund_released_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the release: until then seller and marketplace can refund what was released. 0: not at all." example:"5184000"`
+	RefundFee            string         `json:"refund_fee,omitempty" enum:"return,keep" doc:"What becomes of the fee, and the tax on it, on what is refunded after the release: it goes back too, or stays and the seller bears all. Left out: return." example:"return"`
 	Methods              []string       `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
 }

@@ -93,6 +93,11 @@ type (
 		Target
 		Refund
 	}
+	// RefundReleasedItem is an item of /v1/bulk/refund-released.
+	RefundReleasedItem struct {
+		Target
+		RefundReleased
+	}
 	// DisputeItem is an item of /v1/bulk/dispute.
 	DisputeItem struct {
 		Target

@@ -102,6 +102,11 @@ func (c *Client) Refund(ctx context.Context, id string, in api.Refund, opts ...O
 	return c.event(ctx, id, "refund", in, opts)
 }
 
+// RefundReleased gives a part of what was released, or all, back to the buyer.
+func (c *Client) RefundReleased(ctx context.Context, id string, in api.RefundReleased, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "refund-released", in, opts)
+}
+
 // Dispute freezes what is held.
 func (c *Client) Dispute(ctx context.Context, id string, in api.Dispute, opts ...Option) (api.Order, error) {
 	return c.event(ctx, id, "dispute", in, opts)
@@ -174,7 +179,7 @@ func (c *Client) event(ctx context.Context, id, event string, in any, opts []Opt
 // Items are the kinds of item that a bulk request can have.
 type Items interface {
 	api.NewOrderItem | api.PaymentItem | api.AuthoriseItem | api.CaptureItem | api.VoidItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
-		api.ExtendItem | api.CancelItem | api.RefundItem | api.DisputeItem | api.RulingItem |
+		api.ExtendItem | api.CancelItem | api.RefundItem | api.RefundReleasedItem | api.DisputeItem | api.RulingItem |
 		api.AcceptClaimItem | api.ContestItem | api.OfferItem | api.AcceptOfferItem | api.EvidenceItem | api.WithdrawItem |
 		api.EscalateItem | api.AppealItem | api.ShipBackItem | api.ReceiveReturnItem | api.RefuseReturnItem
 	Keyed() bool
@@ -217,6 +222,8 @@ func bulkPath(items any) string {
 		return "cancel"
 	case []api.RefundItem:
 		return "refund"
+	case []api.RefundReleasedItem:
+		return "refund-released"
 	case []api.DisputeItem:
 		return "dispute"
 	case []api.AcceptClaimItem:

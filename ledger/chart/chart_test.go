@@ -30,6 +30,7 @@ func TestAccounts(t *testing.T) {
 		{PayinClearing, 1100, "payin_clearing", Debit, PerMethod, 0},
 		{ChargebackReceivable, 1300, "chargeback_receivable", Debit, PerMarketplace, 0},
 		{SellerReceivable, 1310, "seller_receivable", Debit, PerSeller, cd},
+		{SellerCollection, 1320, "seller_collection", Debit, PerMarketplace, cd},
 		{FXPosition, 1400, "fx_position", Either, PerMarketplace, 0},
 		{Buyer, 2000, "buyer", Credit, PerBuyer, dc},
 		{Escrow, 2100, "escrow", Credit, PerOrder, dc | hist},

@@ -39,13 +39,15 @@ const (
 	RefundRejected TransferCode = 304
 	RefundUndone   TransferCode = 305
 
-	// Back to the buyer after the release: what the seller has, in this order.
+	// Back to the buyer after the release: what has not matured, else what the
+	// seller has, in this order.
 	RefundFromPending   TransferCode = 310
 	RefundFromAvailable TransferCode = 311
 	RefundFromReserve   TransferCode = 312
 	RefundFromDebt      TransferCode = 313
 	RefundOfFee         TransferCode = 314
 	RefundOfFeeTax      TransferCode = 315
+	RefundCollected     TransferCode = 316
 
 	// Disputes and rulings.
 	DisputeFreeze TransferCode = 401
@@ -120,11 +122,12 @@ var transfers = []Transfer{
 	{Code: RefundUndone, Slug: "refund_undone", Name: "rejected refund back to the buyer", Debit: RefundPayable, Credit: Buyer},
 
 	{Code: RefundFromPending, Slug: "refund_from_pending", Name: "refund from seller pending", Debit: SellerPending, Credit: Buyer},
-	{Code: RefundFromAvailable, Slug: "refund_from_available", Name: "refund from seller available", Debit: SellerAvailable, Credit: Buyer},
-	{Code: RefundFromReserve, Slug: "refund_from_reserve", Name: "refund from seller reserve", Debit: SellerReserve, Credit: Buyer},
-	{Code: RefundFromDebt, Slug: "refund_from_debt", Name: "refund owed by the seller", Debit: SellerReceivable, Credit: Buyer},
+	{Code: RefundFromAvailable, Slug: "refund_from_available", Name: "refund from seller available", Debit: SellerAvailable, Credit: SellerCollection},
+	{Code: RefundFromReserve, Slug: "refund_from_reserve", Name: "refund from seller reserve", Debit: SellerReserve, Credit: SellerCollection},
+	{Code: RefundFromDebt, Slug: "refund_from_debt", Name: "refund owed by the seller", Debit: SellerReceivable, Credit: SellerCollection},
 	{Code: RefundOfFee, Slug: "refund_of_fee", Name: "fee given back", Debit: FeeRevenue, Credit: Buyer},
 	{Code: RefundOfFeeTax, Slug: "refund_of_fee_tax", Name: "tax on the fee given back", Debit: TaxPayable, Credit: Buyer},
+	{Code: RefundCollected, Slug: "refund_collected", Name: "refund collected from the seller", Debit: SellerCollection, Credit: Buyer},
 
 	{Code: DisputeFreeze, Slug: "dispute_freeze", Name: "frozen by a dispute", Debit: Escrow, Credit: DisputeSuspense,
 		Posted: "dispute freeze posted", Voided: "dispute freeze lifted"},

@@ -49,6 +49,7 @@ func init() {
 		GrantReturn:  (*planner).grantReturn,
 		DenyReturn:   (*planner).refuseReturn,
 		MatureAll:    (*planner).matureAll,
+		GiveBack:     (*planner).refundReleased,
 	}
 }
 
@@ -97,10 +98,15 @@ func (p *planner) next(s State) {
 	}
 }
 
+// before is the order as it stood before the event.
+func (p *planner) before() *Order {
+	o := *p.o
+	o.Progress = p.ch.Before
+	return &o
+}
+
 func (p *planner) refuse(rule, format string, args ...any) error {
-	before := *p.o
-	before.Progress = p.ch.Before
-	return refuse(&before, p.c, rule, format, args...)
+	return refuse(p.before(), p.c, rule, format, args...)
 }
 
 func (p *planner) noMoney(to []State) error {
@@ -187,9 +193,7 @@ func (p *planner) refundPart(to []State) error {
 
 func (p *planner) matureAll(to []State) error {
 	o := p.o
-	available := SellerAvailable(o.SellerAccount)
-	p.account(available, chart.SellerAvailable, ledger.Uint128{})
-	p.leg(chart.Mature, o.SellerAccount, available, o.Maturing)
+	p.leg(chart.Mature, o.SellerAccount, p.sellers(chart.SellerAvailable), o.Maturing)
 	o.Maturing = 0
 	p.next(to[0])
 	return nil
@@ -228,6 +232,13 @@ func (p *planner) refund(amount int64, code chart.TransferCode) {
 
 // SellerAvailable is the 2210 account beside a seller's 2200 account.
 func SellerAvailable(pending ledger.ID) ledger.ID { return AccountID(pending, chart.SellerAvailable) }
+
+// sellers is the seller's account of the chart's code.
+func (p *planner) sellers(code chart.AccountCode) ledger.ID {
+	id := AccountID(p.o.SellerAccount, code)
+	p.account(id, code, ledger.Uint128{})
+	return id
+}
 
 // leg adds a transfer; a leg of zero is left out.
 func (p *planner) leg(code chart.TransferCode, debit, credit ledger.ID, amount int64) {

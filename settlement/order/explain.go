@@ -139,6 +139,7 @@ func Explain(o *Order) Explanation {
 	if !o.State.Open() {
 		e.Next, e.Otherwise = "Nobody: the order has ended.", "Nothing."
 	}
+	explainAfter(&e, o, money)
 	return e
 }
 

@@ -22,6 +22,11 @@
 //	              v (confirm_by)             v
 //	           released ----- mature ----> closed
 //
+// What was released can go back to the buyer for a while, before it matures and
+// after. The order stays where it is, until all of it has gone:
+//
+//	released, ruled, closed -- refund_released --> the same, or refunded
+//
 // A payment can be authorised first: a bank has promised it, and nothing is
 // held before it is captured:
 //
@@ -144,6 +149,8 @@ const (
 	ReceiveReturn Event = "receive_return"
 	RefuseReturn  Event = "refuse_return"
 
+	RefundReleased Event = "refund_released"
+
 	Expire              Event = "expire"               // pay_by passed
 	ExpireAuthorisation Event = "expire_authorisation" // capture_by passed
 	CancelUnshipped     Event = "cancel_unshipped"     // ship_by passed
@@ -160,6 +167,7 @@ const (
 // Events lists every event in the order of an order's life.
 var Events = []Event{Agree, Pay, Authorise, Capture, Void, Ship, Deliver, Confirm, Extend, Cancel, Refund, Dispute,
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn,
+	RefundReleased,
 	Expire, ExpireAuthorisation, CancelUnshipped, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
 	GrantUninspected, Mature}
 
@@ -216,17 +224,17 @@ type Terms struct {
 	Policy      *Policy // the version fixed at agreement
 
 	BuyerAccount  ledger.ID // 2000
-	SellerAccount ledger.ID // 2200; 2210 follows from it, see SellerAvailable
+	SellerAccount ledger.ID // 2200; the seller's others follow from it, see AccountID
 }
 
 // Progress is what events change. Amounts are minor units.
 type Progress struct {
 	State      State
 	Held       int64 // in the escrow sub-account, frozen or not; what is authorised is not
-	Released   int64 // left escrow for the seller, fee and tax included
+	Released   int64 // left escrow for the seller, fee and tax included, less what went back since
 	Refunded   int64 // went back to the buyer
-	FeeCharged int64 // of Released
-	TaxCharged int64 // of Released
+	FeeCharged int64 // of Released; more than that where the policy keeps it on what goes back
+	TaxCharged int64 // likewise
 	Maturing   int64 // of Released, waits in 2200 for mature_at
 
 	Deadline   Deadline
@@ -234,11 +242,12 @@ type Progress struct {
 	At         time.Time // when the last event took effect
 	PaidAt     time.Time // since when money is held, zero if never paid
 
-	Captured       Charge    // what a payment captured in part came to, zero for all others; see Order.Charge
-	Freeze         ledger.ID // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
-	Claim          *Claim    // the open dispute, nil for none; never changed in place
-	BuyerExtended  int16     // how often the buyer moved this deadline
-	SellerExtended int16     // how often the seller did
+	Captured       Charge     // what a payment captured in part came to, zero for all others; see Order.Charge
+	Freeze         ledger.ID  // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
+	Claim          *Claim     // the open dispute, nil for none; never changed in place
+	Aftermath      *Aftermath // what came after the release, nil for nothing; never changed in place
+	BuyerExtended  int16      // how often the buyer moved this deadline
+	SellerExtended int16      // how often the seller did
 }
 
 // Order is one order as it stands after Seq events.
@@ -253,10 +262,11 @@ type Order struct {
 
 // Books are the accounts of one ledger that all its orders share.
 type Books struct {
-	Clearing ledger.ID // 1100 of the payment's method
-	Suspense ledger.ID // 2110
-	Tax      ledger.ID // 2500
-	Fee      ledger.ID // 4100
+	Clearing   ledger.ID // 1100 of the payment's method
+	Suspense   ledger.ID // 2110
+	Collection ledger.ID // 1320
+	Tax        ledger.ID // 2500
+	Fee        ledger.ID // 4100
 }
 
 // Command asks for one event. Fields that the event does not use are ignored.
@@ -271,7 +281,7 @@ type Command struct {
 	Books  Books
 
 	Method   string    // pay, authorise: how it was paid, one of the policy's methods
-	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
+	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refund_released: of what was released
 	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
 	Return   bool      // offer: only once the goods are back
@@ -279,7 +289,7 @@ type Command struct {
 	Until    time.Time // extend: the new deadline, zero for as far as the policy goes
 	Carrier  string    // ship
 	Tracking string    // ship
-	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule
+	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule, refund_released
 }
 
 // Change is what an event does: the order afterwards and the transfers, one

@@ -25,7 +25,7 @@ const (
 	RuleState       = "state"         // the state does not admit the event
 	RuleRole        = "role"          // somebody else has to cause it
 	RuleOrderOfTime = "order-of-time" // it took effect before the last event
-	RuleTooLate     = "too-late"      // its deadline had passed
+	RuleTooLate     = "too-late"      // its deadline, or the policy's time for it, had passed
 	RuleNotDue      = "not-due"       // a deadline's event before the deadline
 	RuleAmount      = "amount"        // a wrong amount, or parts that do not sum
 	RuleMethod      = "method"        // not one of the policy's payment methods

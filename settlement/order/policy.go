@@ -62,6 +62,11 @@ type Policy struct {
 	InspectWithin Seconds `json:"inspect_within,omitempty"`
 	// MatureAfter runs from the release: then the seller can be paid out.
 	MatureAfter Seconds `json:"mature_after"`
+	// RefundReleasedWithin runs from the release: until then the seller and the
+	// marketplace can refund what was released. 0: not at all. RefundFee says
+	// what becomes of the fee on it, ReturnFee or KeepFee; "" is ReturnFee.
+	RefundReleasedWithin Seconds `json:"refund_released_within,omitempty"`
+	RefundFee            string  `json:"refund_fee,omitempty"`
 
 	Methods []string `json:"methods"`
 	// Fees by currency code. "*" is for every other currency and has no
@@ -80,6 +85,13 @@ type Fee struct {
 	TaxBps int64 `json:"tax_bps,omitempty"`
 }
 
+// What becomes of the fee, and the tax on it, on what is refunded after the
+// release: it goes back too, or stays and the seller bears all of the refund.
+const (
+	ReturnFee = "return"
+	KeepFee   = "keep"
+)
+
 const day = Seconds(24 * 60 * 60)
 
 // Standard is the policy that a new marketplace starts with: the terms that
@@ -91,6 +103,7 @@ func Standard() Policy {
 		ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 15 * day,
 		ExtendTimes: 1, ExtendBy: 15 * day,
 		RuleWithin: 14 * day, MatureAfter: 2 * day,
+		RefundReleasedWithin: 60 * day, RefundFee: ReturnFee,
 		Methods: []string{"card", "bank_transfer", "alipay", "wallet", "voucher"},
 		Fees:    map[string]Fee{"*": {Bps: 500}},
 	}
@@ -121,6 +134,7 @@ func (p *Policy) Validate() error {
 		{"confirm_after_shipment", p.ConfirmAfterShipment, 1},
 		{"rule_within", p.RuleWithin, 1},
 		{"extend_by", p.ExtendBy, 0}, {"mature_after", p.MatureAfter, 0},
+		{"refund_released_within", p.RefundReleasedWithin, 0},
 		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
 		{"evidence_within", p.EvidenceWithin, 0}, {"appeal_within", p.AppealWithin, 0},
 		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0},
@@ -141,6 +155,9 @@ func (p *Policy) Validate() error {
 	}
 	if p.EscalateAfter > 0 && p.NegotiateWithin == 0 {
 		bad("escalate_after: there is no negotiation to escalate: negotiate_within is 0")
+	}
+	if p.RefundFee != "" && p.RefundFee != ReturnFee && p.RefundFee != KeepFee {
+		bad("refund_fee: must be %s or %s", ReturnFee, KeepFee)
 	}
 	if p.ExtendTimes < 0 || p.ExtendTimes > 100 {
 		bad("extend_times: must be from 0 to 100")

@@ -1,7 +1,5 @@
 package order
 
-import "slices"
-
 // Row is one line of the state table: in From, Who may cause Event, which
 // does what Effect says and leads to To. Where To lists several states the
 // effect decides, by what is left of the money.
@@ -45,6 +43,7 @@ const (
 	GrantReturn  Effect = "the freeze ends and what was held is split as agreed for the return"
 	DenyReturn   Effect = "the return falls and the time for evidence runs from the event"
 	MatureAll    Effect = "what was released becomes available to the seller"
+	GiveBack     Effect = "a part of what was released, or all, goes back to the buyer"
 )
 
 // Rules is the state table. A pair of state and event that is not in it is
@@ -119,7 +118,11 @@ var Rules = []Row{
 	{Returned, GrantUninspected, roles(System), GrantReturn, to(Released, Refunded, Ruled)},
 
 	{Ruled, Mature, roles(System), MatureAll, to(Closed)},
+	{Ruled, RefundReleased, roles(Seller, Operator), GiveBack, to(Ruled, Refunded)},
 	{Released, Mature, roles(System), MatureAll, to(Closed)},
+	{Released, RefundReleased, roles(Seller, Operator), GiveBack, to(Released, Refunded)},
+
+	{Closed, RefundReleased, roles(Seller, Operator), GiveBack, to(Closed, Refunded)},
 }
 
 // Due is what happens when a deadline passes: the event that a job books, or
@@ -149,9 +152,14 @@ func DueAt(e Event) Deadline {
 	return NoDeadline
 }
 
-// Open reports whether an order in s still waits for something.
+// Open reports whether an order in s still waits for something. A closed one
+// does not, though of what was released something can still go back.
 func (s State) Open() bool {
-	return slices.ContainsFunc(Rules, func(r Row) bool { return r.From == s && s != None })
+	switch s {
+	case None, Refunded, Canceled, Expired, Closed:
+		return false
+	}
+	return true
 }
 
 // Frozen reports whether all that is held is frozen in s: in every state of a

@@ -124,7 +124,7 @@ const (
 )
 
 // Accounts finds accounts by name and makes the rows of those that have none
-// yet. A seller's 2210 row is made with its 2200 row. The ids may be
+// yet. A seller's other rows are made with its 2200 row. The ids may be
 // remembered only after the transaction is committed.
 func (w *Writer) Accounts(ctx context.Context, names []AccountName) (map[AccountName]ledger.ID, error) {
 	found := map[AccountName]ledger.ID{}
@@ -153,7 +153,9 @@ func (w *Writer) Accounts(ctx context.Context, names []AccountName) (map[Account
 		}
 		add(n, order.AccountID(party, n.Code))
 		if n.Code == chart.SellerPending {
-			add(AccountName{n.Ledger, chart.SellerAvailable, n.Owner}, order.AccountID(party, chart.SellerAvailable))
+			for _, code := range []chart.AccountCode{chart.SellerAvailable, chart.SellerReserve, chart.SellerReceivable} {
+				add(AccountName{n.Ledger, code, n.Owner}, order.AccountID(party, code))
+			}
 		}
 	}
 	if len(missing) == 0 {

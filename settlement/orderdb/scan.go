@@ -82,35 +82,37 @@ const orderColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.sel
 	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.ship_by_date, o.agreed_at, o.seq, o.attempt,
 	o.state, o.held, o.released, o.refunded, o.fee_charged, o.tax_charged, o.maturing,
 	coalesce(o.deadline, ''), o.deadline_at, o.at, o.paid_at, o.freeze_id, o.buyer_extended, o.seller_extended, o.claim,
-	o.captured, o.captured_fee, o.captured_tax`
+	o.captured, o.captured_fee, o.captured_tax, o.aftermath`
 
 // orderAfterColumns are the same of an order right after intents AS i.
 const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, o.buyer_account,
 	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.ship_by_date, o.agreed_at, i.seq, 0::smallint,
 	i.state, i.held, i.released, i.refunded, i.fee_charged, i.tax_charged, i.maturing,
 	coalesce(i.deadline, ''), i.deadline_at, i.at, i.paid_at, i.freeze_id, i.buyer_extended, i.seller_extended, i.claim,
-	i.captured, i.captured_fee, i.captured_tax`
+	i.captured, i.captured_fee, i.captured_tax, i.aftermath`
 
-// claim reads and writes an order's dispute as JSON; NULL is none.
-type claim struct{ of **order.Claim }
+// document reads what an order keeps as JSON, such as its dispute; NULL is none.
+type document[T any] struct{ of **T }
 
-func (c claim) Scan(src any) error {
-	*c.of = nil
+func documentIn[T any](of **T) document[T] { return document[T]{of} }
+
+func (d document[T]) Scan(src any) error {
+	*d.of = nil
 	switch v := src.(type) {
 	case nil:
 		return nil
 	case []byte:
-		return json.Unmarshal(v, c.of)
+		return json.Unmarshal(v, d.of)
 	}
-	return fmt.Errorf("orderdb: a claim cannot be read from %T", src)
+	return fmt.Errorf("orderdb: %T cannot be read from %T", *d.of, src)
 }
 
-func putClaim(f *pgrows.Fields, c *order.Claim) {
-	if c == nil {
+func putDocument[T any](f *pgrows.Fields, v *T) {
+	if v == nil {
 		f.Null()
 		return
 	}
-	b, err := json.Marshal(c)
+	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // numbers and words always have a JSON form
 	}
@@ -127,7 +129,8 @@ func scanOrder(row scanner, o *order.Order, policy *int64, more ...any) error {
 		(*uid)(&o.SellerAccount), policy, &o.Amount, &o.Fee, &o.Tax, (*moment)(&o.ShipByDate), (*moment)(&o.AgreedAt),
 		&o.Seq, &o.Attempt, &o.State, &o.Held, &o.Released, &o.Refunded, &o.FeeCharged, &o.TaxCharged, &o.Maturing,
 		&o.Deadline, (*moment)(&o.DeadlineAt), (*moment)(&o.At), (*moment)(&o.PaidAt), (*uid)(&o.Freeze),
-		&o.BuyerExtended, &o.SellerExtended, claim{&o.Claim},
+		&o.BuyerExtended, &o.SellerExtended, documentIn(&o.Claim),
 		(*amount)(&o.Captured.Amount), (*amount)(&o.Captured.Fee), (*amount)(&o.Captured.Tax),
+		documentIn(&o.Aftermath),
 	}, more...)...)
 }

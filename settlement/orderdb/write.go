@@ -38,6 +38,7 @@ var (
 		{Name: "deadline_set", Kind: "boolean"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"}, {Name: "freeze_id", Kind: "uuid"},
 		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"}, {Name: "claim", Kind: "jsonb"},
 		{Name: "captured", Kind: "bigint"}, {Name: "captured_fee", Kind: "bigint"}, {Name: "captured_tax", Kind: "bigint"},
+		{Name: "aftermath", Kind: "jsonb"},
 	}}
 )
 
@@ -305,7 +306,8 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		f.IDOrNull(p.Freeze)
 		f.Int(int64(p.BuyerExtended))
 		f.Int(int64(p.SellerExtended))
-		putClaim(f, p.Claim)
+		putDocument(f, p.Claim)
 		putCaptured(f, p.Captured)
+		putDocument(f, p.Aftermath)
 	}, nil
 }

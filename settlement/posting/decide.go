@@ -185,10 +185,11 @@ func (p *Poster) plan(d *decision, f *draft) error {
 			o.AgreedAt = f.cmds[i].At
 		}
 		f.cmds[i].Books = order.Books{
-			Clearing: account(o, chart.PayinClearing, f.cmds[i].Method),
-			Suspense: account(o, chart.DisputeSuspense, ""),
-			Tax:      account(o, chart.TaxPayable, ""),
-			Fee:      account(o, chart.FeeRevenue, ""),
+			Clearing:   account(o, chart.PayinClearing, f.cmds[i].Method),
+			Suspense:   account(o, chart.DisputeSuspense, ""),
+			Collection: account(o, chart.SellerCollection, ""),
+			Tax:        account(o, chart.TaxPayable, ""),
+			Fee:        account(o, chart.FeeRevenue, ""),
 		}
 	}
 	if f.task.req.Command.Event == order.Pay {

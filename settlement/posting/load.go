@@ -303,6 +303,8 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 		return []orderdb.AccountName{name(chart.DisputeSuspense, "")}
 	case order.ReleaseAll, order.GrantClaim, order.DropClaim, order.TakeOffer, order.EndEvidence, order.Decide, order.CarryOut, order.GrantReturn:
 		return []orderdb.AccountName{name(chart.FeeRevenue, ""), name(chart.TaxPayable, "")}
+	case order.GiveBack:
+		return []orderdb.AccountName{name(chart.SellerCollection, ""), name(chart.FeeRevenue, ""), name(chart.TaxPayable, "")}
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ const (
 	inspectWithin   = 3 * day
 
 	matureAfter = 3 * day
+	refundUntil = 40 * day // from the release
 )
 
 // Policy is what the orders are agreed under: fees that differ by currency,
@@ -60,6 +61,7 @@ func Policy() api.PolicyTerms {
 		EvidenceWithin: seconds(evidenceWithin), AppealWithin: seconds(appealWithin),
 		ReturnWithin: seconds(returnWithin), InspectWithin: seconds(inspectWithin),
 		RuleWithin: seconds(ruleWithin), MatureAfter: seconds(matureAfter),
+		RefundReleasedWithin: seconds(refundUntil), RefundFee: order.ReturnFee,
 		Methods: []string{"card", "bank_transfer", "wallet"},
 		Fees: map[string]api.Fee{
 			"BRL": {Bps: 1000, Fixed: 50, Cap: 10_000},
@@ -95,7 +97,9 @@ var plots = []struct {
 	paid   bool // whether it is paid, so that it can share a payment
 	tell   func(*teller)
 }{
-	{17, true, (*teller).confirmed},
+	{15, true, (*teller).confirmed},
+	{1, true, (*teller).refundedMaturing},
+	{1, true, (*teller).refundedClosed},
 	{13, true, (*teller).deliveredAndForgotten},
 	{5, true, (*teller).shippedAndForgotten},
 	{6, false, (*teller).neverPaid},

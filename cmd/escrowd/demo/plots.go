@@ -131,6 +131,28 @@ func (t *teller) refundedInFull() {
 	t.ends(order.Refunded, at)
 }
 
+// refundedMaturing is released and, before the seller has it, refunded in part.
+func (t *teller) refundedMaturing() {
+	at := t.after(t.arrives(), time.Hour, 5*day)
+	t.confirms(at)
+	t.happens(replay.Event{Kind: order.RefundReleased, At: t.after(at, time.Hour, matureAfter), Amount: max(1, t.story.Amount/10), Reason: "a part was missing"})
+}
+
+// refundedClosed is refunded when the seller has the money already: a half, or
+// all.
+func (t *teller) refundedClosed() {
+	at := t.after(t.arrives(), time.Hour, 5*day)
+	t.confirms(at)
+	refund := replay.Event{Kind: order.RefundReleased, At: t.after(at, matureAfter+time.Hour, refundUntil), Reason: "broke within weeks", AfterDeadline: true}
+	if t.rng.IntN(2) == 0 {
+		refund.Amount = max(1, t.story.Amount/2)
+	}
+	t.happens(refund)
+	if refund.Amount == 0 || refund.Amount == t.story.Amount {
+		t.ends(order.Refunded, refund.At)
+	}
+}
+
 // disputes delivers and disputes, and answers when.
 func (t *teller) disputes(amount int64, reason string) time.Time {
 	at := t.after(t.arrives(), time.Hour, 5*day)

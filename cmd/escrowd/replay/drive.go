@@ -55,7 +55,9 @@ type Summary struct {
 // to then is sent in bulk, each order's events one after the other, and then
 // the deadlines that passed fire. A deadline's movement takes effect at the
 // deadline, so how wide the windows are changes nothing in the books, as long
-// as nobody acts on an order after a deadline ended it; stories don't.
+// as nobody acts on an order after a deadline moved it on. Where a story has
+// somebody do that (Event.AfterDeadline) the event is sent when the window's
+// deadlines have fired; then those that it caused fire.
 //
 // A run goes on where an earlier one ended, or died: it asks the server which
 // orders there are and how far they are, and sends what is missing. What was
@@ -114,6 +116,7 @@ type cursor struct {
 	next   int    // index of the next event
 	id     string // the order's, once it is agreed
 	basket []*cursor
+	fired  time.Time // up to when deadlines have fired since the last event was sent
 }
 
 // key is the idempotency key of the next event: the same in every run.
@@ -215,9 +218,13 @@ func (c *cursor) resume(o *api.Order) error {
 		o.Policy != s.Policy || !o.AgreedAt.Equal(s.Events[0].At) || !o.ShipBy.Equal(s.ShipBy) {
 		return fmt.Errorf("order %s is there already, with other terms: something else was played before", s.Reference)
 	}
-	// What deadlines cause comes after all that people do.
-	c.id, c.next = o.ID, min(int(o.Events), len(s.Events))
-	if int(o.Events) <= len(s.Events) && !o.At.Equal(s.Events[c.next-1].At) {
+	// What people did is what was to happen by the order's last event; of two at
+	// one moment perhaps only the first. What deadlines caused comes beside it.
+	c.id, c.next = o.ID, 1
+	for c.next < min(int(o.Events), len(s.Events)) && !s.Events[c.next].At.After(o.At) {
+		c.next++
+	}
+	if int(o.Events) <= c.next && !o.At.Equal(s.Events[c.next-1].At) {
 		return fmt.Errorf("order %s is there already, and somebody moved it on otherwise at %s", s.Reference, o.At.Format(time.RFC3339))
 	}
 	return nil
@@ -255,24 +262,38 @@ func (d *driver) window(ctx context.Context, end time.Time) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var workers sync.WaitGroup
+	for {
+		var workers sync.WaitGroup
+		for _, shard := range d.shards {
+			workers.Go(func() {
+				if err := d.playShard(ctx, shard, end); err != nil {
+					cancel(err) // the first one ends the others
+				}
+			})
+		}
+		workers.Wait()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		moved, err := d.client.SetClock(ctx, end, false)
+		if err != nil {
+			return fmt.Errorf("deadlines up to %s: %w", end.Format(time.RFC3339), err)
+		}
+		d.haveFired(end)
+		more := d.anyDue(end) // what follows a deadline
+		d.report(func(p *Progress) { p.Fired += moved.Fired; p.WindowDone = !more })
+		if !more {
+			return nil
+		}
+	}
+}
+
+func (d *driver) haveFired(upTo time.Time) {
 	for _, shard := range d.shards {
-		workers.Go(func() {
-			if err := d.playShard(ctx, shard, end); err != nil {
-				cancel(err) // the first one ends the others
-			}
-		})
+		for _, c := range shard {
+			c.fired = upTo
+		}
 	}
-	workers.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	moved, err := d.client.SetClock(ctx, end, false)
-	if err != nil {
-		return fmt.Errorf("deadlines up to %s: %w", end.Format(time.RFC3339), err)
-	}
-	d.report(func(p *Progress) { p.Fired += moved.Fired; p.WindowDone = true })
-	return nil
 }
 
 // anyDue reports whether there is anything left to send up to end.
@@ -295,7 +316,8 @@ func (d *driver) report(change func(*Progress)) {
 // pass over it sends most of what is due.
 var kinds = []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Extend, order.Ship, order.Deliver,
 	order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
-	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn}
+	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn,
+	order.RefundReleased}
 
 // playShard sends a shard's events up to end. An order's next event is sent
 // when the one before it was answered.
@@ -321,7 +343,7 @@ func (d *driver) playShard(ctx context.Context, shard []*cursor, end time.Time) 
 		}
 	}
 	for _, c := range shard {
-		if c.next < len(c.story.Events) && !c.story.Events[c.next].At.After(end) {
+		if c.next < len(c.story.Events) && !c.story.Events[c.next].At.After(end) && !c.waits() {
 			return fmt.Errorf("order %s: its %s cannot be sent: the payment that covers it does not fit", c.story.Reference, c.story.Events[c.next].Kind)
 		}
 	}
@@ -336,12 +358,18 @@ func (c *cursor) due(kind order.Event, end time.Time) bool {
 			return false
 		}
 		e := c.story.Events[c.next]
-		return e.Kind == kind && !e.At.After(end)
+		return e.Kind == kind && !e.At.After(end) && !c.waits()
 	}
 	if kind != order.Pay || c.basket == nil {
 		return is(c)
 	}
 	return c == c.basket[0] && !slices.ContainsFunc(c.basket, func(c *cursor) bool { return !is(c) })
+}
+
+// waits reports whether deadlines have to fire before the next event.
+func (c *cursor) waits() bool {
+	e := c.story.Events[c.next]
+	return e.AfterDeadline && c.fired.Before(e.At)
 }
 
 // send sends a batch of events of one kind and moves the cursors on.
@@ -386,6 +414,10 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 	case order.Refund:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefundItem {
 			return api.RefundItem{Target: c.target(), Refund: api.Refund{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.RefundReleased:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefundReleasedItem {
+			return api.RefundReleasedItem{Target: c.target(), RefundReleased: api.RefundReleased{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
 		})
 	case order.Dispute:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DisputeItem {
@@ -532,6 +564,7 @@ func (c *cursor) answered(a api.Answer) int {
 	}
 	for _, m := range moved {
 		m.next++
+		m.fired = time.Time{}
 	}
 	return len(moved)
 }

@@ -54,12 +54,16 @@ type Event struct {
 	Method            string    // pay, authorise
 	Until             time.Time // extend
 	Carrier, Tracking string    // ship
-	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised
+	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised; refund_released: 0 for all that was released
 	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
 	Return            bool      // offer
 	Evidence          order.Evidence
-	Reason            string // cancel, refund, dispute, contest, appeal, refuse_return, rule
+	Reason            string // cancel, refund, refund_released, dispute, contest, appeal, refuse_return, rule
 	By                order.Role
+
+	// AfterDeadline: a deadline moved the order on since the event before. The
+	// next deadline that moves it has to be in a later month.
+	AfterDeadline bool
 }
 
 // Span is from when to when stories go: the first event and the last end.

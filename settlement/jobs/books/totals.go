@@ -60,6 +60,9 @@ func (t *Totals) differences() (whats []string) {
 	if t.DebitsPending != t.CreditsPending {
 		whats = append(whats, fmt.Sprintf("debits pending are %s, credits pending %s", t.DebitsPending, t.CreditsPending))
 	}
+	if !t.Collection.IsZero() {
+		whats = append(whats, fmt.Sprintf("sellers' accounts have paid %s less than was collected of them", t.Collection))
+	}
 	if t.Compared && t.Escrow != t.Held {
 		whats = append(whats, fmt.Sprintf("orders hold %s, escrow accounts %s", t.Held, t.Escrow))
 	}
@@ -268,6 +271,9 @@ type sums struct {
 	totals Totals
 	// Debits and credits of the escrow accounts.
 	escrowDebits, escrowCredits ledger.Amount
+	// And of the account through which money is collected of sellers; the ledger
+	// keeps its credits from exceeding its debits.
+	collected, collectedOf ledger.Amount
 
 	rows []row // of the pass, by timestamp
 	// late are accounts that came after the pass; wide are those, of either
@@ -312,6 +318,10 @@ func (s *sums) add(a *ledger.Account) {
 		s.replace(&s.escrowDebits, old.DebitsPosted, a.DebitsPosted)
 		s.replace(&s.escrowCredits, old.CreditsPosted, a.CreditsPosted)
 	}
+	if a.Code == uint16(chart.SellerCollection) {
+		s.replace(&s.collected, old.DebitsPosted, a.DebitsPosted)
+		s.replace(&s.collectedOf, old.CreditsPosted, a.CreditsPosted)
+	}
 	if a.Code == uint16(chart.Buyer) {
 		s.replace(&t.Promised, old.CreditsPending, a.CreditsPending)
 	}
@@ -323,6 +333,9 @@ func (s *sums) result() Totals {
 	t := s.totals
 	if escrow, overdrawn := s.escrowCredits.Sub(s.escrowDebits); !overdrawn {
 		t.Escrow = escrow
+	}
+	if missing, over := s.collected.Sub(s.collectedOf); !over {
+		t.Collection = missing
 	}
 	return t
 }

@@ -1,0 +1,70 @@
+package intake
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"escrowd/intake/api"
+	"escrowd/intake/client"
+)
+
+// released pays, ships and confirms.
+func (s *setup) released(reference string, amount int64) api.Order {
+	s.t.Helper()
+	o := s.held(reference, amount)
+	must[api.Order](s.t)(s.client.Ship(s.t.Context(), o.ID, api.Ship{}))
+	return must[api.Order](s.t)(s.client.Confirm(s.t.Context(), o.ID, api.Confirm{}))
+}
+
+// TestRefundReleased: before it matures and after, single and in bulk, once for
+// each key, until the policy's time is over.
+func TestRefundReleased(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order, one := must[api.Order](t), must[api.OrderDetail](t)
+	o := s.released("a", 10_000)
+	in := api.RefundReleased{Amount: 2_500, Reason: "scratched"}
+	o = order(c.RefundReleased(ctx, o.ID, in, client.Key("refund")))
+	if o.State != "released" || o.Released != 7_500 || o.Refunded != 2_500 || o.FeeCharged != 375 || o.Maturing != 7_125 {
+		t.Errorf("refunded before it matures: %+v", o)
+	}
+	if again := order(c.RefundReleased(ctx, o.ID, in, client.Key("refund"))); !reflect.DeepEqual(again, o) {
+		t.Errorf("repeated: %+v, want %+v", again, o)
+	}
+	must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(30*24*time.Hour), false))
+	d := one(c.Order(ctx, o.ID))
+	if d.State != "closed" || !strings.Contains(d.Explanation.Next, "Until 2017-03-02T00:00:00Z seller or marketplace may refund") {
+		t.Errorf("closed: %+v", d)
+	}
+	answers := must[[]api.Answer](t)(client.Bulk(ctx, c, []api.RefundReleasedItem{
+		{Target: api.Target{Order: o.ID}, RefundReleased: api.RefundReleased{Reason: "broke", Act: api.Act{By: "operator"}}},
+		{Target: api.Target{Order: s.held("b", 1).ID}, RefundReleased: api.RefundReleased{Reason: "x"}}}))
+	if answers[0].Status != 200 || answers[0].Order.State != "refunded" || answers[0].Order.Refunded != 10_000 || answers[0].Order.FeeCharged != 0 ||
+		answers[1].Problem == nil || answers[1].Problem.Rule != "state" {
+		t.Errorf("in bulk: %+v", answers)
+	}
+	last := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events
+	if e := last[len(last)-1]; e.Event != "refund_released" || e.By != "operator" || e.LedgerTimestamp == "" || !sameJSON(t, e.Data, `{"reason":"broke"}`) {
+		t.Errorf("on the timeline: %+v", e)
+	}
+
+	// The fee stays under a policy that keeps it, and another has no such refunds.
+	terms := must[[]api.Policy](t)(c.Policies(ctx))[0].PolicyTerms
+	if terms.RefundReleasedWithin != 60*86400 || terms.RefundFee != "return" {
+		t.Errorf("the standard policy: %+v", terms)
+	}
+	terms.RefundFee = "keep"
+	must[api.Policy](t)(c.AddPolicy(ctx, terms))
+	kept := s.released("kept", 10_000)
+	if kept = order(c.RefundReleased(ctx, kept.ID, api.RefundReleased{Reason: "x"})); kept.State != "refunded" || kept.Released != 0 || kept.FeeCharged != 500 {
+		t.Errorf("the fee is kept: %+v", kept)
+	}
+	terms.RefundReleasedWithin = 0
+	must[api.Policy](t)(c.AddPolicy(ctx, terms))
+	never := s.released("never", 10_000)
+	if p := s.problem("POST", "/v1/orders/"+never.ID+"/refund-released", `{"reason":"x"}`); p.Rule != "policy" {
+		t.Errorf("under a policy without: %+v", p)
+	}
+}
