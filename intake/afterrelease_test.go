@@ -68,3 +68,25 @@ func TestRefundReleased(t *testing.T) {
 		t.Errorf("under a policy without: %+v", p)
 	}
 }
+
+// TestReserve: what is kept shows on the order, and the clock frees it.
+func TestReserve(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	terms := must[[]api.Policy](t)(c.Policies(ctx))[0].PolicyTerms
+	terms.ReserveBps, terms.ReserveFor = 1_000, 90*86400
+	if p := must[api.Policy](t)(c.AddPolicy(ctx, terms)); !reflect.DeepEqual(p.PolicyTerms, terms) {
+		t.Errorf("policy: %+v", p)
+	}
+	o := s.released("a", 10_000)
+	must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(30*24*time.Hour), false))
+	d := must[api.OrderDetail](t)(c.Order(ctx, o.ID))
+	if d.State != "reserved" || d.Reserved != 950 || d.Deadline != "reserve_until" || !d.DeadlineAt.Equal(start.Add(92*24*time.Hour)) ||
+		!strings.Contains(d.Explanation.Why, "USD 9.50 is kept in reserve") {
+		t.Errorf("reserved: %+v", d)
+	}
+	must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(93*24*time.Hour), false))
+	if d = must[api.OrderDetail](t)(c.Order(ctx, o.ID)); d.State != "closed" || d.Reserved != 0 || d.Deadline != "" {
+		t.Errorf("closed: %+v", d)
+	}
+}

@@ -128,6 +128,9 @@ func orderOf(o *order.Order) api.Order {
 	if o.Policy != nil {
 		out.Policy, out.PolicyVersion = o.Policy.Name, o.Policy.Version
 	}
+	if o.Aftermath != nil {
+		out.Reserved = o.Aftermath.Reserved
+	}
 	out.Claim = claimOf(o.Claim)
 	return out
 }

@@ -124,6 +124,7 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 		InspectWithin: order.Seconds(in.InspectWithin),
 		RuleWithin:    order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
 		RefundReleasedWithin: order.Seconds(in.RefundReleasedWithin), RefundFee: in.RefundFee,
+		ReserveBps: in.ReserveBps, ReserveFor: order.Seconds(in.ReserveFor),
 		Methods: in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
 	}
 	for code, f := range in.Fees {
@@ -143,6 +144,7 @@ func policyOf(p *order.Policy) api.Policy {
 		InspectWithin: int64(p.InspectWithin),
 		RuleWithin:    int64(p.RuleWithin), MatureAfter: int64(p.MatureAfter),
 		RefundReleasedWithin: int64(p.RefundReleasedWithin), RefundFee: p.RefundFee,
+		ReserveBps: p.ReserveBps, ReserveFor: int64(p.ReserveFor),
 		Methods: p.Methods, Fees: make(map[string]api.Fee, len(p.Fees)),
 	}}
 	for code, f := range p.Fees {

@@ -47,6 +47,7 @@ type OrderFacts struct {
 	Fee         Amount     `json:"fee_charged"`
 	Tax         Amount     `json:"tax_charged"`
 	Maturing    Amount     `json:"maturing"`
+	Reserved    Amount     `json:"reserved"` // kept in reserve of the seller's part, for its time
 	AgreedAt    time.Time  `json:"agreed_at"`
 	PaidAt      *time.Time `json:"paid_at"`
 	Deadline    string     `json:"deadline"` // "" for none
@@ -128,6 +129,9 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		Timeline:    []OrderEvent{},
 		Escrow:      lines,
 		Problems:    []string{},
+	}
+	if o.Aftermath != nil {
+		s.Order.Reserved = Units(o.Aftermath.Reserved)
 	}
 	for _, e := range events {
 		booked := e.RecordedAt

@@ -1,6 +1,6 @@
--- What was released can go back to the buyer. What happened to an order after
--- its release stands in one column, null, and without room in the row, for the
--- orders to which nothing did.
+-- What was released can go back to the buyer, and a share of it can be kept in
+-- reserve. What happened to an order after its release stands in one column,
+-- null, and without room in the row, for the orders to which nothing did.
 
 -- +goose Up
 
@@ -12,6 +12,34 @@ ALTER TABLE intents ADD COLUMN aftermath jsonb;
 COMMENT ON COLUMN orders.aftermath IS 'what happened after the release (settlement/order, Aftermath); null for nothing';
 COMMENT ON COLUMN intents.aftermath IS 'orders.aftermath after the event';
 COMMENT ON COLUMN orders.released IS 'left escrow for the seller, fee and tax included, less what went back to the buyer since';
+
+-- The constraint of 00009.
+ALTER TABLE orders DROP CONSTRAINT orders_state;
+ALTER TABLE orders
+    ADD CONSTRAINT orders_reserved CHECK ((state = 'reserved') = (coalesce((aftermath->>'reserved')::bigint, 0) > 0)),
+    -- The state table of settlement/order once more: which states there are,
+    -- which deadline each has, and where money can still be held.
+    ADD CONSTRAINT orders_state CHECK (CASE state
+        WHEN 'agreed'      THEN deadline = 'pay_by'       AND paid_at IS NULL
+        WHEN 'authorised'  THEN deadline = 'capture_by'   AND paid_at IS NULL
+        WHEN 'held'        THEN deadline = 'ship_by'      AND held > 0
+        WHEN 'shipped'     THEN deadline = 'confirm_by'   AND held > 0
+        WHEN 'delivered'   THEN deadline = 'confirm_by'   AND held > 0
+        WHEN 'disputed'    THEN deadline IN ('respond_by', 'rule_by') AND held > 0
+        WHEN 'negotiating' THEN deadline = 'negotiate_by' AND held > 0
+        WHEN 'escalated'   THEN deadline = 'evidence_by'  AND held > 0
+        WHEN 'arbitration' THEN deadline = 'rule_by'      AND held > 0
+        WHEN 'decided'     THEN deadline = 'appeal_by'    AND held > 0
+        WHEN 'returning'   THEN deadline = 'return_by'    AND held > 0
+        WHEN 'returned'    THEN deadline = 'inspect_by'   AND held > 0
+        WHEN 'ruled'       THEN deadline = 'mature_at'    AND held = 0 AND released > 0 AND refunded > 0
+        WHEN 'released'    THEN deadline = 'mature_at'    AND held = 0 AND released > 0
+        WHEN 'reserved'    THEN deadline = 'reserve_until' AND held = 0 AND maturing = 0
+        WHEN 'refunded'    THEN deadline IS NULL AND held = 0 AND released = 0 AND refunded > 0 AND maturing = 0
+        WHEN 'canceled'    THEN deadline IS NULL AND held = 0 AND released = 0
+        WHEN 'expired'     THEN deadline IS NULL AND paid_at IS NULL
+        WHEN 'closed'      THEN deadline IS NULL AND held = 0 AND maturing = 0
+        ELSE false END);
 
 -- A seller's reserve and debt are written down with the seller's other accounts,
 -- whose ids differ in the last four digits, the chart's number; see

@@ -242,14 +242,15 @@ type Order struct {
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
-	State      string    `json:"state" enum:"agreed,authorised,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
+	State      string    `json:"state" enum:"agreed,authorised,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,reserved,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
 	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included, less what went back to the buyer since." example:"0"`
 	Refunded   int64     `json:"refunded" doc:"Went back to the buyer." example:"0"`
 	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released; more where the policy keeps the fee on what goes back." example:"0"`
 	TaxCharged int64     `json:"tax_charged" doc:"The tax's part, likewise." example:"0"`
 	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
-	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	Reserved   int64     `json:"reserved,omitempty" doc:"What was kept in reserve of the seller's part, for its time; left out where nothing is." example:"1200"`
+	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at,reserve_until" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	At         time.Time `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
 	PaidAt     time.Time `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
@@ -367,6 +368,8 @@ type PolicyTerms struct {
 	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
 	RefundReleasedWithin int64          `json:"refund_released_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the release: until then seller and marketplace can refund what was released. 0: not at all." example:"5184000"`
 	RefundFee            string         `json:"refund_fee,omitempty" enum:"return,keep" doc:"What becomes of the fee, and the tax on it, on what is refunded after the release: it goes back too, or stays and the seller bears all. Left out: return." example:"return"`
+	ReserveBps           int64          `json:"reserve_bps,omitempty" minimum:"0" maximum:"10000" doc:"Share of the seller's part, in hundredths of a percent, that is kept in reserve when it matures. 0: none." example:"1000"`
+	ReserveFor           int64          `json:"reserve_for,omitempty" minimum:"0" maximum:"316224000" doc:"From the maturity: then what is left of the reserve is available too." example:"7776000"`
 	Methods              []string       `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
 }

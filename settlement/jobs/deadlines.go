@@ -21,7 +21,7 @@ var deadlinesOf = map[string][]order.Deadline{
 	CancelUnshipped: {order.ShipBy},
 	AutoRelease:     {order.ConfirmBy},
 	MoveDisputes:    {order.RespondBy, order.NegotiateBy, order.ReturnBy, order.InspectBy, order.EvidenceBy, order.AppealBy},
-	Mature:          {order.MatureAt},
+	Mature:          {order.MatureAt, order.ReserveUntil},
 }
 
 func (j *Jobs) deadlineJob(name, what string) *Job {

@@ -14,7 +14,8 @@
 //	cancel-unshipped   ship_by passed     what is held goes back to the buyer
 //	auto-release       confirm_by passed  what is held goes to the seller, less the fee
 //	move-disputes      a step's deadline  the claim is granted, heard or dropped; a ruling is carried out
-//	mature             mature_at passed   what was released becomes available
+//	mature             mature_at passed   what was released becomes available, but for a reserve
+//	                   reserve_until passed  what is left of the reserve becomes available
 //	redrive            an intent is unfinished for too long: to the ledger again
 //	close-pages        a page of the journal is full: to its sums, which reports read
 //	check-books        do the order store and the ledger agree, and each with itself?

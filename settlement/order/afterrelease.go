@@ -27,6 +27,10 @@ import (
 type Aftermath struct {
 	// ReleasedAt is when the money, or the last of it, was released.
 	ReleasedAt time.Time `json:"released_at"`
+	// Reserved is what was kept in reserve of the seller's part and has not been
+	// freed. The reserve is the seller's as a whole: refunds, of other orders too,
+	// may have taken some of it since.
+	Reserved int64 `json:"reserved,omitempty"`
 }
 
 // aftermath is that of the order afterwards, for changing: the order before
@@ -92,8 +96,39 @@ func (p *planner) refundReleased([]State) error {
 		p.account(c.Books.Tax, chart.TaxPayable, ledger.Uint128{})
 		p.leg(chart.RefundOfFeeTax, c.Books.Tax, o.BuyerAccount, tax)
 	}
-	if o.Released == 0 {
+	// A reserve is freed in its own time.
+	if o.Released == 0 && o.State != Reserved {
 		p.next(Refunded)
+	}
+	return nil
+}
+
+// keepReserve keeps the policy's share of what has just matured in reserve.
+func (p *planner) keepReserve(matured int64) {
+	o := p.o
+	if o.Policy.ReserveFor == 0 {
+		return
+	}
+	share := mulDiv(matured, o.Policy.ReserveBps, 10_000)
+	if share == 0 {
+		return
+	}
+	p.aftermath().Reserved = share
+	p.leg(chart.Reserve, p.sellers(chart.SellerAvailable), p.sellers(chart.SellerReserve), share)
+	p.next(Reserved)
+}
+
+// releaseReserve frees the order's share of the reserve, or as much as is left
+// of all of it.
+func (p *planner) releaseReserve([]State) error {
+	a := p.aftermath()
+	p.leg(chart.ReserveReleased, p.sellers(chart.SellerReserve), p.sellers(chart.SellerAvailable), a.Reserved)
+	p.ch.Legs[len(p.ch.Legs)-1].Flags |= ledger.TransferBalancingDebit
+	a.Reserved = 0
+	if p.o.Released == 0 {
+		p.next(Refunded)
+	} else {
+		p.next(Closed)
 	}
 	return nil
 }

@@ -353,3 +353,122 @@ func TestProRata(t *testing.T) {
 		}
 	}
 }
+
+func reserve(bps int64) func(*Policy) {
+	return func(p *Policy) { p.ReserveBps, p.ReserveFor = bps, 90*day }
+}
+
+// A share of the seller's part is kept when it matures, and freed in its time,
+// as far as refunds have left of it.
+func TestReserve(t *testing.T) {
+	matured := then(released, Command{Event: Mature})
+	free := Command{Event: ReleaseReserve}
+	for _, c := range []struct {
+		name     string
+		bps      int64
+		path     []Command
+		paidOut  int64 // of what is available, before the last event
+		state    State
+		reserved int64
+		seller   [3]int64
+		money    string
+	}{
+		{"kept", 1_000, matured, 0, Reserved, 880, [3]int64{7_920, 880, 0},
+			"mature: seller pending -> seller available 8800; reserve: seller available -> seller reserve 880"},
+		{"half a unit goes to the even one", 5, matured, 0, Reserved, 4, [3]int64{8_796, 4, 0}, // 4.4
+			"mature: seller pending -> seller available 8800; reserve: seller available -> seller reserve 4"},
+		{"all of it", 10_000, matured, 0, Reserved, 8_800, [3]int64{0, 8_800, 0},
+			"mature: seller pending -> seller available 8800; reserve: seller available -> seller reserve 8800"},
+		{"of what is left after a refund", 1_000, then(released, back(5_000), Command{Event: Mature}), 0, Reserved, 440, [3]int64{3_960, 440, 0},
+			"mature: seller pending -> seller available 4400; reserve: seller available -> seller reserve 440"},
+		{"freed", 1_000, then(matured, free), 0, Closed, 0, [3]int64{8_800, 0, 0},
+			"reserve_released: seller reserve -> seller available 880 at most"},
+		{"a refund takes what is available first", 1_000, then(matured, back(5_000)), 0, Reserved, 880, [3]int64{3_520, 880, 0},
+			"refund_collected: collection -> buyer 4400; refund_from_available: seller available -> collection 4400 at most; " +
+				"refund_from_reserve: seller reserve -> collection 4400 at most; refund_from_debt: seller debt -> collection 4400 at most; " +
+				"refund_of_fee: fee -> buyer 500; refund_of_fee_tax: tax -> buyer 100"},
+		{"the reserve pays where that is gone", 1_000, then(matured, back(5_000)), 7_920, Reserved, 880, [3]int64{0, 0, 3_520},
+			"refund_collected: collection -> buyer 4400; refund_from_available: seller available -> collection 4400 at most; " +
+				"refund_from_reserve: seller reserve -> collection 4400 at most; refund_from_debt: seller debt -> collection 4400 at most; " +
+				"refund_of_fee: fee -> buyer 500; refund_of_fee_tax: tax -> buyer 100"},
+		{"freed, what is left of it", 1_000, then(matured, back(8_500), free), 0, Closed, 0, [3]int64{1_320, 0, 0},
+			"reserve_released: seller reserve -> seller available 880 at most"},
+		{"freed after all went back", 1_000, then(matured, back(0), free), 0, Refunded, 0, [3]int64{0, 0, 0},
+			"reserve_released: seller reserve -> seller available 880 at most"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBooks(t)
+			o := b.play(agreed(t, 10_000, reserve(c.bps)), c.path[:len(c.path)-1]...)
+			b.gives(chart.SellerAvailable, -c.paidOut)
+			last := c.path[len(c.path)-1]
+			ch, err := Plan(o, complete(o, last))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := legs(ch.Legs); got != c.money {
+				t.Errorf("money:\n  %s\nwant\n  %s", got, c.money)
+			}
+			o = b.play(o, last)
+			if o.State != c.state || o.Aftermath.Reserved != c.reserved || b.seller() != c.seller {
+				t.Errorf("%s with %d reserved, the seller has %v; want %s, %d, %v", o.State, o.Aftermath.Reserved, b.seller(), c.state, c.reserved, c.seller)
+			}
+			if reserved := o.State == Reserved; reserved != (o.Deadline == ReserveUntil) || reserved && !o.DeadlineAt.Equal(t0.Add(3*hour).AddDate(0, 0, 92)) {
+				t.Errorf("%s with %s at %s", o.State, o.Deadline, o.DeadlineAt)
+			}
+			if e := Explain(&o); strings.Contains(e.Why, "kept in reserve") != (o.State == Reserved) || e.Next == "" || e.Otherwise == "" {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
+}
+
+// Without a reserve, or with one that comes to nothing, an order goes on as it
+// always did, to the leg and to the byte that is stored.
+func TestNoReserve(t *testing.T) {
+	for _, amount := range []int64{10_000, 3} {
+		o := agreed(t, amount, func(p *Policy) {
+			if amount == 3 {
+				reserve(1_000)(p)
+			}
+		})
+		for _, e := range released {
+			o = must(t, o, e)
+		}
+		ch, err := Plan(o, complete(o, Command{Event: Mature}))
+		if err != nil || ch.After.State != Closed || ch.After.Aftermath != nil || len(ch.Legs) != 1 || len(ch.Accounts) != 1 {
+			t.Errorf("%d: %+v, %v", amount, ch, err)
+		}
+	}
+}
+
+// The reserve is the seller's as a whole: a refund of one order can take what
+// another left, which then frees what there is, and what is missing is nobody's
+// loss but the seller's.
+func TestReserveOfTwoOrders(t *testing.T) {
+	b := newBooks(t)
+	o := b.play(agreed(t, 10_000, reserve(1_000)), then(released, Command{Event: Mature})...)
+	b.gives(chart.SellerReserve, 300) // another order's
+	b.gives(chart.SellerAvailable, -7_920)
+	o = b.play(o, back(1_250)) // 1,100 of it the seller's: 880 + 220 of the other's
+	if got := b.seller(); got != [3]int64{0, 80, 0} {
+		t.Errorf("the seller has %v", got)
+	}
+	o = b.play(o, Command{Event: ReleaseReserve})
+	if got := b.seller(); got != [3]int64{80, 0, 0} || o.State != Closed {
+		t.Errorf("%s, the seller has %v", o.State, got)
+	}
+}
+
+func TestReservePolicyMistakes(t *testing.T) {
+	for name, change := range map[string]func(*Policy){
+		"reserve_for:": func(p *Policy) { p.ReserveBps = 1 },
+		"reserve_bps:": func(p *Policy) { p.ReserveBps, p.ReserveFor = 10_001, day },
+		"refund_fee:":  func(p *Policy) { p.RefundFee = "half" },
+	} {
+		p := Standard()
+		change(&p)
+		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

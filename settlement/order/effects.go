@@ -49,6 +49,7 @@ func init() {
 		GrantReturn:  (*planner).grantReturn,
 		DenyReturn:   (*planner).refuseReturn,
 		MatureAll:    (*planner).matureAll,
+		FreeReserve:  (*planner).releaseReserve,
 		GiveBack:     (*planner).refundReleased,
 	}
 }
@@ -93,6 +94,8 @@ func (p *planner) next(s State) {
 		from(InspectBy, pol.InspectWithin)
 	case Released, Ruled:
 		from(MatureAt, pol.MatureAfter)
+	case Reserved:
+		from(ReserveUntil, pol.ReserveFor)
 	default:
 		o.Deadline, o.DeadlineAt = NoDeadline, time.Time{}
 	}
@@ -191,11 +194,13 @@ func (p *planner) refundPart(to []State) error {
 	return nil
 }
 
-func (p *planner) matureAll(to []State) error {
+func (p *planner) matureAll([]State) error {
 	o := p.o
-	p.leg(chart.Mature, o.SellerAccount, p.sellers(chart.SellerAvailable), o.Maturing)
+	matured := o.Maturing
+	p.leg(chart.Mature, o.SellerAccount, p.sellers(chart.SellerAvailable), matured)
 	o.Maturing = 0
-	p.next(to[0])
+	p.next(Closed)
+	p.keepReserve(matured)
 	return nil
 }
 

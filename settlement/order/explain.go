@@ -42,7 +42,7 @@ func NextActors(s State) []Role {
 		return roles(Buyer)
 	case Returned:
 		return roles(Seller)
-	case Released, Ruled:
+	case Released, Ruled, Reserved:
 		return roles(System)
 	}
 	return nil
@@ -120,6 +120,11 @@ func Explain(o *Order) Explanation {
 			money(o.Released), money(o.FeeCharged), money(o.Refunded))
 		e.Next = fmt.Sprintf("Nobody has to act: %s matures.", money(o.Maturing))
 		e.Otherwise = "The seller's money becomes available at that moment."
+	case Reserved:
+		e.Why = fmt.Sprintf("Nothing is held: %s was released, fee %s and tax %s included; of the seller's part %s is kept in reserve, the rest is available.",
+			money(o.Released), money(o.FeeCharged), money(o.TaxCharged), money(o.Aftermath.Reserved))
+		e.Next = "Nobody has to act: the reserve stands in for refunds until its time is over."
+		e.Otherwise = "What is left of the reserve becomes available to the seller at that moment."
 	case Refunded:
 		e.Why = fmt.Sprintf("Nothing is held: %s was refunded to the buyer.", money(o.Refunded))
 	case Canceled:

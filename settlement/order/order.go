@@ -23,9 +23,12 @@
 //	           released ----- mature ----> closed
 //
 // What was released can go back to the buyer for a while, before it matures and
-// after. The order stays where it is, until all of it has gone:
+// after. The order stays where it is, until all of it has gone. And a share can
+// be kept in reserve, as the policy says, when the rest matures:
 //
-//	released, ruled, closed -- refund_released --> the same, or refunded
+//	released, ruled, reserved, closed -- refund_released --> the same, or refunded
+//	released, ruled -- mature --> reserved -- release_reserve --> closed, or refunded
+//	                                          (reserve_until)
 //
 // A payment can be authorised first: a bank has promised it, and nothing is
 // held before it is captured:
@@ -107,6 +110,7 @@ const (
 
 	Ruled    State = "ruled"
 	Released State = "released"
+	Reserved State = "reserved"
 	Refunded State = "refunded"
 	Canceled State = "canceled"
 	Expired  State = "expired"
@@ -116,7 +120,7 @@ const (
 // States lists every state in the order of an order's life.
 var States = []State{Agreed, Authorised, Held, Shipped, Delivered, Disputed,
 	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Ruled,
-	Released, Refunded, Canceled, Expired, Closed}
+	Released, Reserved, Refunded, Canceled, Expired, Closed}
 
 // Event is something that happens to an order.
 type Event string
@@ -162,6 +166,7 @@ const (
 	DropUnreturned      Event = "drop_unreturned"      // return_by passed
 	GrantUninspected    Event = "grant_uninspected"    // inspect_by passed
 	Mature              Event = "mature"               // mature_at passed
+	ReleaseReserve      Event = "release_reserve"      // reserve_until passed
 )
 
 // Events lists every event in the order of an order's life.
@@ -169,7 +174,7 @@ var Events = []Event{Agree, Pay, Authorise, Capture, Void, Ship, Deliver, Confir
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn,
 	RefundReleased,
 	Expire, ExpireAuthorisation, CancelUnshipped, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
-	GrantUninspected, Mature}
+	GrantUninspected, Mature, ReleaseReserve}
 
 // Role is who causes an event.
 type Role string
@@ -202,11 +207,13 @@ const (
 	ReturnBy    Deadline = "return_by"
 	InspectBy   Deadline = "inspect_by"
 	MatureAt    Deadline = "mature_at"
+
+	ReserveUntil Deadline = "reserve_until"
 )
 
 // Deadlines lists every deadline in the order of an order's life.
 var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
-	ReturnBy, InspectBy, MatureAt}
+	ReturnBy, InspectBy, MatureAt, ReserveUntil}
 
 // Terms are what was agreed and never changes. Amounts are minor units.
 type Terms struct {

@@ -242,7 +242,7 @@ func TestRefused(t *testing.T) {
 func TestEveryCell(t *testing.T) {
 	at := map[State]Order{}
 	collect := func(o Order) { at[o.State] = o }
-	o := agreed(t, 10_000, func(p *Policy) { steps(p); p.EscalateAfter = 0 })
+	o := agreed(t, 10_000, func(p *Policy) { steps(p); p.EscalateAfter = 0; p.ReserveBps, p.ReserveFor = 1_000, 30*day })
 	collect(o)
 	collect(must(t, o, Command{Event: Expire}))
 	collect(must(t, o, Command{Event: Cancel}))
@@ -255,7 +255,9 @@ func TestEveryCell(t *testing.T) {
 	o = must(t, o, Command{Event: Deliver})
 	collect(o)
 	collect(must(t, o, Command{Event: Confirm}))
-	collect(must(t, must(t, o, Command{Event: Confirm}), Command{Event: Mature}))
+	reserved := must(t, must(t, o, Command{Event: Confirm}), Command{Event: Mature})
+	collect(reserved)
+	collect(must(t, reserved, Command{Event: ReleaseReserve}))
 	o = must(t, o, Command{Event: Dispute, Reason: "x"})
 	collect(o)
 	collect(must(t, o, Command{Event: AcceptClaim}))
@@ -316,7 +318,7 @@ func other(r Role) Role {
 
 // The schema names the same states, each with the same deadline.
 func TestSchemaAgrees(t *testing.T) {
-	src, err := os.ReadFile("../../deploy/migrations/00009_authorised.sql") // the latest with the table
+	src, err := os.ReadFile("../../deploy/migrations/00010_after_release.sql")
 	if err != nil {
 		t.Fatal(err)
 	}

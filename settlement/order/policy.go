@@ -67,6 +67,11 @@ type Policy struct {
 	// what becomes of the fee on it, ReturnFee or KeepFee; "" is ReturnFee.
 	RefundReleasedWithin Seconds `json:"refund_released_within,omitempty"`
 	RefundFee            string  `json:"refund_fee,omitempty"`
+	// ReserveBps is the share of the seller's part, in basis points, halves
+	// rounded to even, that is kept in reserve when it matures, for ReserveFor
+	// from then on. Both 0: there is no reserve.
+	ReserveBps int64   `json:"reserve_bps,omitempty"`
+	ReserveFor Seconds `json:"reserve_for,omitempty"`
 
 	Methods []string `json:"methods"`
 	// Fees by currency code. "*" is for every other currency and has no
@@ -134,7 +139,7 @@ func (p *Policy) Validate() error {
 		{"confirm_after_shipment", p.ConfirmAfterShipment, 1},
 		{"rule_within", p.RuleWithin, 1},
 		{"extend_by", p.ExtendBy, 0}, {"mature_after", p.MatureAfter, 0},
-		{"refund_released_within", p.RefundReleasedWithin, 0},
+		{"refund_released_within", p.RefundReleasedWithin, 0}, {"reserve_for", p.ReserveFor, 0},
 		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
 		{"evidence_within", p.EvidenceWithin, 0}, {"appeal_within", p.AppealWithin, 0},
 		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0},
@@ -158,6 +163,12 @@ func (p *Policy) Validate() error {
 	}
 	if p.RefundFee != "" && p.RefundFee != ReturnFee && p.RefundFee != KeepFee {
 		bad("refund_fee: must be %s or %s", ReturnFee, KeepFee)
+	}
+	if p.ReserveBps < 0 || p.ReserveBps > 10_000 {
+		bad("reserve_bps: must be from 0 to 10000")
+	}
+	if (p.ReserveBps > 0) != (p.ReserveFor > 0) {
+		bad("reserve_for: reserve_bps and reserve_for are both set or both 0")
 	}
 	if p.ExtendTimes < 0 || p.ExtendTimes > 100 {
 		bad("extend_times: must be from 0 to 100")

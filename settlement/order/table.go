@@ -42,7 +42,8 @@ const (
 	TakeBack     Effect = "the time to inspect what came back runs from the event"
 	GrantReturn  Effect = "the freeze ends and what was held is split as agreed for the return"
 	DenyReturn   Effect = "the return falls and the time for evidence runs from the event"
-	MatureAll    Effect = "what was released becomes available to the seller"
+	MatureAll    Effect = "what was released becomes available to the seller, but for a reserve"
+	FreeReserve  Effect = "what is left of the reserve becomes available to the seller"
 	GiveBack     Effect = "a part of what was released, or all, goes back to the buyer"
 )
 
@@ -117,10 +118,13 @@ var Rules = []Row{
 	{Returned, RefuseReturn, roles(Seller), DenyReturn, to(Escalated)},
 	{Returned, GrantUninspected, roles(System), GrantReturn, to(Released, Refunded, Ruled)},
 
-	{Ruled, Mature, roles(System), MatureAll, to(Closed)},
+	{Ruled, Mature, roles(System), MatureAll, to(Closed, Reserved)},
 	{Ruled, RefundReleased, roles(Seller, Operator), GiveBack, to(Ruled, Refunded)},
-	{Released, Mature, roles(System), MatureAll, to(Closed)},
+	{Released, Mature, roles(System), MatureAll, to(Closed, Reserved)},
 	{Released, RefundReleased, roles(Seller, Operator), GiveBack, to(Released, Refunded)},
+
+	{Reserved, ReleaseReserve, roles(System), FreeReserve, to(Closed, Refunded)},
+	{Reserved, RefundReleased, roles(Seller, Operator), GiveBack, to(Reserved)},
 
 	{Closed, RefundReleased, roles(Seller, Operator), GiveBack, to(Closed, Refunded)},
 }
@@ -140,6 +144,8 @@ var Due = map[Deadline]Event{
 	ReturnBy:    DropUnreturned,
 	InspectBy:   GrantUninspected,
 	MatureAt:    Mature,
+
+	ReserveUntil: ReleaseReserve,
 }
 
 // DueAt is the deadline whose passing causes the event, or NoDeadline.

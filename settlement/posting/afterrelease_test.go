@@ -127,3 +127,37 @@ func TestRefundAfterReleaseRefusals(t *testing.T) {
 	}
 	w.balanced()
 }
+
+// A reserve is stored with the order, and the schema keeps the two together.
+func TestReserveIsStored(t *testing.T) {
+	w := newWorld(t, nil)
+	p := order.Standard()
+	p.ReserveBps, p.ReserveFor = 2_000, 30*24*60*60
+	_, err := w.store.AddPolicy(w.ctx, w.market.ID, p)
+	w.must(err)
+	o := w.closed("S-1")
+	if o.State != order.Reserved || o.Aftermath.Reserved != 1_900 || !o.DeadlineAt.Equal(start.AddDate(0, 0, 32)) {
+		t.Fatalf("reserved: %+v, %+v", o.Progress, o.Aftermath)
+	}
+	w.balanced()
+	if got := w.books(); got[chart.SellerReserve] != [2]int64{0, 1_900} || got[chart.SellerAvailable] != [2]int64{1_900, 9_500} {
+		t.Errorf("%v", got)
+	}
+	for name, set := range map[string]string{
+		"reserved without a reserve":  `aftermath = aftermath - 'reserved'`,
+		"reserved and nothing noted":  `aftermath = NULL`,
+		"a reserve of a closed order": `state = 'closed', deadline = NULL, deadline_at = NULL`,
+		"another deadline":            `deadline = 'mature_at'`,
+		"still maturing":              `maturing = 1`,
+		"a refunded order's":          `state = 'refunded', refunded = 10000, released = 0, deadline = NULL, deadline_at = NULL`,
+	} {
+		if _, err := w.db.Exec(`UPDATE orders SET `+set+` WHERE id = $1`, o.ID.UUID()); err == nil {
+			t.Errorf("%s: the schema took it", name)
+		}
+	}
+	o = w.do(o.ID, order.Command{Event: order.ReleaseReserve, By: order.System, At: o.DeadlineAt})
+	if o.State != order.Closed || o.Aftermath.Reserved != 0 || !o.ReleasedAt().Equal(start) {
+		t.Errorf("freed: %+v, %+v", o.Progress, o.Aftermath)
+	}
+	w.balanced()
+}

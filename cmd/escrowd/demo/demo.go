@@ -46,6 +46,7 @@ const (
 
 	matureAfter = 3 * day
 	refundUntil = 40 * day // from the release
+	reserveFor  = 40 * day // from the maturity
 )
 
 // Policy is what the orders are agreed under: fees that differ by currency,
@@ -70,6 +71,15 @@ func Policy() api.PolicyTerms {
 			"KWD": {Bps: 500, Cap: 5_000, TaxBps: 500},
 		},
 	}
+}
+
+// Policies are all of the marketplace's: Policy, and the same for sellers of
+// whose money a tenth is kept in reserve.
+func Policies() []api.PolicyTerms {
+	secured := Policy()
+	secured.Name = "secured"
+	secured.ReserveBps, secured.ReserveFor = 1_000, int64(reserveFor)/second
+	return []api.PolicyTerms{Policy(), secured}
 }
 
 // currencies are how often each is used and what an order costs in it, in
@@ -97,7 +107,9 @@ var plots = []struct {
 	paid   bool // whether it is paid, so that it can share a payment
 	tell   func(*teller)
 }{
-	{15, true, (*teller).confirmed},
+	{11, true, (*teller).confirmed},
+	{3, true, (*teller).reserved},
+	{1, true, (*teller).refundedReserved},
 	{1, true, (*teller).refundedMaturing},
 	{1, true, (*teller).refundedClosed},
 	{13, true, (*teller).deliveredAndForgotten},

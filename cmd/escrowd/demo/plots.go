@@ -143,7 +143,7 @@ func (t *teller) refundedMaturing() {
 func (t *teller) refundedClosed() {
 	at := t.after(t.arrives(), time.Hour, 5*day)
 	t.confirms(at)
-	refund := replay.Event{Kind: order.RefundReleased, At: t.after(at, matureAfter+time.Hour, refundUntil), Reason: "broke within weeks", AfterDeadline: true}
+	refund := replay.Event{Kind: order.RefundReleased, At: t.after(at, matureAfter+replay.Apart, refundUntil), Reason: "broke within weeks", AfterDeadline: true}
 	if t.rng.IntN(2) == 0 {
 		refund.Amount = max(1, t.story.Amount/2)
 	}
@@ -151,6 +151,26 @@ func (t *teller) refundedClosed() {
 	if refund.Amount == 0 || refund.Amount == t.story.Amount {
 		t.ends(order.Refunded, refund.At)
 	}
+}
+
+// secured is released under the policy with a reserve, and answers when the
+// reserve begins.
+func (t *teller) secured() time.Time {
+	t.story.Policy = Policies()[1].Name
+	at := t.after(t.arrives(), time.Hour, 5*day)
+	t.confirms(at)
+	t.ends(order.Closed, at.Add(matureAfter).Add(reserveFor))
+	return at.Add(matureAfter)
+}
+
+func (t *teller) reserved() { t.secured() }
+
+// refundedReserved goes back as a whole while a part is in reserve: the order
+// ends when the reserve is freed.
+func (t *teller) refundedReserved() {
+	at := t.secured()
+	t.happens(replay.Event{Kind: order.RefundReleased, At: t.after(at, replay.Apart, reserveFor-replay.Apart), Reason: "recalled by its maker", AfterDeadline: true})
+	t.ends(order.Refunded, at.Add(reserveFor))
 }
 
 // disputes delivers and disputes, and answers when.

@@ -50,14 +50,13 @@ type Summary struct {
 
 // Drive plays stories through the API of a marketplace with a test clock.
 //
-// Time goes in windows, a calendar month each. For each, the clock is moved
+// Time goes in windows, mostly a calendar month each. For each, the clock is moved
 // to the window's end with the deadlines held, everything that people did up
 // to then is sent in bulk, each order's events one after the other, and then
 // the deadlines that passed fire. A deadline's movement takes effect at the
 // deadline, so how wide the windows are changes nothing in the books, as long
-// as nobody acts on an order after a deadline moved it on. Where a story has
-// somebody do that (Event.AfterDeadline) the event is sent when the window's
-// deadlines have fired; then those that it caused fire.
+// as nobody acts on an order after a deadline moved it on. Where stories have
+// somebody do that (Event.AfterDeadline) the windows are half a month each.
 //
 // A run goes on where an earlier one ended, or died: it asks the server which
 // orders there are and how far they are, and sends what is missing. What was
@@ -79,7 +78,7 @@ func Drive(ctx context.Context, c *client.Client, stories []Story, opts Options)
 	if err := d.resume(ctx, last); err != nil {
 		return Summary{}, err
 	}
-	for _, end := range windows(first, last) {
+	for _, end := range windows(first, last, actLater(stories)) {
 		if err := d.window(ctx, end); err != nil {
 			return Summary{}, err
 		}
@@ -87,12 +86,22 @@ func Drive(ctx context.Context, c *client.Client, stories []Story, opts Options)
 	return d.check(ctx, stories, last)
 }
 
-// windows are the ends of the months that begin with the one of first, the
-// last one cut off at last. There is always one.
-func windows(first, last time.Time) []time.Time {
+func actLater(stories []Story) bool {
+	return slices.ContainsFunc(stories, func(s Story) bool {
+		return slices.ContainsFunc(s.Events, func(e Event) bool { return e.AfterDeadline })
+	})
+}
+
+// windows are the ends of the months that begin with the one of first, or of
+// their halves, the last one cut off at last. There is always one.
+func windows(first, last time.Time, halves bool) []time.Time {
 	var ends []time.Time
 	for end := first; ; {
-		end = time.Date(end.Year(), end.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+		if halves && end.Day() < 16 {
+			end = time.Date(end.Year(), end.Month(), 16, 0, 0, 0, 0, time.UTC)
+		} else {
+			end = time.Date(end.Year(), end.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+		}
 		if !end.Before(last) {
 			return append(ends, last)
 		}
@@ -116,7 +125,6 @@ type cursor struct {
 	next   int    // index of the next event
 	id     string // the order's, once it is agreed
 	basket []*cursor
-	fired  time.Time // up to when deadlines have fired since the last event was sent
 }
 
 // key is the idempotency key of the next event: the same in every run.
@@ -214,7 +222,11 @@ func (d *driver) resume(ctx context.Context, last time.Time) error {
 // resume sets a cursor to where the server's order is.
 func (c *cursor) resume(o *api.Order) error {
 	s := c.story
-	if o.Buyer != s.Buyer || o.Seller != s.Seller || o.Currency != s.Currency || o.Amount != s.Amount ||
+	agreed := o.Amount
+	if o.AgreedAmount > 0 { // a part was captured
+		agreed = o.AgreedAmount
+	}
+	if o.Buyer != s.Buyer || o.Seller != s.Seller || o.Currency != s.Currency || agreed != s.Amount ||
 		o.Policy != s.Policy || !o.AgreedAt.Equal(s.Events[0].At) || !o.ShipBy.Equal(s.ShipBy) {
 		return fmt.Errorf("order %s is there already, with other terms: something else was played before", s.Reference)
 	}
@@ -262,38 +274,24 @@ func (d *driver) window(ctx context.Context, end time.Time) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	for {
-		var workers sync.WaitGroup
-		for _, shard := range d.shards {
-			workers.Go(func() {
-				if err := d.playShard(ctx, shard, end); err != nil {
-					cancel(err) // the first one ends the others
-				}
-			})
-		}
-		workers.Wait()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		moved, err := d.client.SetClock(ctx, end, false)
-		if err != nil {
-			return fmt.Errorf("deadlines up to %s: %w", end.Format(time.RFC3339), err)
-		}
-		d.haveFired(end)
-		more := d.anyDue(end) // what follows a deadline
-		d.report(func(p *Progress) { p.Fired += moved.Fired; p.WindowDone = !more })
-		if !more {
-			return nil
-		}
-	}
-}
-
-func (d *driver) haveFired(upTo time.Time) {
+	var workers sync.WaitGroup
 	for _, shard := range d.shards {
-		for _, c := range shard {
-			c.fired = upTo
-		}
+		workers.Go(func() {
+			if err := d.playShard(ctx, shard, end); err != nil {
+				cancel(err) // the first one ends the others
+			}
+		})
 	}
+	workers.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	moved, err := d.client.SetClock(ctx, end, false)
+	if err != nil {
+		return fmt.Errorf("deadlines up to %s: %w", end.Format(time.RFC3339), err)
+	}
+	d.report(func(p *Progress) { p.Fired += moved.Fired; p.WindowDone = true })
+	return nil
 }
 
 // anyDue reports whether there is anything left to send up to end.
@@ -343,7 +341,7 @@ func (d *driver) playShard(ctx context.Context, shard []*cursor, end time.Time) 
 		}
 	}
 	for _, c := range shard {
-		if c.next < len(c.story.Events) && !c.story.Events[c.next].At.After(end) && !c.waits() {
+		if c.next < len(c.story.Events) && !c.story.Events[c.next].At.After(end) {
 			return fmt.Errorf("order %s: its %s cannot be sent: the payment that covers it does not fit", c.story.Reference, c.story.Events[c.next].Kind)
 		}
 	}
@@ -358,18 +356,12 @@ func (c *cursor) due(kind order.Event, end time.Time) bool {
 			return false
 		}
 		e := c.story.Events[c.next]
-		return e.Kind == kind && !e.At.After(end) && !c.waits()
+		return e.Kind == kind && !e.At.After(end)
 	}
 	if kind != order.Pay || c.basket == nil {
 		return is(c)
 	}
 	return c == c.basket[0] && !slices.ContainsFunc(c.basket, func(c *cursor) bool { return !is(c) })
-}
-
-// waits reports whether deadlines have to fire before the next event.
-func (c *cursor) waits() bool {
-	e := c.story.Events[c.next]
-	return e.AfterDeadline && c.fired.Before(e.At)
 }
 
 // send sends a batch of events of one kind and moves the cursors on.
@@ -564,7 +556,6 @@ func (c *cursor) answered(a api.Answer) int {
 	}
 	for _, m := range moved {
 		m.next++
-		m.fired = time.Time{}
 	}
 	return len(moved)
 }

@@ -61,10 +61,15 @@ type Event struct {
 	Reason            string // cancel, refund, refund_released, dispute, contest, appeal, refuse_return, rule
 	By                order.Role
 
-	// AfterDeadline: a deadline moved the order on since the event before. The
-	// next deadline that moves it has to be in a later month.
+	// AfterDeadline: a deadline moved the order on since the event before. It, and
+	// the next one that does, are at least Apart from the event, so that they
+	// never fall into one window with it.
 	AfterDeadline bool
 }
+
+// Apart is how long a window of Drive is at most where a story has somebody act
+// after a deadline.
+const Apart = 16 * 24 * time.Hour
 
 // Span is from when to when stories go: the first event and the last end.
 func Span(stories []Story) (first, last time.Time) {
