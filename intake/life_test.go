@@ -63,7 +63,7 @@ func TestLife(t *testing.T) {
 	if moved.Fired != 1 {
 		t.Errorf("maturing fired %d events, want 1", moved.Fired)
 	}
-	if d = one(c.Order(ctx, o.ID)); d.State != "closed" || d.Deadline != "" || len(d.Allowed) != 1 || d.Allowed[0].Event != "refund_released" {
+	if d = one(c.Order(ctx, o.ID)); d.State != "closed" || d.Deadline != "" || len(d.Allowed) != 3 || d.Allowed[0].Event != "refund_released" {
 		t.Errorf("closed: %+v", d)
 	}
 

@@ -129,7 +129,10 @@ func orderOf(o *order.Order) api.Order {
 		out.Policy, out.PolicyVersion = o.Policy.Name, o.Policy.Version
 	}
 	if o.Aftermath != nil {
-		out.Reserved = o.Aftermath.Reserved
+		out.Reserved, out.ChargedBack = o.Aftermath.Reserved, o.Aftermath.Lost
+		if cb := o.Aftermath.Chargeback; cb != nil {
+			out.Chargeback = &api.OpenChargeback{OpenedAt: cb.OpenedAt.UTC(), Amount: cb.Amount, From: string(cb.From), Second: cb.Second}
+		}
 	}
 	out.Claim = claimOf(o.Claim)
 	return out

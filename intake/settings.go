@@ -125,7 +125,9 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 		RuleWithin:    order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
 		RefundReleasedWithin: order.Seconds(in.RefundReleasedWithin), RefundFee: in.RefundFee,
 		ReserveBps: in.ReserveBps, ReserveFor: order.Seconds(in.ReserveFor),
-		Methods: in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
+		RepresentWithin: order.Seconds(in.RepresentWithin), DecisionWithin: order.Seconds(in.DecisionWithin),
+		ChargebackBorneBy: in.ChargebackBorneBy,
+		Methods:           in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
 	}
 	for code, f := range in.Fees {
 		p.Fees[code] = order.Fee(f)
@@ -145,7 +147,9 @@ func policyOf(p *order.Policy) api.Policy {
 		RuleWithin:    int64(p.RuleWithin), MatureAfter: int64(p.MatureAfter),
 		RefundReleasedWithin: int64(p.RefundReleasedWithin), RefundFee: p.RefundFee,
 		ReserveBps: p.ReserveBps, ReserveFor: int64(p.ReserveFor),
-		Methods: p.Methods, Fees: make(map[string]api.Fee, len(p.Fees)),
+		RepresentWithin: int64(p.RepresentWithin), DecisionWithin: int64(p.DecisionWithin),
+		ChargebackBorneBy: p.ChargebackBorneBy,
+		Methods:           p.Methods, Fees: make(map[string]api.Fee, len(p.Fees)),
 	}}
 	for code, f := range p.Fees {
 		out.Fees[code] = api.Fee(f)

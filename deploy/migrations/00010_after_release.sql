@@ -1,6 +1,7 @@
--- What was released can go back to the buyer, and a share of it can be kept in
--- reserve. What happened to an order after its release stands in one column,
--- null, and without room in the row, for the orders to which nothing did.
+-- What was released can go back to the buyer, a share of it can be kept in
+-- reserve, and the buyer's bank can take the payment back. What happened to an
+-- order after its release, and its chargebacks, stand in one column, null, and
+-- without room in the row, for the orders to which nothing did.
 
 -- +goose Up
 
@@ -9,14 +10,24 @@ LOCK TABLE intents, outcomes, orders IN ACCESS EXCLUSIVE MODE;
 
 ALTER TABLE orders ADD COLUMN aftermath jsonb;
 ALTER TABLE intents ADD COLUMN aftermath jsonb;
-COMMENT ON COLUMN orders.aftermath IS 'what happened after the release (settlement/order, Aftermath); null for nothing';
+COMMENT ON COLUMN orders.aftermath IS 'what happened after the release, and chargebacks (settlement/order, Aftermath); null for nothing';
 COMMENT ON COLUMN intents.aftermath IS 'orders.aftermath after the event';
 COMMENT ON COLUMN orders.released IS 'left escrow for the seller, fee and tax included, less what went back to the buyer since';
 
--- The constraint of 00009.
-ALTER TABLE orders DROP CONSTRAINT orders_state;
+COMMENT ON COLUMN orders.freeze_id IS 'the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute or chargeback';
+
+-- The constraints of 00009.
+ALTER TABLE orders DROP CONSTRAINT orders_frozen, DROP CONSTRAINT orders_state;
 ALTER TABLE orders
-    ADD CONSTRAINT orders_reserved CHECK ((state = 'reserved') = (coalesce((aftermath->>'reserved')::bigint, 0) > 0)),
+    ADD CONSTRAINT orders_frozen CHECK (CASE WHEN state IN ('charged_back', 'represented')
+        -- All that is held is frozen, in a dispute that is interrupted or by the chargeback.
+        THEN (freeze_id IS NOT NULL) = (held > 0) AND (claim IS NULL OR freeze_id IS NOT NULL)
+        ELSE (freeze_id IS NOT NULL) = (state IN ('authorised',
+                'disputed', 'negotiating', 'escalated', 'arbitration', 'decided', 'returning', 'returned'))
+            AND (claim IS NOT NULL) = (freeze_id IS NOT NULL AND state <> 'authorised') END),
+    ADD CONSTRAINT orders_charged_back CHECK ((state IN ('charged_back', 'represented')) = coalesce(aftermath ? 'chargeback', false)),
+    ADD CONSTRAINT orders_reserved CHECK (CASE WHEN state IN ('charged_back', 'represented') THEN true
+        ELSE (state = 'reserved') = (coalesce((aftermath->>'reserved')::bigint, 0) > 0) END),
     -- The state table of settlement/order once more: which states there are,
     -- which deadline each has, and where money can still be held.
     ADD CONSTRAINT orders_state CHECK (CASE state
@@ -35,6 +46,8 @@ ALTER TABLE orders
         WHEN 'ruled'       THEN deadline = 'mature_at'    AND held = 0 AND released > 0 AND refunded > 0
         WHEN 'released'    THEN deadline = 'mature_at'    AND held = 0 AND released > 0
         WHEN 'reserved'    THEN deadline = 'reserve_until' AND held = 0 AND maturing = 0
+        WHEN 'charged_back' THEN deadline = 'represent_by' AND held + released > 0
+        WHEN 'represented' THEN deadline = 'decision_by'  AND held + released > 0
         WHEN 'refunded'    THEN deadline IS NULL AND held = 0 AND released = 0 AND refunded > 0 AND maturing = 0
         WHEN 'canceled'    THEN deadline IS NULL AND held = 0 AND released = 0
         WHEN 'expired'     THEN deadline IS NULL AND paid_at IS NULL

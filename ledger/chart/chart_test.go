@@ -164,9 +164,9 @@ func TestTransfersTable(t *testing.T) {
 }
 
 // What is frozen is frozen in suspense, and what is due to leave escrow leaves
-// it for the seller, the fee, the tax, the buyer, or the payer's bank.
+// it for the seller, the fee, the tax, the buyer, or what the payer's bank took.
 func TestMoneyLeavesEscrowOnlyWhereItMay(t *testing.T) {
-	may := map[AccountCode]bool{SellerPending: true, FeeRevenue: true, TaxPayable: true, Buyer: true, PayinClearing: true}
+	may := map[AccountCode]bool{SellerPending: true, FeeRevenue: true, TaxPayable: true, Buyer: true, ChargebackReceivable: true}
 	for _, r := range Transfers() {
 		switch {
 		case r.Debit != Escrow:

@@ -59,15 +59,17 @@ const (
 	// Chargebacks.
 	ChargebackFreeze        TransferCode = 501
 	ChargebackTaken         TransferCode = 502
-	ChargebackRestored      TransferCode = 503
 	ChargebackAdvanced      TransferCode = 504
 	ChargebackReserved      TransferCode = 505
-	ChargebackUnreserved    TransferCode = 506
 	ChargebackWon           TransferCode = 507
 	ChargebackFromReserve   TransferCode = 508
 	ChargebackFromAvailable TransferCode = 509
 	ChargebackFromDebt      TransferCode = 510
 	ChargebackLost          TransferCode = 511
+	ChargebackOfFee         TransferCode = 512
+	ChargebackOfFeeTax      TransferCode = 513
+	ChargebackFromPending   TransferCode = 514
+	ChargebackCollected     TransferCode = 515
 
 	// Payouts to sellers.
 	Payout         TransferCode = 601
@@ -138,16 +140,19 @@ var transfers = []Transfer{
 
 	{Code: ChargebackFreeze, Slug: "chargeback_freeze", Name: "frozen by a chargeback", Debit: Escrow, Credit: DisputeSuspense,
 		Posted: "chargeback freeze posted", Voided: "chargeback freeze lifted"},
-	{Code: ChargebackTaken, Slug: "chargeback_taken", Name: "chargeback of held money", Debit: Escrow, Credit: PayinClearing},
-	{Code: ChargebackRestored, Slug: "chargeback_restored", Name: "chargeback won, held again", Debit: PayinClearing, Credit: Escrow},
-	{Code: ChargebackAdvanced, Slug: "chargeback_advanced", Name: "chargeback after release", Debit: ChargebackReceivable, Credit: PayinClearing},
-	{Code: ChargebackReserved, Slug: "chargeback_reserved", Name: "seller's money kept for a chargeback", Debit: SellerAvailable, Credit: SellerReserve},
-	{Code: ChargebackUnreserved, Slug: "chargeback_unreserved", Name: "seller's money no longer kept", Debit: SellerReserve, Credit: SellerAvailable},
+	{Code: ChargebackTaken, Slug: "chargeback_taken", Name: "chargeback of held money", Debit: Escrow, Credit: ChargebackReceivable},
+	{Code: ChargebackAdvanced, Slug: "chargeback_advanced", Name: "chargeback advanced", Debit: ChargebackReceivable, Credit: PayinClearing},
+	{Code: ChargebackReserved, Slug: "chargeback_reserved", Name: "seller's money kept for a chargeback", Debit: SellerAvailable, Credit: SellerReserve,
+		Posted: "seller's money kept for good", Voided: "seller's money no longer kept"},
 	{Code: ChargebackWon, Slug: "chargeback_won", Name: "chargeback won", Debit: PayinClearing, Credit: ChargebackReceivable},
-	{Code: ChargebackFromReserve, Slug: "chargeback_from_reserve", Name: "chargeback paid from seller reserve", Debit: SellerReserve, Credit: ChargebackReceivable},
-	{Code: ChargebackFromAvailable, Slug: "chargeback_from_available", Name: "chargeback paid from seller available", Debit: SellerAvailable, Credit: ChargebackReceivable},
-	{Code: ChargebackFromDebt, Slug: "chargeback_from_debt", Name: "chargeback owed by the seller", Debit: SellerReceivable, Credit: ChargebackReceivable},
+	{Code: ChargebackFromReserve, Slug: "chargeback_from_reserve", Name: "chargeback paid from seller reserve", Debit: SellerReserve, Credit: SellerCollection},
+	{Code: ChargebackFromAvailable, Slug: "chargeback_from_available", Name: "chargeback paid from seller available", Debit: SellerAvailable, Credit: SellerCollection},
+	{Code: ChargebackFromDebt, Slug: "chargeback_from_debt", Name: "chargeback owed by the seller", Debit: SellerReceivable, Credit: SellerCollection},
 	{Code: ChargebackLost, Slug: "chargeback_lost", Name: "chargeback lost", Debit: ChargebackLoss, Credit: ChargebackReceivable},
+	{Code: ChargebackOfFee, Slug: "chargeback_of_fee", Name: "fee given back in a chargeback", Debit: FeeRevenue, Credit: ChargebackReceivable},
+	{Code: ChargebackOfFeeTax, Slug: "chargeback_of_fee_tax", Name: "tax on the fee given back in a chargeback", Debit: TaxPayable, Credit: ChargebackReceivable},
+	{Code: ChargebackFromPending, Slug: "chargeback_from_pending", Name: "chargeback paid from seller pending", Debit: SellerPending, Credit: ChargebackReceivable},
+	{Code: ChargebackCollected, Slug: "chargeback_collected", Name: "chargeback collected from the seller", Debit: SellerCollection, Credit: ChargebackReceivable},
 
 	{Code: Payout, Slug: "payout", Name: "payout", Debit: SellerAvailable, Credit: PayoutClearing,
 		Posted: "payout accepted", Voided: "payout failed"},

@@ -93,3 +93,68 @@ func TestReservesAreReleased(t *testing.T) {
 		t.Errorf("over both at once: %s at %s", o.State, o.At)
 	}
 }
+
+// A chargeback that nobody answers is lost at represent_by; one that was
+// answered waits for a person; one that was won lets the order's own deadline
+// pass where it then stands. The books agree all the while.
+func TestChargebacksByTheClock(t *testing.T) {
+	w := newWorld(t)
+	silent, answered, won, closed := w.agree("a"), w.agree("b"), w.agree("c"), w.agree("d")
+	for _, id := range []ledger.ID{silent, answered, won} {
+		w.pay(id)
+	}
+	w.released(closed)
+	at := start.Add(3 * day)
+	w.clock(at)
+	j := w.jobs(w.poster, nil)
+	if _, err := j.Fire(w.ctx, w.market.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []ledger.ID{silent, answered, won, closed} {
+		w.do(id, order.Command{Event: order.TakeBackPayment, Reason: "10.4", At: at})
+	}
+	w.do(answered, order.Command{Event: order.Represent, At: at})
+	check := func() {
+		t.Helper()
+		if _, err := w.run(j, CheckBooks, Run{}); err != nil {
+			t.Error(err)
+		}
+	}
+	check()
+	w.clock(at.Add(13 * day))
+	w.do(won, order.Command{Event: order.WinChargeback, At: at.Add(13 * day)})
+	by := at.Add(14 * day)
+	for _, step := range []struct {
+		now    time.Time
+		want   order.State
+		closed order.State
+		items  int64
+		why    string
+	}{
+		{by.Add(-1000), order.ChargedBack, order.ChargedBack, 0, "a microsecond before represent_by; ship_by stands still"},
+		{by, order.Refunded, order.Refunded, 2, "nobody has answered"},
+		{by.Add(100 * day), order.Refunded, order.Refunded, 0, "nothing moves the one that was answered"},
+	} {
+		w.clock(step.now)
+		res, err := w.run(j, MoveDisputes, Run{})
+		w.must(err)
+		if s, c := w.order(silent), w.order(closed); s.State != step.want || c.State != step.closed || res.Items != step.items {
+			t.Errorf("%s: %s and %s, %d done; want %s, %s, %d", step.why, s.State, c.State, res.Items, step.want, step.closed, step.items)
+		}
+		check()
+	}
+	if o := w.order(answered); o.State != order.Represented || !o.DeadlineAt.Equal(at.Add(75*day)) {
+		t.Errorf("answered: %+v", o.Progress)
+	}
+	if _, err := j.Fire(w.ctx, w.market.ID); err != nil {
+		t.Fatal(err)
+	}
+	// Ten days to ship from the payment, and thirteen in which the clock stood.
+	if o := w.order(won); o.State != order.Canceled || !o.At.Equal(start.Add(23*day)) || o.Refunded != 10_001 {
+		t.Errorf("won: %+v", o.Progress)
+	}
+	if o := w.order(closed); o.Refunded != 10_001 || o.Aftermath.Lost != 10_001 || !o.At.Equal(by) {
+		t.Errorf("after the release: %+v, %+v", o.Progress, o.Aftermath)
+	}
+	check()
+}

@@ -36,7 +36,7 @@ var (
 	descDue = prometheus.NewDesc("escrowd_orders_due",
 		"Orders whose deadline comes within 24 hours of the marketplace's own time.", []string{"marketplace", "deadline"}, nil)
 	descOverdue = prometheus.NewDesc("escrowd_orders_overdue",
-		"Orders whose deadline has passed and that are still as they were. rule_by waits for a person; each other for a job.",
+		"Orders whose deadline has passed and that are still as they were. rule_by and decision_by wait for a person; each other for a job.",
 		[]string{"marketplace", "deadline"}, nil)
 	descSuccess = prometheus.NewDesc("escrowd_job_last_success_timestamp_seconds",
 		"When the job last ran to its end without an error, Unix seconds; of any process as far as the database knows. Absent until it did.",

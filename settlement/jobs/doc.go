@@ -14,6 +14,7 @@
 //	cancel-unshipped   ship_by passed     what is held goes back to the buyer
 //	auto-release       confirm_by passed  what is held goes to the seller, less the fee
 //	move-disputes      a step's deadline  the claim is granted, heard or dropped; a ruling is carried out
+//	                   represent_by passed  the chargeback that nobody answered is lost
 //	mature             mature_at passed   what was released becomes available, but for a reserve
 //	                   reserve_until passed  what is left of the reserve becomes available
 //	redrive            an intent is unfinished for too long: to the ledger again

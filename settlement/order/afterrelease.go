@@ -22,40 +22,61 @@ import (
 // elsewhere is left alone, and an account that has nothing to pay with, or
 // nothing to pay, shows as a transfer of zero.
 
-// Aftermath is what happened to an order after its money was released. Orders
-// to which nothing did have none. Amounts are minor units.
+// Aftermath is what happened to an order after its money was released, and its
+// chargebacks. Orders to which nothing did have none. Amounts are minor units.
 type Aftermath struct {
-	// ReleasedAt is when the money, or the last of it, was released.
-	ReleasedAt time.Time `json:"released_at"`
+	// ReleasedAt is when the money, or the last of it, was released; zero if it was
+	// not when this was noted, see Order.ReleasedAt.
+	ReleasedAt time.Time `json:"released_at,omitzero"`
 	// Reserved is what was kept in reserve of the seller's part and has not been
 	// freed. The reserve is the seller's as a whole: refunds, of other orders too,
 	// may have taken some of it since.
 	Reserved int64 `json:"reserved,omitempty"`
+
+	Chargeback *Chargeback `json:"chargeback,omitempty"` // the open one, never changed in place
+	Won        bool        `json:"won,omitempty"`        // one was won
+	Second     bool        `json:"second,omitempty"`     // and a second one came
+	// Lost is what the buyer's bank took and kept; Absorbed is what of it the
+	// marketplace paid: that is still among what was released to the seller, and
+	// cannot go back to the buyer once more.
+	Lost     int64 `json:"lost,omitempty"`
+	Absorbed int64 `json:"absorbed,omitempty"`
 }
 
 // aftermath is that of the order afterwards, for changing: the order before
 // keeps its own.
 func (p *planner) aftermath() *Aftermath {
-	a := Aftermath{ReleasedAt: p.before().ReleasedAt()}
+	var a Aftermath
 	if p.o.Aftermath != nil {
 		a = *p.o.Aftermath
 	}
+	a.ReleasedAt = p.before().ReleasedAt()
 	p.o.Aftermath = &a
 	return &a
 }
 
-// ReleasedAt is when the money of an order that is released, ruled or closed was
-// released, or the last of it. Before anything has happened since, that is
-// MatureAfter before it matures, to the microsecond.
+// ReleasedAt is when the order's money was released, or the last of it; zero if
+// it was not. Before anything has happened since, that is MatureAfter before it
+// matures, to the microsecond.
 func (o *Order) ReleasedAt() time.Time {
-	matures := o.At
-	switch {
-	case o.Aftermath != nil:
-		return o.Aftermath.ReleasedAt
-	case o.Deadline == MatureAt:
-		matures = o.DeadlineAt
+	if a := o.Aftermath; a != nil && !a.ReleasedAt.IsZero() {
+		return a.ReleasedAt
 	}
-	return matures.Add(-o.Policy.MatureAfter.Duration())
+	switch o.State {
+	case Released, Ruled:
+		return o.DeadlineAt.Add(-o.Policy.MatureAfter.Duration())
+	case Closed:
+		return o.At.Add(-o.Policy.MatureAfter.Duration())
+	}
+	return time.Time{}
+}
+
+// refundable is what of the released money has not gone back to the buyer.
+func (o *Order) refundable() int64 {
+	if o.Aftermath != nil {
+		return o.Released - o.Aftermath.Absorbed
+	}
+	return o.Released
 }
 
 // refundableUntil is until when what was released can be refunded.
@@ -68,7 +89,7 @@ func (p *planner) refundReleased([]State) error {
 	o, c, pol := p.o, p.c, p.o.Policy
 	amount := c.Amount
 	if amount == 0 {
-		amount = o.Released
+		amount = o.refundable()
 	}
 	until := p.before().refundableUntil()
 	switch {
@@ -78,8 +99,8 @@ func (p *planner) refundReleased([]State) error {
 		return p.refuse(RuleTooLate, "policy %s version %d lets what was released be refunded until %s", pol.Name, pol.Version, stamp(until))
 	case c.Reason == "":
 		return p.refuse(RuleReason, "a refund after the release needs a reason")
-	case amount < 1 || amount > o.Released:
-		return p.refuse(RuleAmount, "%d of what was released is left, %d cannot be refunded", o.Released, amount)
+	case amount < 1 || amount > o.refundable():
+		return p.refuse(RuleAmount, "%d of what was released has not gone back, %d cannot be refunded", o.refundable(), amount)
 	}
 	p.aftermath()
 	share, fee, tax := p.unrelease(amount)
@@ -88,14 +109,7 @@ func (p *planner) refundReleased([]State) error {
 		payer{chart.SellerAvailable, chart.RefundFromAvailable},
 		payer{chart.SellerReserve, chart.RefundFromReserve},
 		payer{chart.SellerReceivable, chart.RefundFromDebt})
-	if fee > 0 {
-		p.account(c.Books.Fee, chart.FeeRevenue, ledger.Uint128{})
-		p.leg(chart.RefundOfFee, c.Books.Fee, o.BuyerAccount, fee)
-	}
-	if tax > 0 {
-		p.account(c.Books.Tax, chart.TaxPayable, ledger.Uint128{})
-		p.leg(chart.RefundOfFeeTax, c.Books.Tax, o.BuyerAccount, tax)
-	}
+	p.returnFee(chart.RefundOfFee, chart.RefundOfFeeTax, o.BuyerAccount, fee, tax)
 	// A reserve is freed in its own time.
 	if o.Released == 0 && o.State != Reserved {
 		p.next(Refunded)
@@ -133,16 +147,34 @@ func (p *planner) releaseReserve([]State) error {
 	return nil
 }
 
+// returnFee gives the fee and the tax on it back.
+func (p *planner) returnFee(feeCode, taxCode chart.TransferCode, to ledger.ID, fee, tax int64) {
+	if fee > 0 {
+		p.account(p.c.Books.Fee, chart.FeeRevenue, ledger.Uint128{})
+		p.leg(feeCode, p.c.Books.Fee, to, fee)
+	}
+	if tax > 0 {
+		p.account(p.c.Books.Tax, chart.TaxPayable, ledger.Uint128{})
+		p.leg(taxCode, p.c.Books.Tax, to, tax)
+	}
+}
+
+// unreleaseParts is who gives amount of what was released back: the seller, and
+// of the fee and the tax their parts of it where the policy returns them. The
+// last refund takes what is left of each.
+func (o *Order) unreleaseParts(amount int64) (share, fee, tax int64) {
+	if o.Policy.RefundFee == KeepFee {
+		return amount, 0, 0
+	}
+	parts := proRata(amount, o.Released-o.FeeCharged-o.TaxCharged, o.FeeCharged, o.TaxCharged)
+	return parts[0], parts[1], parts[2]
+}
+
 // unrelease takes amount out of what was released, as refunded, and answers who
-// gives it back: the seller, and of the fee and the tax their parts of it where
-// the policy returns them. The last refund takes what is left of each.
+// gives it back.
 func (p *planner) unrelease(amount int64) (share, fee, tax int64) {
 	o := p.o
-	share = amount
-	if o.Policy.RefundFee != KeepFee {
-		parts := proRata(amount, o.Released-o.FeeCharged-o.TaxCharged, o.FeeCharged, o.TaxCharged)
-		share, fee, tax = parts[0], parts[1], parts[2]
-	}
+	share, fee, tax = o.unreleaseParts(amount)
 	o.Released -= amount
 	o.Refunded += amount
 	o.FeeCharged -= fee
@@ -186,13 +218,20 @@ func (p *planner) collect(code chart.TransferCode, to ledger.ID, amount int64, p
 // explainAfter adds what can still happen to, or has happened with, what was
 // released.
 func explainAfter(e *Explanation, o *Order, money func(int64) string) {
+	if a := o.Aftermath; a != nil && a.Lost > 0 {
+		e.Why += fmt.Sprintf(" %s of the payment was lost to a chargeback", money(a.Lost))
+		if a.Absorbed > 0 {
+			e.Why += fmt.Sprintf(", of which the marketplace paid %s", money(a.Absorbed))
+		}
+		e.Why += "."
+	}
 	if _, ok := Lookup(o.State, RefundReleased); !ok || o.Policy == nil {
 		return
 	}
 	if o.Aftermath != nil && o.Refunded > 0 && o.State != Closed {
 		e.Why += fmt.Sprintf(" %s has gone back to the buyer.", money(o.Refunded))
 	}
-	if o.Policy.RefundReleasedWithin > 0 && o.Released > 0 {
+	if o.Policy.RefundReleasedWithin > 0 && o.refundable() > 0 {
 		e.Next += fmt.Sprintf(" Until %s seller or marketplace may refund what was released.", stamp(o.refundableUntil()))
 	}
 }

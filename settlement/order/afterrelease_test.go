@@ -86,9 +86,47 @@ func (b *ledgerBooks) agrees(o *Order) {
 	if got := b.balance(o.SellerAccount); got != o.Maturing {
 		b.Fatalf("%d maturing, %d in 2200", o.Maturing, got)
 	}
-	if got := b.balance(o.BuyerAccount); got != o.Refunded {
-		b.Fatalf("%d refunded, the buyer has %d", o.Refunded, got)
+	var a Aftermath
+	if o.Aftermath != nil {
+		a = *o.Aftermath
 	}
+	// What the buyer's bank has kept went back to him there.
+	if got := b.balance(o.BuyerAccount); got != o.Refunded-(a.Lost-a.Absorbed) {
+		b.Fatalf("%d refunded, the buyer has %d, %d lost, %d absorbed", o.Refunded, got, a.Lost, a.Absorbed)
+	}
+	open := int64(0)
+	if a.Chargeback != nil {
+		open = a.Chargeback.Amount
+	}
+	if got := -b.balance(books.Receivable); got != open {
+		b.Fatalf("%d is charged back, %d receivable", open, got)
+	}
+	if got := b.balance(books.Clearing) + o.Charge().Amount; !o.PaidAt.IsZero() && got != open+a.Lost {
+		b.Fatalf("%d is charged back and %d lost, the provider has taken %d", open, a.Lost, got)
+	}
+	frozen := int64(0)
+	if o.State.Frozen() {
+		frozen = o.Held
+	}
+	if got := b.pending(o.ID); got != frozen {
+		b.Fatalf("%s: %d is frozen in the ledger, of %d", o.State, got, o.Held)
+	}
+	if got := b.pending(AccountID(id(3), chart.SellerAvailable)); got != 0 && a.Chargeback == nil {
+		b.Fatalf("%s: %d of the seller's money is kept", o.State, got)
+	}
+}
+
+// pending is what is reserved of an account.
+func (b *ledgerBooks) pending(id ledger.ID) int64 {
+	b.Helper()
+	a, err := b.engine.LookupAccounts(b.Context(), []ledger.ID{id})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if len(a) == 0 {
+		return 0
+	}
+	return int64(a[0].DebitsPending.Lo)
 }
 
 // balance is credits less debits.

@@ -50,6 +50,10 @@ func init() {
 		DenyReturn:   (*planner).refuseReturn,
 		MatureAll:    (*planner).matureAll,
 		FreeReserve:  (*planner).releaseReserve,
+		TakePayment:  (*planner).openChargeback,
+		AwaitBank:    (*planner).noMoney,
+		Resume:       (*planner).winChargeback,
+		BearLoss:     (*planner).loseChargeback,
 		GiveBack:     (*planner).refundReleased,
 	}
 }
@@ -96,6 +100,10 @@ func (p *planner) next(s State) {
 		from(MatureAt, pol.MatureAfter)
 	case Reserved:
 		from(ReserveUntil, pol.ReserveFor)
+	case ChargedBack:
+		from(RepresentBy, pol.RepresentWithin)
+	case Represented:
+		from(DecisionBy, pol.DecisionWithin)
 	default:
 		o.Deadline, o.DeadlineAt = NoDeadline, time.Time{}
 	}

@@ -42,6 +42,8 @@ func NextActors(s State) []Role {
 		return roles(Buyer)
 	case Returned:
 		return roles(Seller)
+	case ChargedBack, Represented:
+		return roles(Operator)
 	case Released, Ruled, Reserved:
 		return roles(System)
 	}
@@ -71,6 +73,10 @@ func HeldBecause(s State) string {
 		return "return agreed, goods not yet shipped back, frozen"
 	case Returned:
 		return "goods on their way back to the seller, frozen"
+	case ChargedBack:
+		return "charged back by the buyer's bank, not answered, frozen"
+	case Represented:
+		return "charged back, waits for the bank's decision, frozen"
 	}
 	return ""
 }
@@ -111,6 +117,8 @@ func Explain(o *Order) Explanation {
 		e.Otherwise = "What is held is released to the seller, less the fee."
 	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned:
 		explainDispute(&e, o, money)
+	case ChargedBack, Represented:
+		explainChargeback(&e, o, money)
 	case Released:
 		e.Why = fmt.Sprintf("Nothing is held: %s was released, of which %s is the fee and %s tax on it.", money(o.Released), money(o.FeeCharged), money(o.TaxCharged))
 		e.Next = fmt.Sprintf("Nobody has to act: %s matures.", money(o.Maturing))

@@ -60,6 +60,15 @@
 //	   ^                      | appeal, once
 //	   '----------------------'
 //
+// The buyer's bank can take the payment back from every state with money
+// (chargeback.go). The order's own clock stands still meanwhile:
+//
+//	any of these -- chargeback, or second_chargeback --> charged_back
+//	charged_back -- represent --> represented
+//	both -- win_chargeback --> where it stood
+//	both -- lose_chargeback, lose_unrepresented (represent_by) --> where it stood with
+//	                                                    what is left, or refunded
+//
 // The table is Rules in table.go: it is the one place where states, events,
 // who may cause them and deadlines are joined. The schema's CHECK on
 // orders.state names the same states.
@@ -111,6 +120,10 @@ const (
 	Ruled    State = "ruled"
 	Released State = "released"
 	Reserved State = "reserved"
+
+	ChargedBack State = "charged_back"
+	Represented State = "represented"
+
 	Refunded State = "refunded"
 	Canceled State = "canceled"
 	Expired  State = "expired"
@@ -120,7 +133,7 @@ const (
 // States lists every state in the order of an order's life.
 var States = []State{Agreed, Authorised, Held, Shipped, Delivered, Disputed,
 	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Ruled,
-	Released, Reserved, Refunded, Canceled, Expired, Closed}
+	Released, Reserved, ChargedBack, Represented, Refunded, Canceled, Expired, Closed}
 
 // Event is something that happens to an order.
 type Event string
@@ -155,6 +168,12 @@ const (
 
 	RefundReleased Event = "refund_released"
 
+	TakeBackPayment  Event = "chargeback"
+	SecondChargeback Event = "second_chargeback"
+	Represent        Event = "represent"
+	WinChargeback    Event = "win_chargeback"
+	LoseChargeback   Event = "lose_chargeback"
+
 	Expire              Event = "expire"               // pay_by passed
 	ExpireAuthorisation Event = "expire_authorisation" // capture_by passed
 	CancelUnshipped     Event = "cancel_unshipped"     // ship_by passed
@@ -167,14 +186,15 @@ const (
 	GrantUninspected    Event = "grant_uninspected"    // inspect_by passed
 	Mature              Event = "mature"               // mature_at passed
 	ReleaseReserve      Event = "release_reserve"      // reserve_until passed
+	LoseUnrepresented   Event = "lose_unrepresented"   // represent_by passed
 )
 
 // Events lists every event in the order of an order's life.
 var Events = []Event{Agree, Pay, Authorise, Capture, Void, Ship, Deliver, Confirm, Extend, Cancel, Refund, Dispute,
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn,
-	RefundReleased,
+	RefundReleased, TakeBackPayment, SecondChargeback, Represent, WinChargeback, LoseChargeback,
 	Expire, ExpireAuthorisation, CancelUnshipped, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
-	GrantUninspected, Mature, ReleaseReserve}
+	GrantUninspected, Mature, ReleaseReserve, LoseUnrepresented}
 
 // Role is who causes an event.
 type Role string
@@ -209,11 +229,13 @@ const (
 	MatureAt    Deadline = "mature_at"
 
 	ReserveUntil Deadline = "reserve_until"
+	RepresentBy  Deadline = "represent_by"
+	DecisionBy   Deadline = "decision_by"
 )
 
 // Deadlines lists every deadline in the order of an order's life.
 var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
-	ReturnBy, InspectBy, MatureAt, ReserveUntil}
+	ReturnBy, InspectBy, MatureAt, ReserveUntil, RepresentBy, DecisionBy}
 
 // Terms are what was agreed and never changes. Amounts are minor units.
 type Terms struct {
@@ -250,9 +272,9 @@ type Progress struct {
 	PaidAt     time.Time // since when money is held, zero if never paid
 
 	Captured       Charge     // what a payment captured in part came to, zero for all others; see Order.Charge
-	Freeze         ledger.ID  // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
+	Freeze         ledger.ID  // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute or chargeback
 	Claim          *Claim     // the open dispute, nil for none; never changed in place
-	Aftermath      *Aftermath // what came after the release, nil for nothing; never changed in place
+	Aftermath      *Aftermath // what came after the release, and chargebacks, nil for nothing; never changed in place
 	BuyerExtended  int16      // how often the buyer moved this deadline
 	SellerExtended int16      // how often the seller did
 }
@@ -269,9 +291,11 @@ type Order struct {
 
 // Books are the accounts of one ledger that all its orders share.
 type Books struct {
-	Clearing   ledger.ID // 1100 of the payment's method
+	Clearing   ledger.ID // 1100 of the payment's method; of a chargeback, that through which the order was paid
 	Suspense   ledger.ID // 2110
 	Collection ledger.ID // 1320
+	Receivable ledger.ID // 1300
+	Loss       ledger.ID // 5200
 	Tax        ledger.ID // 2500
 	Fee        ledger.ID // 4100
 }
@@ -288,7 +312,7 @@ type Command struct {
 	Books  Books
 
 	Method   string    // pay, authorise: how it was paid, one of the policy's methods
-	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refund_released: of what was released
+	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refund_released: of what was released; chargeback: of what has not gone back
 	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
 	Return   bool      // offer: only once the goods are back
@@ -296,7 +320,7 @@ type Command struct {
 	Until    time.Time // extend: the new deadline, zero for as far as the policy goes
 	Carrier  string    // ship
 	Tracking string    // ship
-	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule, refund_released
+	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule, refund_released, chargeback
 }
 
 // Change is what an event does: the order afterwards and the transfers, one

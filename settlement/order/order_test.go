@@ -22,14 +22,14 @@ const hour = time.Hour
 
 func id(n uint64) ledger.ID { return ledger.ID{Hi: 1, Lo: n << 32} }
 
-var books = Books{Clearing: id(10), Suspense: id(11), Tax: id(12), Fee: id(13), Collection: id(14)}
+var books = Books{Clearing: id(10), Suspense: id(11), Tax: id(12), Fee: id(13), Collection: id(14), Receivable: id(15), Loss: id(16)}
 
 // names of the accounts in the tables below.
 var names = map[ledger.ID]string{
 	books.Clearing: "clearing", books.Suspense: "suspense", books.Tax: "tax", books.Fee: "fee",
 	id(1): "escrow", id(2): "buyer", AccountID(id(3), chart.SellerPending): "seller pending",
 	AccountID(id(3), chart.SellerAvailable): "seller available", AccountID(id(3), chart.SellerReserve): "seller reserve",
-	AccountID(id(3), chart.SellerReceivable): "seller debt", books.Collection: "collection",
+	AccountID(id(3), chart.SellerReceivable): "seller debt", books.Collection: "collection", books.Receivable: "receivable", books.Loss: "loss",
 }
 
 func agreed(t *testing.T, amount int64, change func(p *Policy)) Order {
@@ -250,6 +250,9 @@ func TestEveryCell(t *testing.T) {
 	o = must(t, o, Command{Event: Pay, Method: "card"})
 	collect(o)
 	collect(must(t, o, Command{Event: Refund}))
+	taken := must(t, o, Command{Event: TakeBackPayment, Reason: "fraud"})
+	collect(taken)
+	collect(must(t, taken, Command{Event: Represent}))
 	o = must(t, o, Command{Event: Ship})
 	collect(o)
 	o = must(t, o, Command{Event: Deliver})
@@ -286,6 +289,14 @@ func TestEveryCell(t *testing.T) {
 					claim := *o.Claim
 					claim.Offer = &Offer{By: other(by), ToBuyer: o.Held}
 					o.Claim = &claim
+				}
+				if e == SecondChargeback {
+					won := Aftermath{Won: true}
+					if o.Aftermath != nil {
+						won = *o.Aftermath
+						won.Won = true
+					}
+					o.Aftermath = &won
 				}
 				_, err := Plan(o, complete(o, c))
 				var r *Refusal

@@ -34,6 +34,7 @@ const (
 	RuleTooEarly    = "too-early"     // the policy lets that happen later
 	RuleOffer       = "offer"         // no offer, one's own, or another than was said
 	RuleEvidence    = "evidence"      // too large, too many, or of a forbidden type
+	RuleChargeback  = "chargeback"    // a second one without a won first, or one too many
 	RulePolicy      = "policy"        // the order's policy has no such step
 )
 

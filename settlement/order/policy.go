@@ -72,6 +72,13 @@ type Policy struct {
 	// from then on. Both 0: there is no reserve.
 	ReserveBps int64   `json:"reserve_bps,omitempty"`
 	ReserveFor Seconds `json:"reserve_for,omitempty"`
+	// RepresentWithin runs from a chargeback: then it is lost. 0: it is lost as it
+	// comes. DecisionWithin runs from the representment; nothing moves by itself
+	// when it passes. ChargebackBorneBy says who pays for a lost one of what was
+	// released, BorneBySeller or BorneByMarketplace; "" is BorneBySeller.
+	RepresentWithin   Seconds `json:"represent_within,omitempty"`
+	DecisionWithin    Seconds `json:"decision_within,omitempty"`
+	ChargebackBorneBy string  `json:"chargeback_borne_by,omitempty"`
 
 	Methods []string `json:"methods"`
 	// Fees by currency code. "*" is for every other currency and has no
@@ -97,6 +104,12 @@ const (
 	KeepFee   = "keep"
 )
 
+// Who pays for a lost chargeback of what was released.
+const (
+	BorneBySeller      = "seller"
+	BorneByMarketplace = "marketplace"
+)
+
 const day = Seconds(24 * 60 * 60)
 
 // Standard is the policy that a new marketplace starts with: the terms that
@@ -109,6 +122,7 @@ func Standard() Policy {
 		ExtendTimes: 1, ExtendBy: 15 * day,
 		RuleWithin: 14 * day, MatureAfter: 2 * day,
 		RefundReleasedWithin: 60 * day, RefundFee: ReturnFee,
+		RepresentWithin: 14 * day, DecisionWithin: 75 * day, ChargebackBorneBy: BorneBySeller,
 		Methods: []string{"card", "bank_transfer", "alipay", "wallet", "voucher"},
 		Fees:    map[string]Fee{"*": {Bps: 500}},
 	}
@@ -140,6 +154,7 @@ func (p *Policy) Validate() error {
 		{"rule_within", p.RuleWithin, 1},
 		{"extend_by", p.ExtendBy, 0}, {"mature_after", p.MatureAfter, 0},
 		{"refund_released_within", p.RefundReleasedWithin, 0}, {"reserve_for", p.ReserveFor, 0},
+		{"represent_within", p.RepresentWithin, 0}, {"decision_within", p.DecisionWithin, 0},
 		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
 		{"evidence_within", p.EvidenceWithin, 0}, {"appeal_within", p.AppealWithin, 0},
 		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0},
@@ -163,6 +178,12 @@ func (p *Policy) Validate() error {
 	}
 	if p.RefundFee != "" && p.RefundFee != ReturnFee && p.RefundFee != KeepFee {
 		bad("refund_fee: must be %s or %s", ReturnFee, KeepFee)
+	}
+	if (p.RepresentWithin > 0) != (p.DecisionWithin > 0) {
+		bad("represent_within: represent_within and decision_within are both set or both 0")
+	}
+	if b := p.ChargebackBorneBy; b != "" && b != BorneBySeller && b != BorneByMarketplace {
+		bad("chargeback_borne_by: must be %s or %s", BorneBySeller, BorneByMarketplace)
 	}
 	if p.ReserveBps < 0 || p.ReserveBps > 10_000 {
 		bad("reserve_bps: must be from 0 to 10000")

@@ -1,5 +1,7 @@
 package order
 
+import "slices"
+
 // Row is one line of the state table: in From, Who may cause Event, which
 // does what Effect says and leads to To. Where To lists several states the
 // effect decides, by what is left of the money.
@@ -44,12 +46,16 @@ const (
 	DenyReturn   Effect = "the return falls and the time for evidence runs from the event"
 	MatureAll    Effect = "what was released becomes available to the seller, but for a reserve"
 	FreeReserve  Effect = "what is left of the reserve becomes available to the seller"
+	TakePayment  Effect = "the provider takes the payment back: all that is held is frozen, and of what was released the seller's part is kept"
+	AwaitBank    Effect = "the time for the bank's decision runs from the event"
+	Resume       Effect = "what was taken, frozen and kept is back, and the order goes on where it stood"
+	BearLoss     Effect = "what is held pays for what was taken, and then the seller or the marketplace"
 	GiveBack     Effect = "a part of what was released, or all, goes back to the buyer"
 )
 
 // Rules is the state table. A pair of state and event that is not in it is
 // refused.
-var Rules = []Row{
+var Rules = slices.Concat([]Row{
 	{None, Agree, roles(Operator, Buyer, Seller), NoMoney, to(Agreed)},
 
 	{Agreed, Pay, roles(Buyer, Operator), HoldPayment, to(Held)},
@@ -127,7 +133,7 @@ var Rules = []Row{
 	{Reserved, RefundReleased, roles(Seller, Operator), GiveBack, to(Reserved)},
 
 	{Closed, RefundReleased, roles(Seller, Operator), GiveBack, to(Closed, Refunded)},
-}
+}, chargebackRows())
 
 // Due is what happens when a deadline passes: the event that a job books, or
 // "" where nothing moves by itself and a person has to act.
@@ -146,6 +152,8 @@ var Due = map[Deadline]Event{
 	MatureAt:    Mature,
 
 	ReserveUntil: ReleaseReserve,
+	RepresentBy:  LoseUnrepresented,
+	DecisionBy:   "",
 }
 
 // DueAt is the deadline whose passing causes the event, or NoDeadline.
@@ -169,10 +177,10 @@ func (s State) Open() bool {
 }
 
 // Frozen reports whether all that is held is frozen in s: in every state of a
-// dispute.
+// dispute or a chargeback.
 func (s State) Frozen() bool {
 	switch s {
-	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned:
+	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned, ChargedBack, Represented:
 		return true
 	}
 	return false

@@ -142,17 +142,22 @@ func (s *Store) Due(ctx context.Context, marketplace uint32, d order.Deadline, u
 	}
 	defer rows.Close()
 	var list []Due
+	read := 0
 	for rows.Next() {
 		var at Due
 		if err := rows.Scan((*moment)(&at.At), (*uid)(&at.Order)); err != nil {
 			return p, err
 		}
-		list = append(list, at)
+		read++
+		// Twice, where something stopped the order's clock for no time.
+		if len(list) == 0 || list[len(list)-1] != at {
+			list = append(list, at)
+		}
 	}
 	if err := rows.Err(); err != nil || len(list) == 0 {
 		return p, err
 	}
-	p.Last, p.More = list[len(list)-1], len(list) == limit
+	p.Last, p.More = list[len(list)-1], read == limit
 	p.Orders, err = s.orders(ctx, `SELECT `+orderColumns+` FROM `+dueTable.Unnest(pgrows.From(2))+`
 		JOIN orders o ON o.id = u.id AND o.deadline = $1 AND o.deadline_at = u.at
 		ORDER BY u.at, u.id`, append([]any{d}, dueTable.Arrays(len(list), func(f *pgrows.Fields, i int) {

@@ -86,7 +86,33 @@ next:
 		}
 		drafts = append(drafts, f)
 	}
-	return drafts, nil
+	return drafts, p.loadPayments(ctx, w, drafts)
+}
+
+// loadPayments looks up through which account the orders were paid that are
+// charged back: the provider takes the money from there.
+func (p *Poster) loadPayments(ctx context.Context, w *orderdb.Writer, drafts []*draft) error {
+	var ids []ledger.ID
+	for _, f := range drafts {
+		if f.chargedBack() {
+			ids = append(ids, f.orders[0].ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	paid, err := w.PaidThrough(ctx, ids)
+	for _, f := range drafts {
+		if f.chargedBack() {
+			f.paidThrough = paid[f.orders[0].ID]
+		}
+	}
+	return err
+}
+
+func (f *draft) chargedBack() bool {
+	row, _ := order.Lookup(f.orders[0].State, f.cmds[0].Event)
+	return row.Effect == order.TakePayment
 }
 
 // readAhead does the reading of a large caller before it stands in line, while
@@ -303,6 +329,13 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 		return []orderdb.AccountName{name(chart.DisputeSuspense, "")}
 	case order.ReleaseAll, order.GrantClaim, order.DropClaim, order.TakeOffer, order.EndEvidence, order.Decide, order.CarryOut, order.GrantReturn:
 		return []orderdb.AccountName{name(chart.FeeRevenue, ""), name(chart.TaxPayable, "")}
+	case order.TakePayment:
+		return []orderdb.AccountName{name(chart.ChargebackReceivable, ""), name(chart.DisputeSuspense, "")}
+	case order.Resume:
+		return []orderdb.AccountName{name(chart.ChargebackReceivable, "")}
+	case order.BearLoss:
+		return []orderdb.AccountName{name(chart.ChargebackReceivable, ""), name(chart.SellerCollection, ""),
+			name(chart.FeeRevenue, ""), name(chart.TaxPayable, ""), name(chart.ChargebackLoss, "")}
 	case order.GiveBack:
 		return []orderdb.AccountName{name(chart.SellerCollection, ""), name(chart.FeeRevenue, ""), name(chart.TaxPayable, "")}
 	}

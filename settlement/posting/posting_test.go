@@ -147,7 +147,7 @@ func (w *world) balanced() {
 			pending = int64(a[0].DebitsPending.Lo)
 		}
 		frozen := int64(0)
-		if o.State == order.Disputed {
+		if o.State.Frozen() {
 			frozen = o.Held
 		}
 		if held != o.Held || pending != frozen {

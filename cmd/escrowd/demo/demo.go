@@ -47,6 +47,9 @@ const (
 	matureAfter = 3 * day
 	refundUntil = 40 * day // from the release
 	reserveFor  = 40 * day // from the maturity
+
+	representWithin = 14 * day
+	decisionWithin  = 60 * day
 )
 
 // Policy is what the orders are agreed under: fees that differ by currency,
@@ -63,6 +66,7 @@ func Policy() api.PolicyTerms {
 		ReturnWithin: seconds(returnWithin), InspectWithin: seconds(inspectWithin),
 		RuleWithin: seconds(ruleWithin), MatureAfter: seconds(matureAfter),
 		RefundReleasedWithin: seconds(refundUntil), RefundFee: order.ReturnFee,
+		RepresentWithin: seconds(representWithin), DecisionWithin: seconds(decisionWithin), ChargebackBorneBy: order.BorneBySeller,
 		Methods: []string{"card", "bank_transfer", "wallet"},
 		Fees: map[string]api.Fee{
 			"BRL": {Bps: 1000, Fixed: 50, Cap: 10_000},
@@ -107,7 +111,10 @@ var plots = []struct {
 	paid   bool // whether it is paid, so that it can share a payment
 	tell   func(*teller)
 }{
-	{11, true, (*teller).confirmed},
+	{7, true, (*teller).confirmed},
+	{1, true, (*teller).chargedBackHeld},
+	{1, true, (*teller).chargedBackUnanswered},
+	{2, true, (*teller).chargedBackClosed},
 	{3, true, (*teller).reserved},
 	{1, true, (*teller).refundedReserved},
 	{1, true, (*teller).refundedMaturing},

@@ -315,7 +315,7 @@ func (d *driver) report(change func(*Progress)) {
 var kinds = []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Extend, order.Ship, order.Deliver,
 	order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
 	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn,
-	order.RefundReleased}
+	order.RefundReleased, order.TakeBackPayment, order.Represent, order.WinChargeback, order.LoseChargeback, order.SecondChargeback}
 
 // playShard sends a shard's events up to end. An order's next event is sent
 // when the one before it was answered.
@@ -410,6 +410,26 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 	case order.RefundReleased:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefundReleasedItem {
 			return api.RefundReleasedItem{Target: c.target(), RefundReleased: api.RefundReleased{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.TakeBackPayment:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ChargebackItem {
+			return api.ChargebackItem{Target: c.target(), Chargeback: api.Chargeback{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.SecondChargeback:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.SecondChargebackItem {
+			return api.SecondChargebackItem{Target: c.target(), SecondChargeback: api.SecondChargeback{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.Represent:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RepresentItem {
+			return api.RepresentItem{Target: c.target(), Represent: api.Represent{Reason: e.Reason, Act: e.act()}}
+		})
+	case order.WinChargeback:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.WinChargebackItem {
+			return api.WinChargebackItem{Target: c.target(), WinChargeback: api.WinChargeback{Reason: e.Reason, Act: e.act()}}
+		})
+	case order.LoseChargeback:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.LoseChargebackItem {
+			return api.LoseChargebackItem{Target: c.target(), LoseChargeback: api.LoseChargeback{Reason: e.Reason, Act: e.act()}}
 		})
 	case order.Dispute:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DisputeItem {

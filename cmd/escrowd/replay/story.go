@@ -54,11 +54,11 @@ type Event struct {
 	Method            string    // pay, authorise
 	Until             time.Time // extend
 	Carrier, Tracking string    // ship
-	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised; refund_released: 0 for all that was released
+	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised; refund_released: 0 for all that was released; chargeback: 0 for all
 	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
 	Return            bool      // offer
 	Evidence          order.Evidence
-	Reason            string // cancel, refund, refund_released, dispute, contest, appeal, refuse_return, rule
+	Reason            string // cancel, refund, refund_released, chargeback, dispute, contest, appeal, refuse_return, rule
 	By                order.Role
 
 	// AfterDeadline: a deadline moved the order on since the event before. It, and

@@ -22,7 +22,8 @@
 //
 // A payment that is authorised has no account of its own, and a pending transfer
 // that was resolved looks like one that was not. So authorised payments are
-// compared by their sums, where those of both sides are of one moment.
+// compared by their sums, where those of both sides are of one moment; and so are
+// open chargebacks, which are all advanced from one account.
 //
 // Beside the money it checks the time: every open order's deadline stands where
 // the jobs look for those that have passed.
@@ -100,6 +101,11 @@ type Totals struct {
 	Promised   ledger.Amount `json:"promised"`
 	Authorised ledger.Amount `json:"authorised"`
 	Compared   bool          `json:"compared"`
+	// Advanced is what the ledger has as receivable from open chargebacks,
+	// ChargedBack what the orders' come to: the same in the same way.
+	Advanced    ledger.Amount `json:"advanced"`
+	ChargedBack ledger.Amount `json:"charged_back"`
+	overpaid    ledger.Amount // more came back for chargebacks than was advanced
 	// Collection is what sellers' accounts have paid in too little for what was
 	// collected of them: nothing, at any moment.
 	Collection ledger.Amount `json:"collection"`
