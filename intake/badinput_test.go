@@ -109,6 +109,9 @@ func TestRefusals(t *testing.T) {
 		must[api.Order](t)(s.client.Authorise(t.Context(), o.ID, api.Authorise{Method: "card"}))
 	}
 	must[api.Order](t)(s.client.Capture(t.Context(), captured.ID, api.Capture{}))
+	released := s.released("released", 100)
+	takenBack := s.released("taken back", 100)
+	must[api.Order](t)(s.client.Chargeback(t.Context(), takenBack.ID, api.Chargeback{Amount: 60, Reason: "10.4"}))
 	future := start.Add(time.Microsecond).Format(time.RFC3339Nano)
 	pay := func(id, more string) string { return `{"orders":["` + id + `"],"method":"card"` + more + `}` }
 	for _, c := range []struct{ name, path, body, typ, rule, state string }{
@@ -125,6 +128,20 @@ func TestRefusals(t *testing.T) {
 		{"void after capture", "/v1/orders/" + captured.ID + "/void", `{}`, api.ProblemRefused, "state", "held"},
 		{"ship the authorised", "/v1/orders/" + authorised.ID + "/ship", `{}`, api.ProblemRefused, "state", "authorised"},
 		{"pay the authorised", "/v1/payments", pay(authorised.ID, ""), api.ProblemRefused, "state", "authorised"},
+		{"refund what is not released", "/v1/orders/" + held.ID + "/refund-released", `{"reason":"x"}`, api.ProblemRefused, "state", "held"},
+		{"refund more than was released", "/v1/orders/" + released.ID + "/refund-released", `{"amount":101,"reason":"x"}`, api.ProblemRefused, "amount", "released"},
+		{"refund the released without a reason", "/v1/orders/" + released.ID + "/refund-released", `{}`, api.ProblemInvalid, "", ""},
+		{"refund the released by the buyer", "/v1/orders/" + released.ID + "/refund-released", `{"reason":"x","by":"buyer"}`, api.ProblemRefused, "role", "released"},
+		{"refund the released as if it was held", "/v1/orders/" + released.ID + "/refund", `{}`, api.ProblemRefused, "state", "released"},
+		{"charge the unpaid back", "/v1/orders/" + agreed.ID + "/chargeback", `{"reason":"x"}`, api.ProblemRefused, "state", "agreed"},
+		{"charge more back than was paid", "/v1/orders/" + held.ID + "/chargeback", `{"amount":101,"reason":"x"}`, api.ProblemRefused, "amount", "held"},
+		{"charge back without a reason", "/v1/orders/" + held.ID + "/chargeback", `{}`, api.ProblemInvalid, "", ""},
+		{"charge back by the buyer", "/v1/orders/" + held.ID + "/chargeback", `{"reason":"x","by":"buyer"}`, api.ProblemRefused, "role", "held"},
+		{"charge back twice", "/v1/orders/" + takenBack.ID + "/chargeback", `{"reason":"x"}`, api.ProblemRefused, "state", "charged_back"},
+		{"a second chargeback before the first", "/v1/orders/" + held.ID + "/second-chargeback", `{"reason":"x"}`, api.ProblemRefused, "chargeback", "held"},
+		{"win no chargeback", "/v1/orders/" + held.ID + "/win-chargeback", `{}`, api.ProblemRefused, "state", "held"},
+		{"lose by the seller", "/v1/orders/" + takenBack.ID + "/lose-chargeback", `{"by":"seller"}`, api.ProblemRefused, "role", "charged_back"},
+		{"refund while charged back", "/v1/orders/" + takenBack.ID + "/refund-released", `{"reason":"x"}`, api.ProblemRefused, "state", "charged_back"},
 		{"ship the unpaid", "/v1/orders/" + agreed.ID + "/ship", "{}", api.ProblemRefused, "state", "agreed"},
 		{"cancel the shipped", "/v1/orders/" + shipped.ID + "/cancel", "{}", api.ProblemRefused, "state", "shipped"},
 		{"another's word", "/v1/orders/" + shipped.ID + "/confirm", `{"by":"seller"}`, api.ProblemRefused, "role", "shipped"},
@@ -158,7 +175,7 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	for id, events := range map[string]int{agreed.ID: 1, authorised.ID: 2, captured.ID: 3, held.ID: 2, shipped.ID: 3, disputed.ID: 4} {
+	for id, events := range map[string]int{agreed.ID: 1, authorised.ID: 2, captured.ID: 3, held.ID: 2, shipped.ID: 3, disputed.ID: 4, released.ID: 4, takenBack.ID: 5} {
 		if n := len(must[api.Timeline](t)(s.client.Timeline(t.Context(), id)).Events); n != events {
 			t.Errorf("order %s has %d events after refusals, want %d", id, n, events)
 		}

@@ -133,6 +133,42 @@ func (s *Server) events() []eventRoutes {
 			func(in *api.Refund) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Amount: in.Amount, Parts: in.Parts, Reason: in.Reason}, said{"parts": in.Parts, "reason": in.Reason}
 			}),
+		eventOf(s, "refund-released", order.RefundReleased, "Give a part of what was released, or all, back to the buyer", "The seller's money pays, and the fee's part of it goes back by the policy; what the seller's accounts do not have is written down as a debt. Where all is refunded the order ends.",
+			func(i *api.RefundReleasedItem) (*api.RefundReleased, *api.Target) {
+				return &i.RefundReleased, &i.Target
+			},
+			func(in *api.RefundReleased) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason}
+			}),
+		eventOf(s, "chargeback", order.TakeBackPayment, "Book that the buyer's bank has taken the payment back", "All that is held is frozen, what the seller has available of what was released is kept, and the order's clock stands still, also that of a dispute.",
+			func(i *api.ChargebackItem) (*api.Chargeback, *api.Target) { return &i.Chargeback, &i.Target },
+			func(in *api.Chargeback) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason, "reference": in.Reference}
+			}),
+		eventOf(s, "second-chargeback", order.SecondChargeback, "Book a chargeback after one that was won", "Once, at most; as the first one.",
+			func(i *api.SecondChargebackItem) (*api.SecondChargeback, *api.Target) {
+				return &i.SecondChargeback, &i.Target
+			},
+			func(in *api.SecondChargeback) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason, "reference": in.Reference}
+			}),
+		eventOf(s, "represent", order.Represent, "Book that the marketplace has answered a chargeback", "From then on the bank decides.",
+			func(i *api.RepresentItem) (*api.Represent, *api.Target) { return &i.Represent, &i.Target },
+			func(in *api.Represent) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason, "reference": in.Reference}
+			}),
+		eventOf(s, "win-chargeback", order.WinChargeback, "Book that the bank gives the payment back", "The order goes on where it stood.",
+			func(i *api.WinChargebackItem) (*api.WinChargeback, *api.Target) { return &i.WinChargeback, &i.Target },
+			func(in *api.WinChargeback) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason, "reference": in.Reference}
+			}),
+		eventOf(s, "lose-chargeback", order.LoseChargeback, "Book that the bank keeps the payment", "What is held pays for it, then the seller or the marketplace, by the policy; the order goes on with what is left, if anything is.",
+			func(i *api.LoseChargebackItem) (*api.LoseChargeback, *api.Target) {
+				return &i.LoseChargeback, &i.Target
+			},
+			func(in *api.LoseChargeback) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason, "reference": in.Reference}
+			}),
 		eventOf(s, "dispute", order.Dispute, "Open the buyer's dispute", "All that is held is frozen in the ledger until the dispute ends.",
 			func(i *api.DisputeItem) (*api.Dispute, *api.Target) { return &i.Dispute, &i.Target },
 			func(in *api.Dispute) (api.Act, order.Command, said) {

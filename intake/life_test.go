@@ -67,7 +67,7 @@ func TestLife(t *testing.T) {
 	if moved.Fired != 1 {
 		t.Errorf("maturing fired %d events, want 1", moved.Fired)
 	}
-	if d = one(c.Order(ctx, o.ID)); d.State != "closed" || d.Deadline != "" || len(d.Allowed) != 0 {
+	if d = one(c.Order(ctx, o.ID)); d.State != "closed" || d.Deadline != "" || len(d.Allowed) != 2 || d.Allowed[0].Event != "refund_released" {
 		t.Errorf("closed: %+v", d)
 	}
 
@@ -577,11 +577,11 @@ func TestQuote(t *testing.T) {
 	}
 	first := api.Step{State: "agreed", Deadline: "pay_by", Within: 5 * 86_400, Until: "pay_by: 5 days from the agreement", Actors: []string{"buyer"},
 		Next: "The buyer pays; until then anyone may cancel.", Otherwise: "The order expires; no money has moved."}
-	if len(steps) != 8 || !reflect.DeepEqual(steps[0], first) || steps[7].Next != "Nobody has to act." {
+	if len(steps) != 10 || !reflect.DeepEqual(steps[0], first) || steps[7].Next != "Nobody has to act." {
 		t.Errorf("steps: %+v", steps)
 	}
 	inParts := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 12_990, Parts: []api.NewPart{{Name: "a", Bps: 5_000}, {Name: "b"}}}))
-	if inParts.Cost != q.Cost || len(inParts.Steps) != 9 || inParts.Steps[3].State != "part_shipped" || !strings.HasPrefix(inParts.Steps[3].Until, "confirm_part_by of each part") {
+	if inParts.Cost != q.Cost || len(inParts.Steps) != 11 || inParts.Steps[3].State != "part_shipped" || !strings.HasPrefix(inParts.Steps[3].Until, "confirm_part_by of each part") {
 		t.Errorf("in parts: %+v", inParts)
 	}
 	virtual := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 12_990, Virtual: true}))

@@ -183,6 +183,12 @@ func orderOf(o *order.Order) api.Order {
 	if o.Policy != nil {
 		out.Policy, out.PolicyVersion = o.Policy.Name, o.Policy.Version
 	}
+	if o.Aftermath != nil {
+		out.Reserved, out.ChargedBack = o.Aftermath.Reserved, o.Aftermath.Lost
+		if cb := o.Aftermath.Chargeback; cb != nil {
+			out.Chargeback = &api.OpenChargeback{OpenedAt: cb.OpenedAt.UTC(), Amount: cb.Amount, From: string(cb.From), Second: cb.Second}
+		}
+	}
 	out.Claim = claimOf(o.Claim)
 	out.Parts = partsOf(o.Parts)
 	return out

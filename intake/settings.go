@@ -122,7 +122,11 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 		InspectWithin: order.Seconds(in.InspectWithin),
 		RuleWithin:    order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
 		FeedbackWithin: order.Seconds(in.FeedbackWithin), FeedbackRevisionWithin: order.Seconds(in.FeedbackRevisionWithin),
-		Methods: in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
+		RefundReleasedWithin: order.Seconds(in.RefundReleasedWithin), RefundFee: in.RefundFee,
+		ReserveBps: in.ReserveBps, ReserveFor: order.Seconds(in.ReserveFor),
+		RepresentWithin: order.Seconds(in.RepresentWithin), DecisionWithin: order.Seconds(in.DecisionWithin),
+		ChargebackBorneBy: in.ChargebackBorneBy,
+		Methods:           in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
 	}
 	for code, f := range in.Fees {
 		p.Fees[code] = order.Fee(f)
@@ -148,7 +152,11 @@ func policyOf(p *order.Policy, now time.Time) api.Policy {
 		AppealWithin: int64(p.AppealWithin), ReturnWithin: int64(p.ReturnWithin),
 		InspectWithin: int64(p.InspectWithin),
 		RuleWithin:    int64(p.RuleWithin), MatureAfter: int64(p.MatureAfter),
-		Methods: p.Methods, Fees: make(map[string]api.Fee, len(p.Fees)),
+		RefundReleasedWithin: int64(p.RefundReleasedWithin), RefundFee: p.RefundFee,
+		ReserveBps: p.ReserveBps, ReserveFor: int64(p.ReserveFor),
+		RepresentWithin: int64(p.RepresentWithin), DecisionWithin: int64(p.DecisionWithin),
+		ChargebackBorneBy: p.ChargebackBorneBy,
+		Methods:           p.Methods, Fees: make(map[string]api.Fee, len(p.Fees)),
 	}}
 	for code, f := range p.Fees {
 		out.Fees[code] = api.Fee(f)

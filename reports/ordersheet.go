@@ -67,6 +67,7 @@ type OrderFacts struct {
 	Fee          Amount     `json:"fee_charged"`
 	Tax          Amount     `json:"tax_charged"`
 	Maturing     Amount     `json:"maturing"`
+	Reserved     Amount     `json:"reserved"` // kept in reserve of the seller's part, for its time
 	AgreedAt     time.Time  `json:"agreed_at"`
 	PaidAt       *time.Time `json:"paid_at"`
 	Deadline     string     `json:"deadline"` // "" for none
@@ -185,6 +186,9 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 			s.Order.Parts = append(s.Order.Parts, OrderPart{Name: p.Name, Amount: Units(p.Amount), BuyerShare: unitsOrNil(p.BuyerShare), State: string(p.State),
 				Held: Units(p.Held), Refunded: Units(p.Refunded), Deadline: string(p.Deadline()), DeadlineAt: orNil(p.DeadlineAt)})
 		}
+	}
+	if o.Aftermath != nil {
+		s.Order.Reserved = Units(o.Aftermath.Reserved)
 	}
 	for _, e := range events {
 		booked := e.RecordedAt

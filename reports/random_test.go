@@ -216,6 +216,9 @@ func (h *hand) trial(effective, booked uint64) []string {
 			continue
 		}
 		amount := int64(t.Amount.Lo)
+		if amount == 0 {
+			continue // of a seller's account that had nothing to pay with
+		}
 		d, c := key(t.Ledger, h.code[t.DebitAccountID]), key(t.Ledger, h.code[t.CreditAccountID])
 		sums[d] = side{sums[d].debits + amount, sums[d].credits}
 		sums[c] = side{sums[c].debits, sums[c].credits + amount}
@@ -223,7 +226,7 @@ func (h *hand) trial(effective, booked uint64) []string {
 	var lines []string
 	for k, s := range sums {
 		balance := s.credits - s.debits
-		if k[4] == '1' { // of the accounts that orders use, 1100 alone has its balance in debit
+		if k[4] == '1' { // of the accounts that orders use, those have their balance in debit
 			balance = -balance
 		}
 		lines = append(lines, fmt.Sprintf("%s %d %d = %d", k, s.debits, s.credits, balance))

@@ -86,8 +86,10 @@ func (c *demoCmd) Run(ctx context.Context, g *Globals) (err error) {
 }
 
 func (c *demoCmd) play(ctx context.Context, g *Globals, api *client.Client) error {
-	if _, err := api.AddPolicy(ctx, demo.Policy()); err != nil {
-		return fmt.Errorf("policy %s: %w", demo.Policy().Name, err)
+	for _, p := range demo.Policies() {
+		if _, err := api.AddPolicy(ctx, p); err != nil {
+			return fmt.Errorf("policy %s: %w", p.Name, err)
+		}
 	}
 	tell, stop := playProgress(g, "playing the demo")
 	began := time.Now()

@@ -51,6 +51,13 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
     return_within: 10d           # these two left out: goods do not go back
     inspect_within: 3d
     mature_after: 2d
+    refund_released_within: 60d  # from the release; left out: what was released stays
+    refund_fee: return           # or keep: then the seller bears all of it
+    reserve_bps: 1000            # of what matures; these two left out: no reserve
+    reserve_for: 90d
+    represent_within: 14d        # chargebacks; these two left out: they are lost as they come
+    decision_within: 75d
+    chargeback_borne_by: seller  # or marketplace: of what was released
     feedback_within: 60d         # after the order's end; these two left out: no feedback
     feedback_revision_within: 30d
     methods: [card, bank_transfer]
@@ -159,6 +166,7 @@ func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
 	if p.FeedbackWithin > 0 {
 		rows = append(rows, []string{"feedback", feedbackInWords(p)})
 	}
+	rows = append(rows, aftermathRows(p)...)
 	for _, code := range slices.Sorted(maps.Keys(p.Fees)) {
 		name := "fee in " + code
 		if code == "*" {
@@ -188,6 +196,31 @@ func extensionInWords(p *order.Policy) string {
 		return "none"
 	}
 	return fmt.Sprintf("of ship_by and confirm_by, by buyer and seller %s each, %s at most", timesInWords(int64(p.ExtendTimes)), p.ExtendBy)
+}
+
+// aftermathRows say what can happen to what was released, and who pays for
+// chargebacks.
+func aftermathRows(p *order.Policy) (rows [][]string) {
+	refund := "none"
+	if p.RefundReleasedWithin > 0 {
+		refund = fmt.Sprintf("of what was released for %s, the fee on it too", p.RefundReleasedWithin)
+		if p.RefundFee == order.KeepFee {
+			refund = fmt.Sprintf("of what was released for %s, of which the seller bears all: the fee stays", p.RefundReleasedWithin)
+		}
+	}
+	rows = append(rows, []string{"later refunds", refund})
+	if p.ReserveFor > 0 {
+		rows = append(rows, []string{"reserve", fmt.Sprintf("%s of what matures, for %s", percent(p.ReserveBps), p.ReserveFor)})
+	}
+	bearer := order.BorneBySeller
+	if p.ChargebackBorneBy != "" {
+		bearer = p.ChargebackBorneBy
+	}
+	lost := "lost as they come"
+	if p.RepresentWithin > 0 {
+		lost = fmt.Sprintf("lost if nobody answers within %s", p.RepresentWithin)
+	}
+	return append(rows, []string{"chargebacks", fmt.Sprintf("%s; of what was released the %s pays for a lost one", lost, bearer)})
 }
 
 func feedbackInWords(p *order.Policy) string {

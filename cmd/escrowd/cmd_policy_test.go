@@ -84,7 +84,7 @@ func TestShippedPolicies(t *testing.T) {
 		}
 	}
 	escrowd(t, "policy", "show", "express", "--format=text").check(t, exitOK, "confirm_by: 1 day from the delivery", "")
-	escrowd(t, "policy", "show", "alibaba", "--format=text").check(t, exitOK, "escalation  by buyer or seller from 3 days after the dispute on\nfeedback    for 60 days after the order's end, revised once within 30 days of a reply\n", "")
+	escrowd(t, "policy", "show", "alibaba", "--format=text").check(t, exitOK, "escalation     by buyer or seller from 3 days after the dispute on\nfeedback       for 60 days after the order's end, revised once within 30 days of a reply\n", "")
 	escrowd(t, "policy", "show", "other").check(t, exitUsage, "", `must be one of "alibaba"`)
 	escrowd(t, "policy", "list").check(t, exitOK, "express     3 days   4 days   1 day", "")
 	escrowd(t, "policy", "list", "--format=json").check(t, exitOK, `"pay_within": 259200`, "")
@@ -109,44 +109,50 @@ func TestPolicyInWords(t *testing.T) {
 	file := policyFile(t, policyText)
 	want := file + `: policy shop is in order.
 
-in force    from 2026-12-01T00:00:00Z on, in the marketplace's time
-paid by     card, wallet
-extension   of ship_by and confirm_by, by buyer and seller 2 times each, 1 day 12 hours at most
-other fees  5 % of the amount
-fee in JPY  4.5 % of the amount plus JPY 30, at least JPY 100, at most JPY 5000, and 10.5 % tax on the fee
-example     the buyer pays JPY 100; fee JPY 100, tax on it JPY 0; the seller gets JPY 0.
+in force       from 2026-12-01T00:00:00Z on, in the marketplace's time
+paid by        card, wallet
+extension      of ship_by and confirm_by, by buyer and seller 2 times each, 1 day 12 hours at most
+later refunds  none
+chargebacks    lost as they come; of what was released the seller pays for a lost one
+other fees     5 % of the amount
+fee in JPY     4.5 % of the amount plus JPY 30, at least JPY 100, at most JPY 5000, and 10.5 % tax on the fee
+example        the buyer pays JPY 100; fee JPY 100, tax on it JPY 0; the seller gets JPY 0.
 
-agreed      until      pay_by: 5 days from the agreement
-            who        buyer: The buyer pays; until then anyone may cancel.
-            otherwise  The order expires; no money has moved.
+agreed        until      pay_by: 5 days from the agreement
+              who        buyer: The buyer pays; until then anyone may cancel.
+              otherwise  The order expires; no money has moved.
 
-authorised  until      capture_by: 6 days from the authorisation
-            who        operator: The marketplace captures the payment; until then buyer, seller or marketplace may void it.
-            otherwise  The authorisation is voided and the order expires; no money has moved.
+authorised    until      capture_by: 6 days from the authorisation
+              who        operator: The marketplace captures the payment; until then buyer, seller or marketplace may void it.
+              otherwise  The authorisation is voided and the order expires; no money has moved.
 
-held        until      ship_by: 4 days from the payment
-            who        seller: The seller ships; until then buyer or seller may cancel.
-            otherwise  The order is canceled and all that is held goes back to the buyer.
+held          until      ship_by: 4 days from the payment
+              who        seller: The seller ships; until then buyer or seller may cancel.
+              otherwise  The order is canceled and all that is held goes back to the buyer.
 
-shipped     until      confirm_by: 15 days from the shipment
-            who        buyer: The buyer confirms or opens a dispute; a reported delivery starts the time to confirm anew.
-            otherwise  What is held is released to the seller, less the fee.
+shipped       until      confirm_by: 15 days from the shipment
+              who        buyer: The buyer confirms or opens a dispute; a reported delivery starts the time to confirm anew.
+              otherwise  What is held is released to the seller, less the fee.
 
-delivered   until      confirm_by: 7 days from the delivery
-            who        buyer: The buyer confirms or opens a dispute.
-            otherwise  What is held is released to the seller, less the fee.
+delivered     until      confirm_by: 7 days from the delivery
+              who        buyer: The buyer confirms or opens a dispute.
+              otherwise  What is held is released to the seller, less the fee.
 
-disputed    until      rule_by: 14 days from the dispute
-            who        seller, operator: The marketplace rules how what is held is split.
-            otherwise  Nothing moves by itself: the money stays frozen and the order is reported as overdue.
+disputed      until      rule_by: 14 days from the dispute
+              who        seller, operator: The marketplace rules how what is held is split.
+              otherwise  Nothing moves by itself: the money stays frozen and the order is reported as overdue.
 
-ruled       until      mature_at: 2 days from the ruling or settlement
-            who        system: Nobody has to act.
-            otherwise  The seller's money becomes available at that moment.
+ruled         until      mature_at: 2 days from the ruling or settlement
+              who        system: Nobody has to act.
+              otherwise  The seller's money becomes available at that moment.
 
-released    until      mature_at: 2 days from the release
-            who        system: Nobody has to act.
-            otherwise  The seller's money becomes available at that moment.
+released      until      mature_at: 2 days from the release
+              who        system: Nobody has to act.
+              otherwise  The seller's money becomes available at that moment.
+
+charged_back  until      represent_by: at once
+              who        operator: The policy gives nobody time to represent the payment.
+              otherwise  The chargeback is lost: what is held pays for it, and the seller bears the rest.
 `
 	if r := escrowd(t, "policy", "check", file); r.code != exitOK || r.stdout != want || r.stderr != "" {
 		t.Errorf("exit %d, %s\ngot:\n%s\nwant:\n%s", r.code, r.stderr, r.stdout, want)
@@ -206,6 +212,15 @@ func TestPolicyCheckMistakes(t *testing.T) {
 	r.check(t, exitCheckFailed, good+": policy shop is in order.", "nowhere.yaml: no such file")
 	escrowd(t, "policy", "check", "nowhere.yaml", good).check(t, exitUsage, "is in order", "those that come with escrowd are alibaba, express, inspection")
 
+	later := policyFile(t, policyText+"refund_released_within: 30d\nrefund_fee: keep\nreserve_bps: 1000\nreserve_for: 90d\nrepresent_within: 14d\ndecision_within: 75d\nchargeback_borne_by: marketplace\n")
+	r = escrowd(t, "policy", "check", later)
+	for _, want := range []string{"of what was released for 30 days, of which the seller bears all: the fee stays", "10 % of what matures, for 90 days",
+		"lost if nobody answers within 14 days; of what was released the marketplace pays for a lost one", "represent_by: 14 days from the chargeback"} {
+		r.check(t, exitOK, want, "")
+	}
+	escrowd(t, "policy", "check", good).check(t, exitOK, "lost as they come; of what was released the seller pays for a lost one", "")
+	escrowd(t, "policy", "check", policyFile(t, policyText+"reserve_bps: 1000\nrefund_fee: burn\n")).check(t, exitCheckFailed, "refund_fee: must be return or keep", "")
+
 	festive := policyFile(t, policyText+"confirm_virtual: 36h\ncalendar: {name: cn, days: [2026-10-01, 2026-10-02]}\n")
 	r = escrowd(t, "policy", "check", festive)
 	r.check(t, exitOK, "confirmed within 1 day 12 hours of their shipment", "")
@@ -221,7 +236,7 @@ func TestPolicyCheckMistakes(t *testing.T) {
 	if list[0].OK || len(m) != 4 || m[0].Line != 5 || m[0].Column != 14 || m[0].Field != "ship_within" || m.Error() != strings.Join(mistakes, "\n") {
 		t.Errorf("%+v", list[0])
 	}
-	if !list[1].OK || list[1].Policy.PayWithin != 5*24*60*60 || list[1].Example.Fee != 100 || len(list[1].Example.Steps) != 8 {
+	if !list[1].OK || list[1].Policy.PayWithin != 5*24*60*60 || list[1].Example.Fee != 100 || len(list[1].Example.Steps) != 9 {
 		t.Errorf("%+v", list[1])
 	}
 }
@@ -286,7 +301,7 @@ func TestOrderQuote(t *testing.T) {
 	escrowd(t, "policy", "add", "acme", file, "--as", "standard", "--database-url", flags.DatabaseURL).check(t, exitOK, "version 2", "")
 
 	quote("USD", "129.90").check(t, exitOK, "Agreed at 2026-11-01T00:00:00Z under policy standard version 1: "+
-		"the buyer pays USD 129.90; fee USD 6.50, tax on it USD 0.00; the seller gets USD 123.40.\n\nagreed      until      pay_by: 5 days from the agreement\n", "")
+		"the buyer pays USD 129.90; fee USD 6.50, tax on it USD 0.00; the seller gets USD 123.40.\n\nagreed        until      pay_by: 5 days from the agreement\n", "")
 	quote("USD", "129.90", "--virtual").check(t, exitOK, "confirm_by: 3 days from the shipment", "")
 	quote("JPY", "10000", "--virtual", "--at", "2026-12-01T00:00:00Z").check(t, exitUsage, "", "virtual: policy standard has no confirm_virtual")
 	r := quote("JPY", "10000", "--at", "2026-12-01T00:00:00Z", "--format", "json")
@@ -294,7 +309,7 @@ func TestOrderQuote(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &q); err != nil {
 		t.Fatal(r, err)
 	}
-	if q.PolicyVersion != 2 || q.BuyerPays != 10_000 || q.Fee != 480 || q.Tax != 50 || q.SellerGets != 9_470 || len(q.Steps) != 8 ||
+	if q.PolicyVersion != 2 || q.BuyerPays != 10_000 || q.Fee != 480 || q.Tax != 50 || q.SellerGets != 9_470 || len(q.Steps) != 9 ||
 		q.Steps[2].Within != int64(96*time.Hour/time.Second) {
 		t.Errorf("%+v", q)
 	}

@@ -157,6 +157,54 @@ type Refund struct {
 	Act
 }
 
+// RefundReleased gives a part of what was released, or all of it, back to the
+// buyer. What has not matured goes back as it is; for the rest the seller's
+// available money pays, then the reserve, and what is missing is the seller's
+// debt.
+type RefundReleased struct {
+	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units, fee and tax included. Left out: all that was released and has not gone back." example:"2500"`
+	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"broke after two weeks"`
+	Act
+}
+
+// Chargeback says that the buyer's bank has taken the payment, or a part of it,
+// back from the provider. The order's own clock stands still until it is won or
+// lost.
+type Chargeback struct {
+	Amount    int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units. Left out: all of the payment that has not gone back." example:"12990"`
+	Reason    string `json:"reason" minLength:"1" maxLength:"2000" doc:"The bank's reason code, or why in words; kept on the timeline." example:"10.4"`
+	Reference string `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The case's name at the provider, kept on the timeline." example:"dp_1NqX"`
+	Act
+}
+
+// SecondChargeback is a chargeback after one that was won: the pre-arbitration.
+type SecondChargeback Chargeback
+
+// ChargebackStep is what the marketplace did about an open chargeback, or how it
+// ended.
+type ChargebackStep struct {
+	Reason    string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"signed for by the buyer"`
+	Reference string `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The case's name at the provider, kept on the timeline." example:"dp_1NqX"`
+	Act
+}
+
+type (
+	// Represent says that the marketplace has answered the bank.
+	Represent ChargebackStep
+	// WinChargeback says that the bank gives the payment back.
+	WinChargeback ChargebackStep
+	// LoseChargeback says that it does not, or that the marketplace accepts that.
+	LoseChargeback ChargebackStep
+)
+
+// OpenChargeback is a chargeback as it stands. Amounts are minor units.
+type OpenChargeback struct {
+	OpenedAt time.Time `json:"opened_at" example:"2017-06-20T09:30:00Z"`
+	Amount   int64     `json:"amount" doc:"What the bank has taken." example:"12990"`
+	From     string    `json:"from" doc:"Where the order stood, and goes on if the chargeback is won." example:"closed"`
+	Second   bool      `json:"second" doc:"After one that was won."`
+}
+
 // Dispute freezes all that is held until the dispute ends, whatever of it is
 // claimed.
 type Dispute struct {
@@ -288,21 +336,24 @@ type Order struct {
 
 	Virtual bool `json:"virtual,omitempty" doc:"Nothing is carried."`
 
-	State      string    `json:"state" enum:"agreed,authorised,held,part_shipped,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
-	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
-	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included." example:"0"`
-	Refunded   int64     `json:"refunded" doc:"Went back to the buyer." example:"0"`
-	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released." example:"0"`
-	TaxCharged int64     `json:"tax_charged" doc:"The tax's part of what was released." example:"0"`
-	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
-	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
-	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
-	Holidays   int16     `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar the deadline was lengthened, a day each." example:"7"`
-	At         time.Time `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
-	PaidAt     time.Time `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
-	Claim      *Claim    `json:"claim,omitempty" doc:"The open dispute; left out where there is none."`
-	Parts      []Part    `json:"parts,omitempty" nullable:"false" doc:"What it was agreed in, and how far each part is; left out for an order that is not in parts. The order's state is that of the least advanced part that money is held for, its deadline the earliest of theirs."`
-	Events     int32     `json:"events" doc:"How many events took place." example:"3"`
+	State       string          `json:"state" enum:"agreed,authorised,held,part_shipped,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,reserved,charged_back,represented,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
+	Held        int64           `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
+	Released    int64           `json:"released" doc:"Left escrow for the seller, fee and tax included, less what went back to the buyer since." example:"0"`
+	Refunded    int64           `json:"refunded" doc:"Went back to the buyer." example:"0"`
+	FeeCharged  int64           `json:"fee_charged" doc:"The fee's part of what was released; more where the policy keeps the fee on what goes back." example:"0"`
+	TaxCharged  int64           `json:"tax_charged" doc:"The tax's part, likewise." example:"0"`
+	Maturing    int64           `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
+	Reserved    int64           `json:"reserved,omitempty" doc:"What was kept in reserve of the seller's part, for its time; left out where nothing is." example:"1200"`
+	Deadline    string          `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at,reserve_until,represent_by,decision_by" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	DeadlineAt  time.Time       `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
+	Holidays    int16           `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar the deadline was lengthened, a day each." example:"7"`
+	At          time.Time       `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
+	PaidAt      time.Time       `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
+	Chargeback  *OpenChargeback `json:"chargeback,omitempty" doc:"The open chargeback; left out where there is none."`
+	ChargedBack int64           `json:"charged_back,omitempty" doc:"What the buyer's bank took and kept: of refunded, or, where the marketplace bore it, beside it; left out where nothing." example:"12990"`
+	Claim       *Claim          `json:"claim,omitempty" doc:"The open dispute; left out where there is none."`
+	Parts       []Part          `json:"parts,omitempty" nullable:"false" doc:"What it was agreed in, and how far each part is; left out for an order that is not in parts. The order's state is that of the least advanced part that money is held for, its deadline the earliest of theirs."`
+	Events      int32           `json:"events" doc:"How many events took place." example:"3"`
 }
 
 // Part is one part of an order.
@@ -429,6 +480,13 @@ type PolicyTerms struct {
 	ReturnWithin         int64            `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
 	InspectWithin        int64            `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
 	MatureAfter          int64            `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
+	RefundReleasedWithin int64            `json:"refund_released_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the release: until then seller and marketplace can refund what was released. 0: not at all." example:"5184000"`
+	RefundFee            string           `json:"refund_fee,omitempty" enum:"return,keep" doc:"What becomes of the fee, and the tax on it, on what is refunded after the release: it goes back too, or stays and the seller bears all. Left out: return." example:"return"`
+	ReserveBps           int64            `json:"reserve_bps,omitempty" minimum:"0" maximum:"10000" doc:"Share of the seller's part, in hundredths of a percent, that is kept in reserve when it matures. 0: none." example:"1000"`
+	ReserveFor           int64            `json:"reserve_for,omitempty" minimum:"0" maximum:"316224000" doc:"From the maturity: then what is left of the reserve is available too." example:"7776000"`
+	RepresentWithin      int64            `json:"represent_within,omitempty" minimum:"0" maximum:"316224000" doc:"From a chargeback: then it is lost. 0: it is lost as it comes." example:"1209600"`
+	DecisionWithin       int64            `json:"decision_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the representment of a chargeback. Nothing moves by itself when it passes; the order is reported as overdue." example:"6480000"`
+	ChargebackBorneBy    string           `json:"chargeback_borne_by,omitempty" enum:"seller,marketplace" doc:"Who pays for a lost chargeback of what was released. Left out: the seller." example:"seller"`
 	Methods              []string         `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee   `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
 	FeeRules             []FeeRule        `json:"fee_rules,omitempty" maxItems:"200" doc:"For orders that differ: the first that fits an order counts, in place of fees."`

@@ -113,6 +113,36 @@ type (
 		Target
 		Refund
 	}
+	// RefundReleasedItem is an item of /v1/bulk/refund-released.
+	RefundReleasedItem struct {
+		Target
+		RefundReleased
+	}
+	// ChargebackItem is an item of /v1/bulk/chargeback.
+	ChargebackItem struct {
+		Target
+		Chargeback
+	}
+	// SecondChargebackItem is an item of /v1/bulk/second-chargeback.
+	SecondChargebackItem struct {
+		Target
+		SecondChargeback
+	}
+	// RepresentItem is an item of /v1/bulk/represent.
+	RepresentItem struct {
+		Target
+		Represent
+	}
+	// WinChargebackItem is an item of /v1/bulk/win-chargeback.
+	WinChargebackItem struct {
+		Target
+		WinChargeback
+	}
+	// LoseChargebackItem is an item of /v1/bulk/lose-chargeback.
+	LoseChargebackItem struct {
+		Target
+		LoseChargeback
+	}
 	// DisputeItem is an item of /v1/bulk/dispute.
 	DisputeItem struct {
 		Target

@@ -129,6 +129,36 @@ func (c *Client) Refund(ctx context.Context, id string, in api.Refund, opts ...O
 	return c.event(ctx, id, "refund", in, opts)
 }
 
+// RefundReleased gives a part of what was released, or all, back to the buyer.
+func (c *Client) RefundReleased(ctx context.Context, id string, in api.RefundReleased, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "refund-released", in, opts)
+}
+
+// Chargeback books that the buyer's bank has taken the payment back.
+func (c *Client) Chargeback(ctx context.Context, id string, in api.Chargeback, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "chargeback", in, opts)
+}
+
+// SecondChargeback books one after a chargeback that was won.
+func (c *Client) SecondChargeback(ctx context.Context, id string, in api.SecondChargeback, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "second-chargeback", in, opts)
+}
+
+// Represent books that the marketplace has answered a chargeback.
+func (c *Client) Represent(ctx context.Context, id string, in api.Represent, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "represent", in, opts)
+}
+
+// WinChargeback books that the bank gives the payment back.
+func (c *Client) WinChargeback(ctx context.Context, id string, in api.WinChargeback, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "win-chargeback", in, opts)
+}
+
+// LoseChargeback books that the bank does not.
+func (c *Client) LoseChargeback(ctx context.Context, id string, in api.LoseChargeback, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "lose-chargeback", in, opts)
+}
+
 // Dispute freezes what is held.
 func (c *Client) Dispute(ctx context.Context, id string, in api.Dispute, opts ...Option) (api.Order, error) {
 	return c.event(ctx, id, "dispute", in, opts)
@@ -201,7 +231,8 @@ func (c *Client) event(ctx context.Context, id, event string, in any, opts []Opt
 // Items are the kinds of item that a bulk request can have.
 type Items interface {
 	api.NewOrderItem | api.PaymentItem | api.AuthoriseItem | api.CaptureItem | api.VoidItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
-		api.ExtendItem | api.CancelItem | api.RefundItem | api.DisputeItem | api.RulingItem |
+		api.ExtendItem | api.CancelItem | api.RefundItem | api.RefundReleasedItem |
+		api.ChargebackItem | api.SecondChargebackItem | api.RepresentItem | api.WinChargebackItem | api.LoseChargebackItem | api.DisputeItem | api.RulingItem |
 		api.AcceptClaimItem | api.ContestItem | api.OfferItem | api.AcceptOfferItem | api.EvidenceItem | api.WithdrawItem |
 		api.TrackItem | api.ShipPartItem | api.DeliverPartItem | api.ReleasePartItem |
 		api.EscalateItem | api.AppealItem | api.ShipBackItem | api.ReceiveReturnItem | api.RefuseReturnItem
@@ -253,6 +284,18 @@ func bulkPath(items any) string {
 		return "cancel"
 	case []api.RefundItem:
 		return "refund"
+	case []api.RefundReleasedItem:
+		return "refund-released"
+	case []api.ChargebackItem:
+		return "chargeback"
+	case []api.SecondChargebackItem:
+		return "second-chargeback"
+	case []api.RepresentItem:
+		return "represent"
+	case []api.WinChargebackItem:
+		return "win-chargeback"
+	case []api.LoseChargebackItem:
+		return "lose-chargeback"
 	case []api.DisputeItem:
 		return "dispute"
 	case []api.AcceptClaimItem:

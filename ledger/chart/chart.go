@@ -28,6 +28,7 @@ const (
 	PayinClearing        AccountCode = 1100
 	ChargebackReceivable AccountCode = 1300
 	SellerReceivable     AccountCode = 1310
+	SellerCollection     AccountCode = 1320
 	FXPosition           AccountCode = 1400
 	Buyer                AccountCode = 2000
 	Escrow               AccountCode = 2100
@@ -122,6 +123,9 @@ var accounts = []Account{
 	{PayinClearing, "payin_clearing", "pay-in clearing", Debit, PerMethod, noLimit},
 	{ChargebackReceivable, "chargeback_receivable", "chargeback receivable", Debit, PerMarketplace, noLimit},
 	{SellerReceivable, "seller_receivable", "seller receivable", Debit, PerSeller, notOverpaid},
+	// What sellers owe, within a chain in which the ledger decides which of their
+	// accounts pays: between chains it is empty.
+	{SellerCollection, "seller_collection", "seller collection", Debit, PerMarketplace, notOverpaid},
 	{FXPosition, "fx_position", "FX position", Either, PerMarketplace, noLimit},
 	{Buyer, "buyer", "buyer", Credit, PerBuyer, notOverdrawn},
 	// History, because "what was held when" is the question an escrow is asked.

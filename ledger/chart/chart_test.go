@@ -30,6 +30,7 @@ func TestAccounts(t *testing.T) {
 		{PayinClearing, 1100, "payin_clearing", Debit, PerMethod, 0},
 		{ChargebackReceivable, 1300, "chargeback_receivable", Debit, PerMarketplace, 0},
 		{SellerReceivable, 1310, "seller_receivable", Debit, PerSeller, cd},
+		{SellerCollection, 1320, "seller_collection", Debit, PerMarketplace, cd},
 		{FXPosition, 1400, "fx_position", Either, PerMarketplace, 0},
 		{Buyer, 2000, "buyer", Credit, PerBuyer, dc},
 		{Escrow, 2100, "escrow", Credit, PerOrder, dc | hist},
@@ -163,9 +164,9 @@ func TestTransfersTable(t *testing.T) {
 }
 
 // What is frozen is frozen in suspense, and what is due to leave escrow leaves
-// it for the seller, the fee, the tax, the buyer, or the payer's bank.
+// it for the seller, the fee, the tax, the buyer, or what the payer's bank took.
 func TestMoneyLeavesEscrowOnlyWhereItMay(t *testing.T) {
-	may := map[AccountCode]bool{SellerPending: true, FeeRevenue: true, TaxPayable: true, Buyer: true, PayinClearing: true}
+	may := map[AccountCode]bool{SellerPending: true, FeeRevenue: true, TaxPayable: true, Buyer: true, ChargebackReceivable: true}
 	for _, r := range Transfers() {
 		switch {
 		case r.Debit != Escrow:

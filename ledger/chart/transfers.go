@@ -42,13 +42,15 @@ const (
 	RefundRejected TransferCode = 304
 	RefundUndone   TransferCode = 305
 
-	// Back to the buyer after the release: what the seller has, in this order.
+	// Back to the buyer after the release: what has not matured, else what the
+	// seller has, in this order.
 	RefundFromPending   TransferCode = 310
 	RefundFromAvailable TransferCode = 311
 	RefundFromReserve   TransferCode = 312
 	RefundFromDebt      TransferCode = 313
 	RefundOfFee         TransferCode = 314
 	RefundOfFeeTax      TransferCode = 315
+	RefundCollected     TransferCode = 316
 
 	// Disputes and rulings.
 	DisputeFreeze TransferCode = 401
@@ -60,15 +62,17 @@ const (
 	// Chargebacks.
 	ChargebackFreeze        TransferCode = 501
 	ChargebackTaken         TransferCode = 502
-	ChargebackRestored      TransferCode = 503
 	ChargebackAdvanced      TransferCode = 504
 	ChargebackReserved      TransferCode = 505
-	ChargebackUnreserved    TransferCode = 506
 	ChargebackWon           TransferCode = 507
 	ChargebackFromReserve   TransferCode = 508
 	ChargebackFromAvailable TransferCode = 509
 	ChargebackFromDebt      TransferCode = 510
 	ChargebackLost          TransferCode = 511
+	ChargebackOfFee         TransferCode = 512
+	ChargebackOfFeeTax      TransferCode = 513
+	ChargebackFromPending   TransferCode = 514
+	ChargebackCollected     TransferCode = 515
 
 	// Payouts to sellers.
 	Payout         TransferCode = 601
@@ -127,11 +131,12 @@ var transfers = []Transfer{
 	{Code: RefundUndone, Slug: "refund_undone", Name: "rejected refund back to the buyer", Debit: RefundPayable, Credit: Buyer},
 
 	{Code: RefundFromPending, Slug: "refund_from_pending", Name: "refund from seller pending", Debit: SellerPending, Credit: Buyer},
-	{Code: RefundFromAvailable, Slug: "refund_from_available", Name: "refund from seller available", Debit: SellerAvailable, Credit: Buyer},
-	{Code: RefundFromReserve, Slug: "refund_from_reserve", Name: "refund from seller reserve", Debit: SellerReserve, Credit: Buyer},
-	{Code: RefundFromDebt, Slug: "refund_from_debt", Name: "refund owed by the seller", Debit: SellerReceivable, Credit: Buyer},
+	{Code: RefundFromAvailable, Slug: "refund_from_available", Name: "refund from seller available", Debit: SellerAvailable, Credit: SellerCollection},
+	{Code: RefundFromReserve, Slug: "refund_from_reserve", Name: "refund from seller reserve", Debit: SellerReserve, Credit: SellerCollection},
+	{Code: RefundFromDebt, Slug: "refund_from_debt", Name: "refund owed by the seller", Debit: SellerReceivable, Credit: SellerCollection},
 	{Code: RefundOfFee, Slug: "refund_of_fee", Name: "fee given back", Debit: FeeRevenue, Credit: Buyer},
 	{Code: RefundOfFeeTax, Slug: "refund_of_fee_tax", Name: "tax on the fee given back", Debit: TaxPayable, Credit: Buyer},
+	{Code: RefundCollected, Slug: "refund_collected", Name: "refund collected from the seller", Debit: SellerCollection, Credit: Buyer},
 
 	{Code: DisputeFreeze, Slug: "dispute_freeze", Name: "frozen by a dispute", Debit: Escrow, Credit: DisputeSuspense,
 		Posted: "dispute freeze posted", Voided: "dispute freeze lifted"},
@@ -142,16 +147,19 @@ var transfers = []Transfer{
 
 	{Code: ChargebackFreeze, Slug: "chargeback_freeze", Name: "frozen by a chargeback", Debit: Escrow, Credit: DisputeSuspense,
 		Posted: "chargeback freeze posted", Voided: "chargeback freeze lifted"},
-	{Code: ChargebackTaken, Slug: "chargeback_taken", Name: "chargeback of held money", Debit: Escrow, Credit: PayinClearing},
-	{Code: ChargebackRestored, Slug: "chargeback_restored", Name: "chargeback won, held again", Debit: PayinClearing, Credit: Escrow},
-	{Code: ChargebackAdvanced, Slug: "chargeback_advanced", Name: "chargeback after release", Debit: ChargebackReceivable, Credit: PayinClearing},
-	{Code: ChargebackReserved, Slug: "chargeback_reserved", Name: "seller's money kept for a chargeback", Debit: SellerAvailable, Credit: SellerReserve},
-	{Code: ChargebackUnreserved, Slug: "chargeback_unreserved", Name: "seller's money no longer kept", Debit: SellerReserve, Credit: SellerAvailable},
+	{Code: ChargebackTaken, Slug: "chargeback_taken", Name: "chargeback of held money", Debit: Escrow, Credit: ChargebackReceivable},
+	{Code: ChargebackAdvanced, Slug: "chargeback_advanced", Name: "chargeback advanced", Debit: ChargebackReceivable, Credit: PayinClearing},
+	{Code: ChargebackReserved, Slug: "chargeback_reserved", Name: "seller's money kept for a chargeback", Debit: SellerAvailable, Credit: SellerReserve,
+		Posted: "seller's money kept for good", Voided: "seller's money no longer kept"},
 	{Code: ChargebackWon, Slug: "chargeback_won", Name: "chargeback won", Debit: PayinClearing, Credit: ChargebackReceivable},
-	{Code: ChargebackFromReserve, Slug: "chargeback_from_reserve", Name: "chargeback paid from seller reserve", Debit: SellerReserve, Credit: ChargebackReceivable},
-	{Code: ChargebackFromAvailable, Slug: "chargeback_from_available", Name: "chargeback paid from seller available", Debit: SellerAvailable, Credit: ChargebackReceivable},
-	{Code: ChargebackFromDebt, Slug: "chargeback_from_debt", Name: "chargeback owed by the seller", Debit: SellerReceivable, Credit: ChargebackReceivable},
+	{Code: ChargebackFromReserve, Slug: "chargeback_from_reserve", Name: "chargeback paid from seller reserve", Debit: SellerReserve, Credit: SellerCollection},
+	{Code: ChargebackFromAvailable, Slug: "chargeback_from_available", Name: "chargeback paid from seller available", Debit: SellerAvailable, Credit: SellerCollection},
+	{Code: ChargebackFromDebt, Slug: "chargeback_from_debt", Name: "chargeback owed by the seller", Debit: SellerReceivable, Credit: SellerCollection},
 	{Code: ChargebackLost, Slug: "chargeback_lost", Name: "chargeback lost", Debit: ChargebackLoss, Credit: ChargebackReceivable},
+	{Code: ChargebackOfFee, Slug: "chargeback_of_fee", Name: "fee given back in a chargeback", Debit: FeeRevenue, Credit: ChargebackReceivable},
+	{Code: ChargebackOfFeeTax, Slug: "chargeback_of_fee_tax", Name: "tax on the fee given back in a chargeback", Debit: TaxPayable, Credit: ChargebackReceivable},
+	{Code: ChargebackFromPending, Slug: "chargeback_from_pending", Name: "chargeback paid from seller pending", Debit: SellerPending, Credit: ChargebackReceivable},
+	{Code: ChargebackCollected, Slug: "chargeback_collected", Name: "chargeback collected from the seller", Debit: SellerCollection, Credit: ChargebackReceivable},
 
 	{Code: Payout, Slug: "payout", Name: "payout", Debit: SellerAvailable, Credit: PayoutClearing,
 		Posted: "payout accepted", Voided: "payout failed"},

@@ -56,6 +56,9 @@ func orderText(s *reports.OrderSheet) string {
 	line("held", "%s", money(o.Held))
 	line("released", "%s, of which fee %s and tax %s", money(o.Released), money(o.Fee), money(o.Tax))
 	line("maturing", "%s", money(o.Maturing))
+	if o.Reserved.Sign() > 0 {
+		line("reserved", "%s", money(o.Reserved))
+	}
 	line("refunded", "%s", money(o.Refunded))
 
 	if len(o.Parts) > 0 {

@@ -38,7 +38,7 @@ var (
 	descDue = prometheus.NewDesc("escrowd_orders_due",
 		"Orders whose deadline comes within 24 hours of the marketplace's own time.", []string{"marketplace", "deadline"}, nil)
 	descOverdue = prometheus.NewDesc("escrowd_orders_overdue",
-		"Orders whose deadline has passed and that are still as they were. rule_by waits for a person; each other for a job.",
+		"Orders whose deadline has passed and that are still as they were. rule_by and decision_by wait for a person; each other for a job.",
 		[]string{"marketplace", "deadline"}, nil)
 	descEntries = prometheus.NewDesc("escrowd_entries_open",
 		"Money that moves for no order and waits for something: payouts for the bank, receipts for their buyer, proposals for an approval.",

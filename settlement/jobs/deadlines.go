@@ -20,8 +20,9 @@ var deadlinesOf = map[string][]order.Deadline{
 	ExpireUnpaid:    {order.PayBy, order.CaptureBy},
 	CancelUnshipped: {order.ShipBy},
 	AutoRelease:     {order.ConfirmBy, order.ConfirmPartBy},
-	MoveDisputes:    {order.RespondBy, order.NegotiateBy, order.ReturnBy, order.InspectBy, order.EvidenceBy, order.AppealBy},
-	Mature:          {order.MatureAt},
+	MoveDisputes: {order.RespondBy, order.NegotiateBy, order.ReturnBy, order.InspectBy, order.EvidenceBy, order.AppealBy,
+		order.RepresentBy},
+	Mature: {order.MatureAt, order.ReserveUntil},
 }
 
 func (j *Jobs) deadlineJob(name, what string) *Job {

@@ -15,7 +15,9 @@
 //	auto-release       confirm_by passed  what is held goes to the seller, less the fee
 //	                   confirm_part_by    the same of the parts whose deadline it is
 //	move-disputes      a step's deadline  the claim is granted, heard or dropped; a ruling is carried out
-//	mature             mature_at passed   what was released becomes available
+//	                   represent_by passed  the chargeback that nobody answered is lost
+//	mature             mature_at passed   what was released becomes available, but for a reserve
+//	                   reserve_until passed  what is left of the reserve becomes available
 //	pay-out            a seller's day, week or month has come: what is available, after what is owed
 //	expire-proposals   nobody approved it in time: it ends
 //	redrive            an intent is unfinished for too long: to the ledger again

@@ -61,7 +61,7 @@ escrowd_held_orders{currency="USD",marketplace="shop",state="shipped"} 1
 escrowd_oldest_hold_timestamp_seconds{currency="USD",marketplace="shop"} ` + fmt.Sprint(start.Unix()) + `
 # HELP escrowd_orders_due Orders whose deadline comes within 24 hours of the marketplace's own time.
 # TYPE escrowd_orders_due gauge
-` + deadlineSeries("escrowd_orders_due", map[order.Deadline]int{order.ConfirmBy: 1}) + `# HELP escrowd_orders_overdue Orders whose deadline has passed and that are still as they were. rule_by waits for a person; each other for a job.
+` + deadlineSeries("escrowd_orders_due", map[order.Deadline]int{order.ConfirmBy: 1}) + `# HELP escrowd_orders_overdue Orders whose deadline has passed and that are still as they were. rule_by and decision_by wait for a person; each other for a job.
 # TYPE escrowd_orders_overdue gauge
 ` + deadlineSeries("escrowd_orders_overdue", map[order.Deadline]int{order.PayBy: 1}) + `# HELP escrowd_order_metrics_up 1 if the database answered for the metrics of orders and jobs, 0 if it did not: then they are absent.
 # TYPE escrowd_order_metrics_up gauge

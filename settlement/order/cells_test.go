@@ -1,6 +1,7 @@
 package order_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -39,8 +40,17 @@ type atlas struct {
 }
 
 // enough is how many kinds of orders are looked at in one state, those first
-// that the scenarios have and that few events lead to.
+// that the scenarios have and that few events lead to; and in a chargeback, of
+// those that stood in one state before it.
 const enough = 60
+
+// place is what enough of are looked at.
+func (p position) place() string {
+	if a := p.now.Aftermath; a != nil && a.Chargeback != nil {
+		return string(p.now.State + " " + a.Chargeback.From)
+	}
+	return string(p.now.State)
+}
 
 // explore goes from the orders of the scenarios wherever the events of the
 // scenarios lead, with other amounts, other roles and other times. A state or
@@ -61,7 +71,7 @@ func newAtlas(t testing.TB) *atlas {
 		t.Fatal(strings.Join(gaps, "\n"))
 	}
 	a := &atlas{map[order.Event][]order.Command{}, map[order.State][]position{}, map[cell]position{}}
-	seen := map[string]bool{}
+	seen, at := map[string]bool{}, map[string]int{}
 	var queue []position
 	for _, s := range readScenarios(t) {
 		w := newWorld(t)
@@ -77,10 +87,11 @@ func newAtlas(t testing.TB) *atlas {
 	for len(queue) > 0 {
 		p := queue[0]
 		queue = queue[1:]
-		if k := p.kind(); seen[k] || len(a.found[p.now.State]) == enough {
+		if k := p.kind(); seen[k] || at[p.place()] == enough {
 			continue
 		} else {
 			seen[k] = true
+			at[p.place()]++
 		}
 		a.found[p.now.State] = append(a.found[p.now.State], p)
 		queue = append(queue, a.onwards(p)...)
@@ -106,7 +117,11 @@ func (e *entry) upTo(t testing.TB, events int) position {
 func (p position) kind() string {
 	k := p.now
 	k.Terms = order.Terms{Virtual: p.now.Virtual}
-	return shape(reflect.ValueOf(*p.now.Policy)) + shape(reflect.ValueOf(k))
+	of := "" // whether a chargeback takes all that is held, or more
+	if a := k.Aftermath; a != nil && a.Chargeback != nil {
+		of = fmt.Sprint(cmp.Compare(a.Chargeback.Amount, k.Held))
+	}
+	return shape(reflect.ValueOf(*p.now.Policy)) + shape(reflect.ValueOf(k)) + of
 }
 
 // shape writes a value's words and flags, and of numbers and times only
@@ -186,7 +201,7 @@ func (a *atlas) attempts(o order.Order, e order.Event, by order.Role) (cs []orde
 	for _, sample := range a.samples[e] {
 		for _, c := range withAmounts(sample, o) {
 			for _, at := range times {
-				c.By, c.At = by, at
+				c.By, c.At, c.Books = by, at, shared(o.Ledger)
 				c.Intent.Lo = uint64(o.Seq+1) << 16
 				cs = append(cs, c)
 			}

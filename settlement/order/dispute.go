@@ -206,11 +206,17 @@ func (p *planner) withdraw([]State) error {
 	claim := o.Claim
 	p.void(chart.DisputeFreeze, o.Freeze)
 	o.Freeze, o.Claim = ledger.ID{}, nil
+	p.resumeConfirm(claim)
+	return nil
+}
+
+// resumeConfirm lets the time to confirm run on where the dispute stopped it.
+func (p *planner) resumeConfirm(claim *Claim) {
+	o := p.o
 	p.next(claim.From)
 	o.DeadlineAt = o.At.Add(time.Duration(claim.ConfirmLeft) * time.Microsecond)
 	o.BuyerExtended, o.SellerExtended, o.Holidays = claim.BuyerExtended, claim.SellerExtended, claim.Holidays
 	p.thawParts(o.At.Sub(claim.OpenedAt))
-	return nil
 }
 
 // rule decides. Where the policy lets the parties appeal, the money moves when

@@ -54,6 +54,12 @@ func init() {
 		ReleaseDue:   (*planner).releaseDue,
 		RefundRest:   (*planner).refundRest,
 		MatureAll:    (*planner).matureAll,
+		FreeReserve:  (*planner).releaseReserve,
+		TakePayment:  (*planner).openChargeback,
+		AwaitBank:    (*planner).represent,
+		Resume:       (*planner).winChargeback,
+		BearLoss:     (*planner).loseChargeback,
+		GiveBack:     (*planner).refundReleased,
 	}
 }
 
@@ -100,15 +106,26 @@ func (p *planner) next(s State) {
 		from(InspectBy, pol.InspectWithin)
 	case Released, Ruled:
 		from(MatureAt, pol.MatureAfter)
+	case Reserved:
+		from(ReserveUntil, pol.ReserveFor)
+	case ChargedBack:
+		from(RepresentBy, pol.RepresentWithin)
+	case Represented:
+		from(DecisionBy, pol.DecisionWithin)
 	default:
 		o.Deadline, o.DeadlineAt = NoDeadline, time.Time{}
 	}
 }
 
+// before is the order as it stood before the event.
+func (p *planner) before() *Order {
+	o := *p.o
+	o.Progress = p.ch.Before
+	return &o
+}
+
 func (p *planner) refuse(rule, format string, args ...any) error {
-	before := *p.o
-	before.Progress = p.ch.Before
-	return refuse(&before, p.c, rule, format, args...)
+	return refuse(p.before(), p.c, rule, format, args...)
 }
 
 func (p *planner) noMoney(to []State) error {
@@ -211,13 +228,13 @@ func (p *planner) refundPart(to []State) error {
 	return nil
 }
 
-func (p *planner) matureAll(to []State) error {
+func (p *planner) matureAll([]State) error {
 	o := p.o
-	available := SellerAvailable(o.SellerAccount)
-	p.account(available, chart.SellerAvailable, ledger.Uint128{})
-	p.leg(chart.Mature, o.SellerAccount, available, o.Maturing)
+	matured := o.Maturing
+	p.leg(chart.Mature, o.SellerAccount, p.sellers(chart.SellerAvailable), matured)
 	o.Maturing = 0
-	p.next(to[0])
+	p.next(Closed)
+	p.keepReserve(matured)
 	return nil
 }
 
@@ -254,6 +271,13 @@ func (p *planner) refund(amount int64, code chart.TransferCode) {
 
 // SellerAvailable is the 2210 account beside a seller's 2200 account.
 func SellerAvailable(pending ledger.ID) ledger.ID { return AccountID(pending, chart.SellerAvailable) }
+
+// sellers is the seller's account of the chart's code.
+func (p *planner) sellers(code chart.AccountCode) ledger.ID {
+	id := AccountID(p.o.SellerAccount, code)
+	p.account(id, code, ledger.Uint128{})
+	return id
+}
 
 // leg adds a transfer; a leg of zero is left out.
 func (p *planner) leg(code chart.TransferCode, debit, credit ledger.ID, amount int64) {

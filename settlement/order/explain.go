@@ -44,7 +44,9 @@ func NextActors(s State) []Role {
 		return roles(Buyer)
 	case Returned:
 		return roles(Seller)
-	case Released, Ruled:
+	case ChargedBack, Represented:
+		return roles(Operator)
+	case Released, Ruled, Reserved:
 		return roles(System)
 	}
 	return nil
@@ -75,6 +77,10 @@ func HeldBecause(s State) string {
 		return "return agreed, goods not yet shipped back, frozen"
 	case Returned:
 		return "goods on their way back to the seller, frozen"
+	case ChargedBack:
+		return "charged back by the buyer's bank, not answered, frozen"
+	case Represented:
+		return "charged back, waits for the bank's decision, frozen"
 	}
 	return ""
 }
@@ -133,6 +139,8 @@ func Explain(o *Order) Explanation {
 		e.Otherwise = "What is held is released to the seller, less the fee."
 	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned:
 		explainDispute(&e, o, money)
+	case ChargedBack, Represented:
+		explainChargeback(&e, o, money)
 	case Released:
 		e.Why = fmt.Sprintf("Nothing is held: %s was released, of which %s is the fee and %s tax on it.", money(o.Released), money(o.FeeCharged), money(o.TaxCharged))
 		if o.Parts != nil && o.Refunded > 0 {
@@ -148,6 +156,11 @@ func Explain(o *Order) Explanation {
 		}
 		e.Next = fmt.Sprintf("Nobody has to act: %s matures.", money(o.Maturing))
 		e.Otherwise = "The seller's money becomes available at that moment."
+	case Reserved:
+		e.Why = fmt.Sprintf("Nothing is held: %s was released, fee %s and tax %s included; of the seller's part %s is kept in reserve, the rest is available.",
+			money(o.Released), money(o.FeeCharged), money(o.TaxCharged), money(o.Aftermath.Reserved))
+		e.Next = "Nobody has to act: the reserve stands in for refunds until its time is over."
+		e.Otherwise = "What is left of the reserve becomes available to the seller at that moment."
 	case Refunded:
 		e.Why = fmt.Sprintf("Nothing is held: %s was refunded to the buyer.", money(o.Refunded))
 	case Canceled:
@@ -165,6 +178,7 @@ func Explain(o *Order) Explanation {
 	if !o.State.Open() {
 		e.Next, e.Otherwise = "Nobody: the order has ended.", "Nothing."
 	}
+	explainAfter(&e, o, money)
 	return e
 }
 

@@ -22,6 +22,14 @@
 //	              v (confirm_by)             v
 //	           released ----- mature ----> closed
 //
+// What was released can go back to the buyer for a while, before it matures and
+// after. The order stays where it is, until all of it has gone. And a share can
+// be kept in reserve, as the policy says, when the rest matures:
+//
+//	released, ruled, reserved, closed -- refund_released --> the same, or refunded
+//	released, ruled -- mature --> reserved -- release_reserve --> closed, or refunded
+//	                                          (reserve_until)
+//
 // A payment can be authorised first: a bank has promised it, and nothing is
 // held before it is captured:
 //
@@ -77,6 +85,15 @@
 //
 // From the shipment on track notes where the goods are: it moves neither money
 // nor deadlines. That they were delivered is an event of its own.
+//
+// The buyer's bank can take the payment back from every state with money
+// (chargeback.go). The order's own clock stands still meanwhile:
+//
+//	any of these -- chargeback, or second_chargeback --> charged_back
+//	charged_back -- represent --> represented
+//	both -- win_chargeback --> where it stood
+//	both -- lose_chargeback, lose_unrepresented (represent_by) --> where it stood with
+//	                                                    what is left, or refunded
 //
 // The table is Rules in table.go: it is the one place where states, events,
 // who may cause them and deadlines are joined. The schema's CHECK on
@@ -134,6 +151,11 @@ const (
 
 	Ruled    State = "ruled"
 	Released State = "released"
+	Reserved State = "reserved"
+
+	ChargedBack State = "charged_back"
+	Represented State = "represented"
+
 	Refunded State = "refunded"
 	Canceled State = "canceled"
 	Expired  State = "expired"
@@ -143,7 +165,7 @@ const (
 // States lists every state in the order of an order's life.
 var States = []State{Agreed, Authorised, Held, PartShipped, Shipped, Delivered, Disputed,
 	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Ruled,
-	Released, Refunded, Canceled, Expired, Closed}
+	Released, Reserved, ChargedBack, Represented, Refunded, Canceled, Expired, Closed}
 
 // Event is something that happens to an order.
 type Event string
@@ -181,6 +203,14 @@ const (
 	ReceiveReturn Event = "receive_return"
 	RefuseReturn  Event = "refuse_return"
 
+	RefundReleased Event = "refund_released"
+
+	TakeBackPayment  Event = "chargeback"
+	SecondChargeback Event = "second_chargeback"
+	Represent        Event = "represent"
+	WinChargeback    Event = "win_chargeback"
+	LoseChargeback   Event = "lose_chargeback"
+
 	Expire              Event = "expire"               // pay_by passed
 	ExpireAuthorisation Event = "expire_authorisation" // capture_by passed
 	CancelUnshipped     Event = "cancel_unshipped"     // ship_by passed
@@ -192,6 +222,8 @@ const (
 	DropUnreturned      Event = "drop_unreturned"      // return_by passed
 	GrantUninspected    Event = "grant_uninspected"    // inspect_by passed
 	Mature              Event = "mature"               // mature_at passed
+	ReleaseReserve      Event = "release_reserve"      // reserve_until passed
+	LoseUnrepresented   Event = "lose_unrepresented"   // represent_by passed
 
 	ReleasePartUnconfirmed Event = "release_part_unconfirmed" // confirm_part_by passed
 )
@@ -199,8 +231,9 @@ const (
 // Events lists every event in the order of an order's life.
 var Events = []Event{Agree, Pay, Authorise, Capture, Void, ShipPart, Ship, Track, DeliverPart, Deliver, ReleasePart, Confirm, Extend, Cancel, Refund, Dispute,
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn,
+	RefundReleased, TakeBackPayment, SecondChargeback, Represent, WinChargeback, LoseChargeback,
 	Expire, ExpireAuthorisation, CancelUnshipped, ReleasePartUnconfirmed, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
-	GrantUninspected, Mature}
+	GrantUninspected, Mature, ReleaseReserve, LoseUnrepresented}
 
 // Role is who causes an event.
 type Role string
@@ -235,11 +268,15 @@ const (
 	MatureAt    Deadline = "mature_at"
 
 	ConfirmPartBy Deadline = "confirm_part_by" // of a part, see Parts
+
+	ReserveUntil Deadline = "reserve_until"
+	RepresentBy  Deadline = "represent_by"
+	DecisionBy   Deadline = "decision_by"
 )
 
 // Deadlines lists every deadline in the order of an order's life.
 var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmPartBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
-	ReturnBy, InspectBy, MatureAt}
+	ReturnBy, InspectBy, MatureAt, ReserveUntil, RepresentBy, DecisionBy}
 
 // Terms are what was agreed and never changes. Amounts are minor units.
 type Terms struct {
@@ -265,17 +302,17 @@ type Terms struct {
 	Policy       *Policy // the version fixed at agreement
 
 	BuyerAccount  ledger.ID // 2000
-	SellerAccount ledger.ID // 2200; 2210 follows from it, see SellerAvailable
+	SellerAccount ledger.ID // 2200; the seller's others follow from it, see AccountID
 }
 
 // Progress is what events change. Amounts are minor units.
 type Progress struct {
 	State      State
 	Held       int64 // in the escrow sub-account, frozen or not; what is authorised is not
-	Released   int64 // left escrow for the seller, fee and tax included
+	Released   int64 // left escrow for the seller, fee and tax included, less what went back since
 	Refunded   int64 // went back to the buyer
-	FeeCharged int64 // of Released
-	TaxCharged int64 // of Released
+	FeeCharged int64 // of Released; more than that where the policy keeps it on what goes back
+	TaxCharged int64 // likewise
 	Maturing   int64 // of Released, waits in 2200 for mature_at
 
 	Deadline   Deadline
@@ -289,12 +326,13 @@ type Progress struct {
 	// depend on it; "" otherwise.
 	Captured       Charge
 	Method         string
-	Freeze         ledger.ID // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
-	Claim          *Claim    // the open dispute, nil for none; never changed in place
-	Parts          *Parts    // what the order was agreed in, nil for the whole at once; never changed in place
-	Holidays       int16     // by how many days of the policy's calendar the deadline was lengthened
-	BuyerExtended  int16     // how often the buyer moved this deadline
-	SellerExtended int16     // how often the seller did
+	Freeze         ledger.ID  // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute or chargeback
+	Claim          *Claim     // the open dispute, nil for none; never changed in place
+	Aftermath      *Aftermath // what came after the release, and chargebacks, nil for nothing; never changed in place
+	Parts          *Parts     // what the order was agreed in, nil for the whole at once; never changed in place
+	Holidays       int16      // by how many days of the policy's calendar the deadline was lengthened
+	BuyerExtended  int16      // how often the buyer moved this deadline
+	SellerExtended int16      // how often the seller did
 }
 
 // Order is one order as it stands after Seq events.
@@ -309,10 +347,13 @@ type Order struct {
 
 // Books are the accounts of one ledger that all its orders share.
 type Books struct {
-	Clearing ledger.ID // 1100 of the payment's method
-	Suspense ledger.ID // 2110
-	Tax      ledger.ID // 2500
-	Fee      ledger.ID // 4100
+	Clearing   ledger.ID // 1100 of the payment's method; of a chargeback, that through which the order was paid
+	Suspense   ledger.ID // 2110
+	Collection ledger.ID // 1320
+	Receivable ledger.ID // 1300
+	Loss       ledger.ID // 5200
+	Tax        ledger.ID // 2500
+	Fee        ledger.ID // 4100
 }
 
 // Command asks for one event. Fields that the event does not use are ignored.
@@ -327,7 +368,7 @@ type Command struct {
 	Books  Books
 
 	Method   string    // pay, authorise: how, one of the policy's methods; pay: or Balance
-	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
+	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refund_released: of what was released; chargeback: of what has not gone back
 	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
 	Return   bool      // offer: only once the goods are back
@@ -337,7 +378,7 @@ type Command struct {
 	Parts    []string  // ship_part, deliver_part, release_part, track: their names; refund of an order in parts: of which
 	Carrier  string    // ship
 	Tracking string    // ship
-	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule
+	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule, refund_released, chargeback
 }
 
 // Balance is the method of a payment out of what the buyer has already: money

@@ -28,8 +28,9 @@ type Part struct {
 	// escrow for a part that is held, shipped or delivered, and no other.
 	State State `json:"state"`
 	Held  int64 `json:"held,omitempty"` // of Pays: what is in escrow
-	// Refunded is what of Pays went back to the buyer, but not by a ruling: that
-	// is about the order and not about a part.
+	// Refunded is what of Pays went back to the buyer or the buyer's bank while the
+	// part was held, but not by a ruling: that is about the order and not about a
+	// part.
 	Refunded int64 `json:"refunded,omitempty"`
 	// DeadlineAt is the part's own deadline, see Deadline; BuyerExtended and
 	// SellerExtended count how often it was moved.
@@ -165,7 +166,8 @@ func (o *Order) inParts() bool {
 }
 
 // Allowed lists what can happen to the order now, and who may cause it: what its
-// state admits, less what is only for orders in parts, or only for others.
+// state admits, less what is only for orders in parts, or only for others, and
+// less chargebacks that cannot follow on those that there were.
 func (o *Order) Allowed() []Allowed {
 	return slices.DeleteFunc(AllowedIn(o.State), func(a Allowed) bool {
 		switch a.Event {
@@ -173,6 +175,10 @@ func (o *Order) Allowed() []Allowed {
 			return o.Parts == nil
 		case ReleaseUnconfirmed:
 			return o.Parts != nil
+		case TakeBackPayment:
+			return o.Aftermath != nil && o.Aftermath.Won
+		case SecondChargeback:
+			return o.Aftermath == nil || !o.Aftermath.Won || o.Aftermath.Second
 		}
 		return false
 	})
@@ -391,6 +397,30 @@ func (p *planner) refundParts() error {
 	return nil
 }
 
+// takeFromParts takes amount of what is held, or all, pro rata from the parts that
+// something is held of.
+func (p *planner) takeFromParts(amount int64) {
+	list := p.parts()
+	if list == nil || amount == 0 {
+		return
+	}
+	held := make([]int64, len(list))
+	for i := range list {
+		held[i] = list[i].Held
+	}
+	for i, share := range proRata(amount, held...) {
+		t := &list[i]
+		if t.Held == 0 {
+			continue
+		}
+		if share == t.Held {
+			t.end(Refunded)
+			continue
+		}
+		t.Held, t.Refunded = t.Held-share, t.Refunded+share
+	}
+}
+
 // moveParts moves the deadline of the parts that had the order's.
 func (p *planner) moveParts(before time.Time) {
 	list := p.parts()
@@ -452,7 +482,7 @@ func (p *planner) goByParts() {
 		}
 	}
 	switch {
-	case is[Held] && !is[Shipped] && p.ch.Before.State == Held:
+	case is[Held] && !is[Shipped] && p.from() == Held:
 		o.State = Held
 	case is[Held]:
 		o.State = PartShipped
@@ -461,6 +491,15 @@ func (p *planner) goByParts() {
 	default:
 		o.State = Delivered
 	}
+}
+
+// from is the state that the order comes from: of one that was charged back,
+// where it stood.
+func (p *planner) from() State {
+	if a := p.ch.Before.Aftermath; a != nil && a.Chargeback != nil {
+		return a.Chargeback.From
+	}
+	return p.ch.Before.State
 }
 
 // explained is how many parts an explanation names before it counts the rest.

@@ -25,7 +25,7 @@ const (
 	RuleState       = "state"         // the state does not admit the event
 	RuleRole        = "role"          // somebody else has to cause it
 	RuleOrderOfTime = "order-of-time" // it took effect before the last event
-	RuleTooLate     = "too-late"      // its deadline had passed
+	RuleTooLate     = "too-late"      // its deadline, or the policy's time for it, had passed
 	RuleNotDue      = "not-due"       // a deadline's event before the deadline
 	RuleAmount      = "amount"        // a wrong amount, or parts that do not sum
 	RuleMethod      = "method"        // not one of the policy's payment methods
@@ -36,6 +36,7 @@ const (
 	RuleEvidence    = "evidence"      // too large, too many, or of a forbidden type
 	RulePart        = "part"          // no such part, or it is not where the event needs it
 	RuleTracking    = "tracking"      // not a status that a carrier reports
+	RuleChargeback  = "chargeback"    // a second one without a won first, or one too many
 	RulePolicy      = "policy"        // the order's policy has no such step
 )
 

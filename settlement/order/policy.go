@@ -90,8 +90,26 @@ type Policy struct {
 	InspectWithin Seconds `json:"inspect_within,omitempty"`
 	// MatureAfter runs from the release: then the seller can be paid out.
 	MatureAfter Seconds `json:"mature_after"`
-	// FeedbackWithin runs from the order's end: so long buyer and seller may give
-	// feedback on each other. 0: there is none. FeedbackRevisionWithin runs from
+	// RefundReleasedWithin runs from the release: until then the seller and the
+	// marketplace can refund what was released. 0: not at all. RefundFee says
+	// what becomes of the fee on it, ReturnFee or KeepFee; "" is ReturnFee.
+	RefundReleasedWithin Seconds `json:"refund_released_within,omitempty"`
+	RefundFee            string  `json:"refund_fee,omitempty"`
+	// ReserveBps is the share of the seller's part, in basis points, halves
+	// rounded to even, that is kept in reserve when it matures, for ReserveFor
+	// from then on. Both 0: there is no reserve.
+	ReserveBps int64   `json:"reserve_bps,omitempty"`
+	ReserveFor Seconds `json:"reserve_for,omitempty"`
+	// RepresentWithin runs from a chargeback: then it is lost. 0: it is lost as it
+	// comes. DecisionWithin runs from the representment; nothing moves by itself
+	// when it passes. ChargebackBorneBy says who pays for a lost one of what was
+	// released, BorneBySeller or BorneByMarketplace; "" is BorneBySeller.
+	RepresentWithin   Seconds `json:"represent_within,omitempty"`
+	DecisionWithin    Seconds `json:"decision_within,omitempty"`
+	ChargebackBorneBy string  `json:"chargeback_borne_by,omitempty"`
+	// FeedbackWithin runs from the order's end, or from what was refunded or charged
+	// back since: so long buyer and seller may give feedback on each other. 0: there
+	// is none. FeedbackRevisionWithin runs from
 	// the reply to a feedback: so long its author may revise it. 0: no revision.
 	FeedbackWithin         Seconds `json:"feedback_within,omitempty"`
 	FeedbackRevisionWithin Seconds `json:"feedback_revision_within,omitempty"`
@@ -109,6 +127,19 @@ type Policy struct {
 	Taxes map[string]int64 `json:"taxes,omitempty"`
 }
 
+// What becomes of the fee, and the tax on it, on what is refunded after the
+// release: it goes back too, or stays and the seller bears all of the refund.
+const (
+	ReturnFee = "return"
+	KeepFee   = "keep"
+)
+
+// Who pays for a lost chargeback of what was released.
+const (
+	BorneBySeller      = "seller"
+	BorneByMarketplace = "marketplace"
+)
+
 const day = Seconds(24 * 60 * 60)
 
 // Standard is the policy that a new marketplace starts with: the terms that
@@ -120,6 +151,8 @@ func Standard() Policy {
 		ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 15 * day, ConfirmVirtual: 3 * day,
 		ExtendTimes: 1, ExtendBy: 15 * day,
 		RuleWithin: 14 * day, MatureAfter: 2 * day,
+		RefundReleasedWithin: 60 * day, RefundFee: ReturnFee,
+		RepresentWithin: 14 * day, DecisionWithin: 75 * day, ChargebackBorneBy: BorneBySeller,
 		FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day,
 		Methods: []string{"card", "bank_transfer", "alipay", "wallet", "voucher"},
 		Fees:    map[string]Fee{"*": {Bps: 500}},
@@ -166,6 +199,8 @@ func (p *Policy) Validate() error {
 		{"confirm_virtual", p.ConfirmVirtual, 0},
 		{"rule_within", p.RuleWithin, 1},
 		{"extend_by", p.ExtendBy, 0}, {"mature_after", p.MatureAfter, 0},
+		{"refund_released_within", p.RefundReleasedWithin, 0}, {"reserve_for", p.ReserveFor, 0},
+		{"represent_within", p.RepresentWithin, 0}, {"decision_within", p.DecisionWithin, 0},
 		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
 		{"evidence_within", p.EvidenceWithin, 0}, {"appeal_within", p.AppealWithin, 0},
 		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0},
@@ -182,6 +217,7 @@ func (p *Policy) Validate() error {
 	if p.FeedbackRevisionWithin > 0 && p.FeedbackWithin == 0 {
 		bad("feedback_revision_within", "there is no feedback to revise: feedback_within is 0")
 	}
+	p.validateAftermath(bad)
 	if p.ExtendTimes < 0 || p.ExtendTimes > 100 {
 		bad("extend_times", "must be from 0 to 100")
 	}
@@ -225,6 +261,26 @@ func (p *Policy) validateDisputes(bad func(field, format string, args ...any)) {
 		bad("escalate_after", "there is no negotiation to escalate: negotiate_within is 0")
 	} else if p.EscalateAfter > 0 && p.EscalateAfter >= p.RespondWithin+p.NegotiateWithin {
 		bad("escalate_after", "must be shorter than respond_within and negotiate_within together: by then every negotiation is over")
+	}
+}
+
+// validateAftermath says what is wrong with refunds after the release, reserves
+// and chargebacks.
+func (p *Policy) validateAftermath(bad func(field, format string, args ...any)) {
+	if p.RefundFee != "" && p.RefundFee != ReturnFee && p.RefundFee != KeepFee {
+		bad("refund_fee", "must be %s or %s", ReturnFee, KeepFee)
+	}
+	if (p.RepresentWithin > 0) != (p.DecisionWithin > 0) {
+		bad("represent_within", "represent_within and decision_within are both set or both 0")
+	}
+	if b := p.ChargebackBorneBy; b != "" && b != BorneBySeller && b != BorneByMarketplace {
+		bad("chargeback_borne_by", "must be %s or %s", BorneBySeller, BorneByMarketplace)
+	}
+	if p.ReserveBps < 0 || p.ReserveBps > 10_000 {
+		bad("reserve_bps", "must be from 0 to 10000 basis points")
+	}
+	if (p.ReserveBps > 0) != (p.ReserveFor > 0) {
+		bad("reserve_for", "reserve_bps and reserve_for are both set or both 0")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"escrowd/ledger"
 	"escrowd/ledger/chart"
 )
 
@@ -104,6 +105,12 @@ func entry(s State) string {
 		return "ruling or settlement"
 	case Released:
 		return "release"
+	case Reserved:
+		return "maturity"
+	case ChargedBack:
+		return "chargeback"
+	case Represented:
+		return "representment"
 	}
 	return ""
 }
@@ -185,6 +192,9 @@ type tried struct {
 // sample is a piece of evidence that nothing is wrong with.
 var sample = Evidence{SHA256: strings.Repeat("0", 64), URL: "https://example.com/", Type: EvidenceTypes[0], Size: 1}
 
+// anyBooks has an account through which the order was paid, as a chargeback needs.
+var anyBooks = Books{Clearing: ledger.U64(1)}
+
 // tryAll plans an event by each of its roles: in time, and with each way to
 // split what is held where the event does that. What is offered in a dispute
 // is the goods' return where the policy has one: an offer without ends as a
@@ -194,7 +204,7 @@ func tryAll(o *Order, row Row) []tried {
 	for _, by := range row.Who {
 		for _, toBuyer := range []int64{o.Held, 0, o.Held / 2} {
 			c := Command{Event: row.Event, By: by, At: o.At, Reason: "a preview", ToBuyer: toBuyer, ToSeller: o.Held - toBuyer,
-				Return: o.Policy.ReturnWithin > 0, Evidence: sample, Scan: Scan{Status: ScanStatuses[0]}}
+				Return: o.Policy.ReturnWithin > 0, Evidence: sample, Scan: Scan{Status: ScanStatuses[0]}, Books: anyBooks}
 			if o.Parts != nil {
 				c.Parts = []string{o.Parts.List[0].Name} // one is moved by itself, the others with the order
 			}
@@ -289,7 +299,7 @@ func (s Step) gaps() (errs FieldErrors) {
 	switch {
 	case s.Deadline == NoDeadline:
 		bad("an order that is %s would have no deadline (rule %s)", s.State, RuleDeadline)
-	case waits && s.Within <= 0:
+	case waits && s.Within <= 0 && s.State != ChargedBack: // under a policy without representments it is lost as it comes
 		bad("an order that is %s would have no time until %s (rule %s)", s.State, s.Deadline, RuleDeadline)
 	}
 	switch {

@@ -35,6 +35,8 @@ func TestForesee(t *testing.T) {
 		"disputed seller or operator, rule_by: 14 days from the dispute",
 		"ruled system, mature_at: 2 days from the ruling or settlement",
 		"released system, mature_at: 2 days from the release",
+		"charged_back operator, represent_by: 14 days from the chargeback",
+		"represented operator, decision_by: 75 days from the representment",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -129,6 +131,11 @@ func TestForeseeFindsEveryOpenState(t *testing.T) {
 			absent[Returning], absent[Returned] = true, true
 		}
 		maybe("appeal", []State{Decided}, &p.AppealWithin)
+		maybe("represent", []State{Represented}, &p.RepresentWithin, &p.DecisionWithin)
+		maybe("reserve", []State{Reserved}, &p.ReserveFor)
+		if p.ReserveFor > 0 {
+			p.ReserveBps = rapid.Int64Range(1_000, 10_000).Draw(t, "reserve bps")
+		}
 		// After the evidence, or after an appeal, the marketplace rules.
 		absent[Arbitration] = p.EvidenceWithin == 0 && p.AppealWithin == 0
 		if err := p.Validate(); err != nil {

@@ -49,12 +49,18 @@ const (
 	ReleaseDue   Effect = "what is held of the parts whose time to confirm has passed goes to the seller, less its share of the fee"
 	RefundRest   Effect = "what is held of the parts that were not shipped goes back to the buyer"
 	NoteScan     Effect = "where the goods are is noted"
-	MatureAll    Effect = "what was released becomes available to the seller"
+	MatureAll    Effect = "what was released becomes available to the seller, but for a reserve"
+	FreeReserve  Effect = "what is left of the reserve becomes available to the seller"
+	TakePayment  Effect = "the provider takes the payment back: all that is held is frozen, and of what was released the seller's part is kept"
+	AwaitBank    Effect = "the time for the bank's decision runs from the event"
+	Resume       Effect = "what was taken, frozen and kept is back, and the order goes on where it stood"
+	BearLoss     Effect = "what is held pays for what was taken, and then the seller or the marketplace"
+	GiveBack     Effect = "a part of what was released, or all, goes back to the buyer"
 )
 
 // Rules is the state table. A pair of state and event that is not in it is
 // refused.
-var Rules = []Row{
+var Rules = slices.Concat([]Row{
 	{None, Agree, roles(Operator, Buyer, Seller), NoMoney, to(Agreed)},
 
 	{Agreed, Pay, roles(Buyer, Operator), HoldPayment, to(Held)},
@@ -143,9 +149,16 @@ var Rules = []Row{
 	{Returned, RefuseReturn, roles(Seller), DenyReturn, to(Escalated)},
 	{Returned, GrantUninspected, roles(System), GrantReturn, to(Released, Refunded, Ruled)},
 
-	{Ruled, Mature, roles(System), MatureAll, to(Closed)},
-	{Released, Mature, roles(System), MatureAll, to(Closed)},
-}
+	{Ruled, Mature, roles(System), MatureAll, to(Closed, Reserved)},
+	{Ruled, RefundReleased, roles(Seller, Operator), GiveBack, to(Ruled, Refunded)},
+	{Released, Mature, roles(System), MatureAll, to(Closed, Reserved)},
+	{Released, RefundReleased, roles(Seller, Operator), GiveBack, to(Released, Refunded)},
+
+	{Reserved, ReleaseReserve, roles(System), FreeReserve, to(Closed, Refunded)},
+	{Reserved, RefundReleased, roles(Seller, Operator), GiveBack, to(Reserved)},
+
+	{Closed, RefundReleased, roles(Seller, Operator), GiveBack, to(Closed, Refunded)},
+}, chargebackRows())
 
 // Due is what happens when a deadline passes: the event that a job books, or
 // "" where nothing moves by itself and a person has to act.
@@ -164,6 +177,10 @@ var Due = map[Deadline]Event{
 	MatureAt:    Mature,
 
 	ConfirmPartBy: ReleasePartUnconfirmed,
+
+	ReserveUntil: ReleaseReserve,
+	RepresentBy:  LoseUnrepresented,
+	DecisionBy:   "",
 }
 
 // DueAt is the deadline whose passing causes the event, or NoDeadline.
@@ -176,16 +193,21 @@ func DueAt(e Event) Deadline {
 	return NoDeadline
 }
 
-// Open reports whether an order in s still waits for something.
+// Open reports whether an order in s still waits for something. A closed one
+// does not, though of what was released something can still go back.
 func (s State) Open() bool {
-	return slices.ContainsFunc(Rules, func(r Row) bool { return r.From == s && s != None })
+	switch s {
+	case None, Refunded, Canceled, Expired, Closed:
+		return false
+	}
+	return true
 }
 
 // Frozen reports whether all that is held is frozen in s: in every state of a
-// dispute.
+// dispute or a chargeback.
 func (s State) Frozen() bool {
 	switch s {
-	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned:
+	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned, ChargedBack, Represented:
 		return true
 	}
 	return false

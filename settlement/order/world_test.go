@@ -67,7 +67,9 @@ func (w *world) party(code chart.AccountCode, books uint32, name string) ledger.
 	id := order.AccountID(idOf("party", books, name), code)
 	w.owners[id] = name
 	if code == chart.SellerPending {
-		w.owners[order.SellerAvailable(id)] = name
+		for _, of := range []chart.AccountCode{chart.SellerAvailable, chart.SellerReserve, chart.SellerReceivable} {
+			w.owners[order.AccountID(id, of)] = name
+		}
 	}
 	return id
 }
@@ -314,6 +316,8 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 	want := map[[2]uint32]int64{}        // what the orders say of ofCode
 	wantPending := map[[2]uint32]int64{} // and of pending
 	maturing := map[ledger.ID]int64{}    // what they say of each seller's 2200
+	sellers := map[ledger.ID]int64{}     // and of what the seller has or owes beside that
+	kept := map[uint32]int64{}           // at most so much of it is kept for open chargebacks, by ledger
 	for _, e := range orders {
 		o := &e.now
 		for problem := range auditOrder(o) {
@@ -339,11 +343,26 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 			wantPending[[2]uint32{o.Ledger, uint32(chart.PayinClearing)}] += o.Charge().Pays()
 			wantPending[[2]uint32{o.Ledger, uint32(chart.Buyer)}] += o.Charge().Pays()
 		}
-		want[[2]uint32{o.Ledger, uint32(chart.PayinClearing)}] -= o.Held + o.Released + o.Refunded
-		want[[2]uint32{o.Ledger, uint32(chart.Buyer)}] += o.Refunded
+		var after order.Aftermath
+		if o.Aftermath != nil {
+			after = *o.Aftermath
+		}
+		open := int64(0) // what the buyer's bank has taken and not decided on
+		if cb := after.Chargeback; cb != nil {
+			open = cb.Amount
+			if !cb.Kept.IsZero() {
+				kept[o.Ledger] += cb.Amount
+			}
+		}
+		want[[2]uint32{o.Ledger, uint32(chart.PayinClearing)}] -= o.Held + o.Released + o.Refunded - open - after.Lost
+		want[[2]uint32{o.Ledger, uint32(chart.Buyer)}] += o.Refunded - (after.Lost - after.Absorbed)
+		want[[2]uint32{o.Ledger, uint32(chart.ChargebackReceivable)}] -= open
+		want[[2]uint32{o.Ledger, uint32(chart.ChargebackLoss)}] -= after.Absorbed
+		want[[2]uint32{o.Ledger, uint32(chart.SellerCollection)}] += 0
 		want[[2]uint32{o.Ledger, uint32(chart.FeeRevenue)}] += o.FeeCharged
 		want[[2]uint32{o.Ledger, uint32(chart.TaxPayable)}] += o.TaxCharged
 		maturing[o.SellerAccount] += o.Maturing
+		sellers[o.SellerAccount] += o.Released - o.FeeCharged - o.TaxCharged - o.Maturing
 	}
 	for k := range want {
 		if ofCode[k] != want[k] {
@@ -351,6 +370,13 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 		}
 	}
 	for k := range pending {
+		if of := chart.AccountCode(k[1]); of == chart.SellerAvailable || of == chart.SellerReserve {
+			// How much of it there was to keep is for the ledger to say.
+			if pending[k] > kept[k[0]] || pending[k] != pending[[2]uint32{k[0], uint32(chart.SellerAvailable)}] {
+				bad("ledger %d, %s: %d is kept for chargebacks of %d", k[0], of, pending[k], kept[k[0]])
+			}
+			continue
+		}
 		if pending[k] != wantPending[k] {
 			bad("ledger %d, %s: %d is pending in the books, %d by the orders", k[0], chart.AccountCode(k[1]), pending[k], wantPending[k])
 		}
@@ -358,6 +384,13 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 	for id, v := range maturing {
 		if credit(byID[id]) != v {
 			bad("a seller's 2200 has %d, its orders wait for %d to mature", credit(byID[id]), v)
+		}
+		has := int64(0)
+		for _, code := range []chart.AccountCode{chart.SellerAvailable, chart.SellerReserve, chart.SellerReceivable} {
+			has += credit(byID[order.AccountID(id, code)])
+		}
+		if has != sellers[id] {
+			bad("a seller has %d available, in reserve and less what is owed; the orders say %d", has, sellers[id])
 		}
 	}
 	return problems
@@ -384,10 +417,13 @@ func auditOrder(o *order.Order) map[string]bool {
 		bad("it comes to %+v, more than the agreed %d, fee %d, tax %d", charge, o.Amount, o.Fee, o.Tax)
 	case o.FeeCharged > charge.Fee || o.TaxCharged > charge.Tax:
 		bad("fee %d and tax %d were agreed, %d and %d charged", charge.Fee, charge.Tax, o.FeeCharged, o.TaxCharged)
-	case o.FeeCharged+o.TaxCharged+o.Maturing > o.Released:
+	case o.FeeCharged+o.TaxCharged+o.Maturing > o.Released && o.Policy.RefundFee != order.KeepFee:
 		bad("fee %d + tax %d + maturing %d is more than the released %d", o.FeeCharged, o.TaxCharged, o.Maturing, o.Released)
 	}
-	if frozen := o.State.Frozen(); frozen != (o.Claim != nil) || o.Freeze.IsZero() == (frozen || o.State == order.Authorised) {
+	frozen, charged := o.State.Frozen(), o.State == order.ChargedBack || o.State == order.Represented
+	switch {
+	case charged && (o.Aftermath == nil || o.Aftermath.Chargeback == nil || o.Freeze.IsZero() != (o.Held == 0) || o.Claim != nil && o.Freeze.IsZero()),
+		!charged && (frozen != (o.Claim != nil) || o.Freeze.IsZero() == (frozen || o.State == order.Authorised) || o.Aftermath != nil && o.Aftermath.Chargeback != nil):
 		bad("state %s, claim %v, waits on the pending transfer %v", o.State, o.Claim, o.Freeze)
 	}
 	maps.Copy(problems, explained(o))
@@ -404,7 +440,8 @@ func explained(o *order.Order) map[string]bool {
 	if words.Why == "" || words.Until == "" || words.Next == "" || words.Otherwise == "" {
 		bad("state %s has no full explanation: add it to Explain in explain.go, which says %+v", s, words)
 	}
-	if (order.HeldBecause(s) != "") != (o.Held > 0) {
+	charged := s == order.ChargedBack || s == order.Represented // also of what was released
+	if because := order.HeldBecause(s) != ""; because != (o.Held > 0) && !(because && charged) {
 		bad("state %s holds %d because %q: HeldBecause in explain.go has to say why money is held, and only then", s, o.Held, order.HeldBecause(s))
 	}
 	if !s.Open() {

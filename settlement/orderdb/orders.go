@@ -86,7 +86,7 @@ func readOrders(rows *sql.Rows) (list []order.Order, policies []int64, err error
 const eventColumns = `e.order_id, e.intent, e.seq, e.event, e.actor, e.data, e.state, e.held, e.released, e.refunded,
 	e.fee_charged, e.tax_charged, e.maturing, coalesce(e.deadline, ''), e.deadline_at, e.at, e.paid_at, e.freeze_id,
 	e.buyer_extended, e.seller_extended, e.claim, e.captured, e.captured_fee, e.captured_tax, e.captured_share, coalesce(e.method, ''),
-	e.parts, coalesce(e.holidays, 0),
+	e.parts, coalesce(e.holidays, 0), e.aftermath,
 	coalesce(e.ledger_timestamp, 0), e.created_at`
 
 func (s *Store) events(ctx context.Context, query string, args ...any) ([]Event, error) {
@@ -102,8 +102,8 @@ func (s *Store) events(ctx context.Context, query string, args ...any) ([]Event,
 		if err := rows.Scan(&e.Position, (*uid)(&e.Order), (*uid)(&e.Intent), &e.Seq, &e.Event, &e.Actor, &e.Data,
 			&p.State, &p.Held, &p.Released, &p.Refunded, &p.FeeCharged, &p.TaxCharged, &p.Maturing,
 			&p.Deadline, (*moment)(&p.DeadlineAt), (*moment)(&p.At), (*moment)(&p.PaidAt), (*uid)(&p.Freeze),
-			&p.BuyerExtended, &p.SellerExtended, claim(&p.Claim), (*amount)(&p.Captured.Amount), (*amount)(&p.Captured.Fee), (*amount)(&p.Captured.Tax),
-			(*amount)(&p.Captured.BuyerShare), &p.Method, parts(&p.Parts), &p.Holidays,
+			&p.BuyerExtended, &p.SellerExtended, documentIn(&p.Claim), (*amount)(&p.Captured.Amount), (*amount)(&p.Captured.Fee), (*amount)(&p.Captured.Tax),
+			(*amount)(&p.Captured.BuyerShare), &p.Method, documentIn(&p.Parts), &p.Holidays, documentIn(&p.Aftermath),
 			&e.LedgerTimestamp, (*moment)(&e.RecordedAt)); err != nil {
 			return nil, err
 		}
@@ -135,8 +135,8 @@ type DuePage struct {
 
 // Due looks through up to limit deadlines d at or before until, after the given
 // one: a cursor, so that an order that stays due does not hold up the rest. A
-// deadline that an order had, lost to an earlier one and had again was noted
-// twice, and counts once.
+// deadline that an order had, lost and had again, to an earlier one or because
+// something stopped its clock for no time, was noted twice, and counts once.
 func (s *Store) Due(ctx context.Context, marketplace uint32, d order.Deadline, until time.Time, after Due, limit int) (p DuePage, err error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT at, order_id FROM order_deadlines
 		WHERE marketplace = $1 AND deadline = $2 AND at <= $3 AND at >= $4 AND (at, order_id) > ($4, $5)

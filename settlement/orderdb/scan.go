@@ -84,7 +84,7 @@ const orderColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.sel
 	o.state, o.held, o.released, o.refunded, o.fee_charged, o.tax_charged, o.maturing,
 	coalesce(o.deadline, ''), o.deadline_at, o.at, o.paid_at, o.freeze_id, o.buyer_extended, o.seller_extended, o.claim,
 	o.captured, o.captured_fee, o.captured_tax, o.captured_share, coalesce(o.method, ''),
-	o.parts, coalesce(o.holidays, 0), coalesce(o.virtual, false)`
+	o.parts, coalesce(o.holidays, 0), o.aftermath, coalesce(o.virtual, false)`
 
 // orderAfterColumns are the same of an order right after intents AS i.
 const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, coalesce(o.category, ''), o.buyer_account,
@@ -93,11 +93,13 @@ const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, 
 	i.state, i.held, i.released, i.refunded, i.fee_charged, i.tax_charged, i.maturing,
 	coalesce(i.deadline, ''), i.deadline_at, i.at, i.paid_at, i.freeze_id, i.buyer_extended, i.seller_extended, i.claim,
 	i.captured, i.captured_fee, i.captured_tax, i.captured_share, coalesce(i.method, ''),
-	i.parts, coalesce(i.holidays, 0), coalesce(o.virtual, false)`
+	i.parts, coalesce(i.holidays, 0), i.aftermath, coalesce(o.virtual, false)`
 
-// document reads what few orders have, their dispute or their parts, as JSON;
-// NULL is none.
+// document reads what few orders have, such as their dispute or their parts, as
+// JSON; NULL is none.
 type document[T any] struct{ of **T }
+
+func documentIn[T any](of **T) document[T] { return document[T]{of} }
 
 func (d document[T]) Scan(src any) error {
 	*d.of = nil
@@ -109,9 +111,6 @@ func (d document[T]) Scan(src any) error {
 	}
 	return fmt.Errorf("orderdb: a %T cannot be read from %T", *d.of, src)
 }
-
-func claim(of **order.Claim) document[order.Claim] { return document[order.Claim]{of} }
-func parts(of **order.Parts) document[order.Parts] { return document[order.Parts]{of} }
 
 func putDocument[T any](f *pgrows.Fields, d *T) {
 	if d == nil {
@@ -136,8 +135,8 @@ func scanOrder(row scanner, o *order.Order, policy *int64, more ...any) error {
 		&o.SellerTier, &o.Jurisdiction, (*moment)(&o.ShipByDate), (*moment)(&o.AgreedAt),
 		&o.Seq, &o.Attempt, &o.State, &o.Held, &o.Released, &o.Refunded, &o.FeeCharged, &o.TaxCharged, &o.Maturing,
 		&o.Deadline, (*moment)(&o.DeadlineAt), (*moment)(&o.At), (*moment)(&o.PaidAt), (*uid)(&o.Freeze),
-		&o.BuyerExtended, &o.SellerExtended, claim(&o.Claim),
+		&o.BuyerExtended, &o.SellerExtended, documentIn(&o.Claim),
 		(*amount)(&o.Captured.Amount), (*amount)(&o.Captured.Fee), (*amount)(&o.Captured.Tax),
-		(*amount)(&o.Captured.BuyerShare), &o.Method, parts(&o.Parts), &o.Holidays, &o.Virtual,
+		(*amount)(&o.Captured.BuyerShare), &o.Method, documentIn(&o.Parts), &o.Holidays, documentIn(&o.Aftermath), &o.Virtual,
 	}, more...)...)
 }

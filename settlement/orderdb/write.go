@@ -42,6 +42,7 @@ var (
 		{Name: "captured", Kind: "bigint"}, {Name: "captured_fee", Kind: "bigint"}, {Name: "captured_tax", Kind: "bigint"},
 		{Name: "captured_share", Kind: "bigint"}, {Name: "method", Kind: "text"},
 		{Name: "parts", Kind: "jsonb"}, {Name: "holidays", Kind: "smallint"},
+		{Name: "aftermath", Kind: "jsonb"},
 	}}
 )
 
@@ -340,5 +341,6 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		} else {
 			f.Null()
 		}
+		putDocument(f, p.Aftermath)
 	}, nil
 }

@@ -65,6 +65,9 @@ type draft struct {
 	changes []*order.Change
 	needs   []orderdb.AccountName // accounts that must have a row
 	entry   *entryDraft           // instead of orders, cmds and changes
+	// paidThrough is the account that the order was paid through, where it is
+	// charged back.
+	paidThrough ledger.ID
 }
 
 // decide looks at every task of a batch in the transaction and stores the
@@ -215,10 +218,16 @@ func (p *Poster) plan(d *decision, f *draft) error {
 			o.AgreedAt = f.cmds[i].At
 		}
 		f.cmds[i].Books = order.Books{
-			Clearing: account(o, chart.PayinClearing, f.cmds[i].Method),
-			Suspense: account(o, chart.DisputeSuspense, ""),
-			Tax:      account(o, chart.TaxPayable, ""),
-			Fee:      account(o, chart.FeeRevenue, ""),
+			Clearing:   account(o, chart.PayinClearing, f.cmds[i].Method),
+			Suspense:   account(o, chart.DisputeSuspense, ""),
+			Collection: account(o, chart.SellerCollection, ""),
+			Receivable: account(o, chart.ChargebackReceivable, ""),
+			Loss:       account(o, chart.ChargebackLoss, ""),
+			Tax:        account(o, chart.TaxPayable, ""),
+			Fee:        account(o, chart.FeeRevenue, ""),
+		}
+		if !f.paidThrough.IsZero() {
+			f.cmds[i].Books.Clearing = f.paidThrough
 		}
 	}
 	if f.task.req.Command.Event == order.Pay {

@@ -98,7 +98,36 @@ next:
 		}
 		drafts = append(drafts, f)
 	}
-	return drafts, nil
+	return drafts, p.loadPayments(ctx, w, drafts)
+}
+
+// loadPayments looks up through which account the orders were paid that are
+// charged back: the provider takes the money from there.
+func (p *Poster) loadPayments(ctx context.Context, w *orderdb.Writer, drafts []*draft) error {
+	var ids []ledger.ID
+	for _, f := range drafts {
+		if f.chargedBack() {
+			ids = append(ids, f.orders[0].ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	paid, err := w.PaidThrough(ctx, ids)
+	for _, f := range drafts {
+		if f.chargedBack() {
+			f.paidThrough = paid[f.orders[0].ID]
+		}
+	}
+	return err
+}
+
+func (f *draft) chargedBack() bool {
+	if len(f.orders) == 0 {
+		return false
+	}
+	row, _ := order.Lookup(f.orders[0].State, f.cmds[0].Event)
+	return row.Effect == order.TakePayment
 }
 
 // readAhead does the reading of a large caller before it stands in line, while
@@ -362,7 +391,8 @@ func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Mark
 	return o, err
 }
 
-// booksFor names the accounts of the whole ledger that an event may use.
+// booksFor names the accounts that an event may use and that may have no row yet:
+// those of the whole ledger, and of the seller's those that few sellers need.
 func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 	name := func(code chart.AccountCode, owner string) orderdb.AccountName {
 		return orderdb.AccountName{Ledger: o.Ledger, Code: code, Owner: owner}
@@ -378,6 +408,21 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 		return []orderdb.AccountName{name(chart.DisputeSuspense, "")}
 	case order.ReleaseAll, order.ReleaseParts, order.ReleaseDue, order.GrantClaim, order.DropClaim, order.TakeOffer, order.EndEvidence, order.Decide, order.CarryOut, order.GrantReturn:
 		return []orderdb.AccountName{name(chart.FeeRevenue, ""), name(chart.TaxPayable, "")}
+	case order.MatureAll:
+		if o.Policy.ReserveFor == 0 {
+			return nil
+		}
+		return []orderdb.AccountName{name(chart.SellerReserve, o.Seller)}
+	case order.TakePayment:
+		return []orderdb.AccountName{name(chart.ChargebackReceivable, ""), name(chart.DisputeSuspense, ""), name(chart.SellerReserve, o.Seller)}
+	case order.Resume:
+		return []orderdb.AccountName{name(chart.ChargebackReceivable, "")}
+	case order.BearLoss:
+		return []orderdb.AccountName{name(chart.ChargebackReceivable, ""), name(chart.SellerCollection, ""), name(chart.FeeRevenue, ""),
+			name(chart.TaxPayable, ""), name(chart.ChargebackLoss, ""), name(chart.SellerReserve, o.Seller), name(chart.SellerReceivable, o.Seller)}
+	case order.GiveBack:
+		return []orderdb.AccountName{name(chart.SellerCollection, ""), name(chart.FeeRevenue, ""), name(chart.TaxPayable, ""),
+			name(chart.SellerReserve, o.Seller), name(chart.SellerReceivable, o.Seller)}
 	}
 	return nil
 }

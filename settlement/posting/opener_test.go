@@ -215,8 +215,18 @@ func withoutIDs(o order.Order) string {
 	if o.Claim != nil {
 		claim = *o.Claim
 	}
-	o.Freeze, o.Claim = ledger.ID{}, nil
-	return fmt.Sprintf("%+v claim %+v frozen %v seq %d attempt %d", o.Progress, claim, frozen, o.Seq, o.Attempt)
+	var after order.Aftermath
+	var cb order.Chargeback
+	if o.Aftermath != nil {
+		after = *o.Aftermath
+	}
+	if after.Chargeback != nil {
+		cb = *after.Chargeback
+		cb.Clearing, cb.Kept = ledger.ID{}, ledger.ID{}
+	}
+	o.Freeze, o.Claim, o.Aftermath, after.Chargeback = ledger.ID{}, nil, nil, nil
+	return fmt.Sprintf("%+v claim %+v aftermath %+v chargeback %+v frozen %v seq %d attempt %d",
+		o.Progress, claim, after, cb, frozen, o.Seq, o.Attempt)
 }
 
 // facts are the transfers and the accounts of the books, sorted, without what

@@ -110,6 +110,45 @@ func TestPartsWithBuyersShare(t *testing.T) {
 	}
 }
 
+// A chargeback of an order in parts takes from each pro rata, what the buyer bore
+// of the fee included; what is stored says the same at every step.
+func TestPartsChargedBack(t *testing.T) {
+	w := newWorld(t, nil)
+	w.ruled()
+	o := w.boat("B-1")
+	at := start
+	step := func(c order.Command, state order.State, held int64) {
+		t.Helper()
+		at = at.Add(time.Hour)
+		if c.At = at; c.Event == order.TakeBackPayment || c.Event == order.LoseChargeback || c.Event == order.WinChargeback {
+			c.By = order.Operator
+		}
+		o = w.do(o.ID, c)
+		if got := w.order(o.ID); o.State != state || o.Held != held || !reflect.DeepEqual(got.Progress, o.Progress) {
+			t.Errorf("%s: %s, %d held, want %s, %d; stored %+v %+v\nanswered %+v %+v", c.Event, o.State, o.Held, state, held, got.Progress, got.Parts, o.Progress, o.Parts)
+		}
+		w.balanced()
+	}
+	step(order.Command{Event: order.Pay, Method: "card"}, order.Held, 10_150)
+	step(order.Command{Event: order.TakeBackPayment, Reason: "fraud"}, order.ChargedBack, 10_150)
+	step(order.Command{Event: order.WinChargeback}, order.Held, 10_150)
+	step(order.Command{Event: order.ShipPart, Parts: []string{"hull"}}, order.PartShipped, 10_150)
+	step(order.Command{Event: order.SecondChargeback, By: order.Operator, Amount: 5_000, Reason: "arbitration"}, order.ChargedBack, 10_150)
+	step(order.Command{Event: order.LoseChargeback}, order.PartShipped, 5_150)
+	var held []int64
+	for _, p := range o.Parts.List {
+		held = append(held, p.Held)
+	}
+	if !reflect.DeepEqual(held, []int64{2_575, 1_716, 859}) {
+		t.Errorf("the parts hold %v", held)
+	}
+	step(order.Command{Event: order.ReleasePart, Parts: []string{"hull"}}, order.PartShipped, 2_575)
+	step(order.Command{Event: order.Cancel}, order.Released, 0)
+	if o.FeeCharged != 76 || o.Refunded != 7_575 || o.Aftermath.Lost != 5_000 {
+		t.Errorf("%+v, %+v", o.Progress, o.Aftermath)
+	}
+}
+
 // The same key answers a part's release again and releases nothing.
 func TestPartReplayed(t *testing.T) {
 	w := newWorld(t, nil)

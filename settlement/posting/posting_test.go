@@ -129,6 +129,9 @@ func (w *world) balanced() {
 	if debits != credits {
 		w.t.Errorf("debits %d, credits %d", debits, credits)
 	}
+	if v := w.books()[chart.SellerCollection]; v[0] != v[1] {
+		w.t.Errorf("%d was collected of sellers, %d paid in", v[0], v[1])
+	}
 	list, err := w.store.Orders(w.ctx, w.market.ID, orderdb.OrderFilter{Limit: 1 << 20})
 	w.must(err)
 	var authorised, promised int64
@@ -144,7 +147,7 @@ func (w *world) balanced() {
 			pending = int64(a[0].DebitsPending.Lo)
 		}
 		frozen := int64(0)
-		if o.State == order.Disputed {
+		if o.State.Frozen() {
 			frozen = o.Held
 		}
 		if held != o.Held || pending != frozen {

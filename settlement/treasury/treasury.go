@@ -252,7 +252,7 @@ func (t *Terms) Check() (field, detail string) {
 		switch {
 		case !ok:
 			return a.name, "not an account of the chart"
-		case row.Scope == chart.PerOrder || a.of.Code == chart.DisputeSuspense:
+		case row.Scope == chart.PerOrder || slices.Contains(ofOrders, a.of.Code):
 			return a.name, "an order's money moves by the order's events alone"
 		case (row.Scope == chart.PerMarketplace) != (a.of.Owner == ""):
 			return a.name, fmt.Sprintf("account %d is one for each %s", a.of.Code, row.Scope)
@@ -263,6 +263,10 @@ func (t *Terms) Check() (field, detail string) {
 	}
 	return "", ""
 }
+
+// ofOrders are accounts of the whole ledger whose balance follows from the orders:
+// check-books compares it.
+var ofOrders = []chart.AccountCode{chart.DisputeSuspense, chart.ChargebackReceivable, chart.SellerCollection}
 
 // First is the event that makes an entry of the kind with these terms.
 func (t *Terms) First() Event { return kinds[t.Kind].first }

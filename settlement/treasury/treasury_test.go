@@ -394,7 +394,7 @@ func TestTerms(t *testing.T) {
 			t.Errorf("want %q wrong, got %q: %s", want, field, detail)
 		}
 	}
-	for _, a := range []Account{{chart.SellerAvailable, ""}, {chart.FeeRevenue, "bob"}, {9999, ""}, {chart.DisputeSuspense, ""}} {
+	for _, a := range []Account{{chart.SellerAvailable, ""}, {chart.FeeRevenue, "bob"}, {9999, ""}, {chart.DisputeSuspense, ""}, {chart.ChargebackReceivable, ""}, {chart.SellerCollection, ""}} {
 		c := good
 		c.Debit = a
 		if field, _ := c.Check(); field != "debit" {

@@ -47,6 +47,11 @@ const (
 	inspectWithin   = 3 * day
 
 	matureAfter = 3 * day
+	refundUntil = 40 * day // from the release
+	reserveFor  = 40 * day // from the maturity
+
+	representWithin = 14 * day
+	decisionWithin  = 60 * day
 )
 
 // Policy is what the orders are agreed under: fees that differ by currency,
@@ -63,6 +68,8 @@ func Policy() api.PolicyTerms {
 		EvidenceWithin: seconds(evidenceWithin), AppealWithin: seconds(appealWithin),
 		ReturnWithin: seconds(returnWithin), InspectWithin: seconds(inspectWithin),
 		RuleWithin: seconds(ruleWithin), MatureAfter: seconds(matureAfter),
+		RefundReleasedWithin: seconds(refundUntil), RefundFee: order.ReturnFee,
+		RepresentWithin: seconds(representWithin), DecisionWithin: seconds(decisionWithin), ChargebackBorneBy: order.BorneBySeller,
 		Methods: []string{"card", "bank_transfer", "wallet"},
 		Fees: map[string]api.Fee{
 			"BRL": {Bps: 1000, Fixed: 50, Cap: 10_000},
@@ -71,6 +78,15 @@ func Policy() api.PolicyTerms {
 			"KWD": {Bps: 500, Cap: 5_000, TaxBps: 500},
 		},
 	}
+}
+
+// Policies are all of the marketplace's: Policy, and the same for sellers of
+// whose money a tenth is kept in reserve.
+func Policies() []api.PolicyTerms {
+	secured := Policy()
+	secured.Name = "secured"
+	secured.ReserveBps, secured.ReserveFor = 1_000, int64(reserveFor)/second
+	return []api.PolicyTerms{Policy(), secured}
 }
 
 // currencies are how often each is used and what an order costs in it, in
@@ -100,7 +116,14 @@ var plots = []struct {
 	paid   bool // whether it is paid, so that it can share a payment
 	tell   func(*teller)
 }{
-	{17, true, (*teller).confirmed},
+	{7, true, (*teller).confirmed},
+	{1, true, (*teller).chargedBackHeld},
+	{1, true, (*teller).chargedBackUnanswered},
+	{2, true, (*teller).chargedBackClosed},
+	{3, true, (*teller).reserved},
+	{1, true, (*teller).refundedReserved},
+	{1, true, (*teller).refundedMaturing},
+	{1, true, (*teller).refundedClosed},
 	{13, true, (*teller).deliveredAndForgotten},
 	{5, true, (*teller).shippedAndForgotten},
 	{6, false, (*teller).neverPaid},

@@ -179,6 +179,108 @@ func (t *teller) refundedInFull() {
 	t.ends(order.Refunded, at)
 }
 
+// refundedMaturing is released and, before the seller has it, refunded in part.
+func (t *teller) refundedMaturing() {
+	at := t.after(t.arrives(), time.Hour, 5*day)
+	t.confirms(at)
+	t.happens(replay.Event{Kind: order.RefundReleased, At: t.after(at, time.Hour, matureAfter), Amount: max(1, t.story.Amount/10), Reason: "a part was missing"})
+}
+
+// refundedClosed is refunded when the seller has the money already: a half, or
+// all.
+func (t *teller) refundedClosed() {
+	at := t.after(t.arrives(), time.Hour, 5*day)
+	t.confirms(at)
+	refund := replay.Event{Kind: order.RefundReleased, At: t.after(at, matureAfter+replay.Apart, refundUntil), Reason: "broke within weeks", AfterDeadline: true}
+	if t.rng.IntN(2) == 0 {
+		refund.Amount = max(1, t.story.Amount/2)
+	}
+	t.happens(refund)
+	if refund.Amount == 0 || refund.Amount == t.story.Amount {
+		t.ends(order.Refunded, refund.At)
+	}
+}
+
+// secured is released under the policy with a reserve, and answers when the
+// reserve begins.
+func (t *teller) secured() time.Time {
+	t.story.Policy = Policies()[1].Name
+	at := t.after(t.arrives(), time.Hour, 5*day)
+	t.confirms(at)
+	t.ends(order.Closed, at.Add(matureAfter).Add(reserveFor))
+	return at.Add(matureAfter)
+}
+
+func (t *teller) reserved() { t.secured() }
+
+// refundedReserved goes back as a whole while a part is in reserve: the order
+// ends when the reserve is freed.
+func (t *teller) refundedReserved() {
+	at := t.secured()
+	t.happens(replay.Event{Kind: order.RefundReleased, At: t.after(at, replay.Apart, reserveFor-replay.Apart), Reason: "recalled by its maker", AfterDeadline: true})
+	t.ends(order.Refunded, at.Add(reserveFor))
+}
+
+// takenBack is charged back, and answers when.
+func (t *teller) takenBack(at time.Time, amount int64, reason string, afterDeadline bool) time.Time {
+	t.happens(replay.Event{Kind: order.TakeBackPayment, At: at, Amount: amount, Reason: reason, AfterDeadline: afterDeadline})
+	return at
+}
+
+// answered represents the payment, and answers when the bank decides.
+func (t *teller) answered(at time.Time) time.Time {
+	at = t.after(at, day, representWithin)
+	t.happens(replay.Event{Kind: order.Represent, At: at, Reason: "proof of delivery"})
+	return t.after(at, 10*day, 40*day)
+}
+
+// chargedBackHeld is won while the buyer could still confirm; the time to do so
+// runs on where it stood.
+func (t *teller) chargedBackHeld() {
+	arrived := t.arrives()
+	taken := t.takenBack(t.after(arrived, time.Hour, 5*day), 0, "13.1 not received", false)
+	won := t.answered(taken)
+	t.happens(replay.Event{Kind: order.WinChargeback, At: won, Reason: "signed for by the buyer"})
+	if t.rng.IntN(2) == 0 {
+		second := t.after(won, time.Hour, day)
+		t.happens(replay.Event{Kind: order.SecondChargeback, At: second, Reason: "pre-arbitration"})
+		at := t.after(second, day, representWithin)
+		t.happens(replay.Event{Kind: order.LoseChargeback, At: at, Reason: "not worth the arbitration"})
+		t.ends(order.Refunded, at)
+		return
+	}
+	t.ends(order.Closed, arrived.Add(confirmBy).Add(won.Sub(taken)).Add(matureAfter))
+}
+
+// chargedBackUnanswered is lost because nobody answers.
+func (t *teller) chargedBackUnanswered() {
+	t.pays()
+	taken := t.takenBack(t.after(t.paid, time.Hour, 5*day), 0, "10.4 fraud", false)
+	t.ends(order.Refunded, taken.Add(representWithin))
+}
+
+// chargedBackClosed is charged back when the seller has the money: a part, or all.
+func (t *teller) chargedBackClosed() {
+	at := t.after(t.arrives(), time.Hour, 5*day)
+	t.confirms(at)
+	amount := int64(0)
+	if t.rng.IntN(2) == 0 {
+		amount = max(1, t.story.Amount/2)
+	}
+	decided := t.answered(t.takenBack(t.after(at, matureAfter+replay.Apart, refundUntil), amount, "13.3 not as described", true))
+	switch {
+	case t.rng.IntN(2) == 0:
+		t.happens(replay.Event{Kind: order.WinChargeback, At: decided, Reason: "as described"})
+		t.ends(order.Closed, decided)
+	default:
+		t.happens(replay.Event{Kind: order.LoseChargeback, At: decided, Reason: "the bank sides with the buyer"})
+		t.ends(order.Closed, decided)
+		if amount == 0 || amount == t.story.Amount {
+			t.ends(order.Refunded, decided)
+		}
+	}
+}
+
 // disputes delivers and disputes, and answers when.
 func (t *teller) disputes(amount int64, reason string) time.Time {
 	at := t.after(t.arrives(), time.Hour, 5*day)

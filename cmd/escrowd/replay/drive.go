@@ -50,12 +50,13 @@ type Summary struct {
 
 // Drive plays stories through the API of a marketplace with a test clock.
 //
-// Time goes in windows, a calendar month each. For each, the clock is moved
+// Time goes in windows, mostly a calendar month each. For each, the clock is moved
 // to the window's end with the deadlines held, everything that people did up
 // to then is sent in bulk, each order's events one after the other, and then
 // the deadlines that passed fire. A deadline's movement takes effect at the
 // deadline, so how wide the windows are changes nothing in the books, as long
-// as nobody acts on an order after a deadline ended it; stories don't.
+// as nobody acts on an order after a deadline moved it on. Where stories have
+// somebody do that (Event.AfterDeadline) the windows are half a month each.
 //
 // A run goes on where an earlier one ended, or died: it asks the server which
 // orders there are and how far they are, and sends what is missing. What was
@@ -77,7 +78,7 @@ func Drive(ctx context.Context, c *client.Client, stories []Story, opts Options)
 	if err := d.resume(ctx, last); err != nil {
 		return Summary{}, err
 	}
-	for _, end := range windows(first, last) {
+	for _, end := range windows(first, last, actLater(stories)) {
 		if err := d.window(ctx, end); err != nil {
 			return Summary{}, err
 		}
@@ -85,12 +86,22 @@ func Drive(ctx context.Context, c *client.Client, stories []Story, opts Options)
 	return d.check(ctx, stories, last)
 }
 
-// windows are the ends of the months that begin with the one of first, the
-// last one cut off at last. There is always one.
-func windows(first, last time.Time) []time.Time {
+func actLater(stories []Story) bool {
+	return slices.ContainsFunc(stories, func(s Story) bool {
+		return slices.ContainsFunc(s.Events, func(e Event) bool { return e.AfterDeadline })
+	})
+}
+
+// windows are the ends of the months that begin with the one of first, or of
+// their halves, the last one cut off at last. There is always one.
+func windows(first, last time.Time, halves bool) []time.Time {
 	var ends []time.Time
 	for end := first; ; {
-		end = time.Date(end.Year(), end.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+		if halves && end.Day() < 16 {
+			end = time.Date(end.Year(), end.Month(), 16, 0, 0, 0, 0, time.UTC)
+		} else {
+			end = time.Date(end.Year(), end.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+		}
 		if !end.Before(last) {
 			return append(ends, last)
 		}
@@ -211,13 +222,21 @@ func (d *driver) resume(ctx context.Context, last time.Time) error {
 // resume sets a cursor to where the server's order is.
 func (c *cursor) resume(o *api.Order) error {
 	s := c.story
-	if o.Buyer != s.Buyer || o.Seller != s.Seller || o.Currency != s.Currency || o.Amount != s.Amount ||
+	agreed := o.Amount
+	if o.AgreedAmount > 0 { // a part was captured
+		agreed = o.AgreedAmount
+	}
+	if o.Buyer != s.Buyer || o.Seller != s.Seller || o.Currency != s.Currency || agreed != s.Amount ||
 		o.Policy != s.Policy || !o.AgreedAt.Equal(s.Events[0].At) || !o.ShipBy.Equal(s.ShipBy) {
 		return fmt.Errorf("order %s is there already, with other terms: something else was played before", s.Reference)
 	}
-	// What deadlines cause comes after all that people do.
-	c.id, c.next = o.ID, min(int(o.Events), len(s.Events))
-	if int(o.Events) <= len(s.Events) && !o.At.Equal(s.Events[c.next-1].At) {
+	// What people did is what was to happen by the order's last event; of two at
+	// one moment perhaps only the first. What deadlines caused comes beside it.
+	c.id, c.next = o.ID, 1
+	for c.next < min(int(o.Events), len(s.Events)) && !s.Events[c.next].At.After(o.At) {
+		c.next++
+	}
+	if int(o.Events) <= c.next && !o.At.Equal(s.Events[c.next-1].At) {
 		return fmt.Errorf("order %s is there already, and somebody moved it on otherwise at %s", s.Reference, o.At.Format(time.RFC3339))
 	}
 	return nil
@@ -295,7 +314,8 @@ func (d *driver) report(change func(*Progress)) {
 // pass over it sends most of what is due.
 var kinds = []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Extend, order.Ship, order.Deliver,
 	order.ShipPart, order.Track, order.DeliverPart, order.ReleasePart, order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
-	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn}
+	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn,
+	order.RefundReleased, order.TakeBackPayment, order.Represent, order.WinChargeback, order.LoseChargeback, order.SecondChargeback}
 
 // playShard sends a shard's events up to end. An order's next event is sent
 // when the one before it was answered.
@@ -402,6 +422,30 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 	case order.Refund:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefundItem {
 			return api.RefundItem{Target: c.target(), Refund: api.Refund{Amount: e.Amount, Parts: e.Parts, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.RefundReleased:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefundReleasedItem {
+			return api.RefundReleasedItem{Target: c.target(), RefundReleased: api.RefundReleased{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.TakeBackPayment:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ChargebackItem {
+			return api.ChargebackItem{Target: c.target(), Chargeback: api.Chargeback{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.SecondChargeback:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.SecondChargebackItem {
+			return api.SecondChargebackItem{Target: c.target(), SecondChargeback: api.SecondChargeback{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.Represent:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RepresentItem {
+			return api.RepresentItem{Target: c.target(), Represent: api.Represent{Reason: e.Reason, Act: e.act()}}
+		})
+	case order.WinChargeback:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.WinChargebackItem {
+			return api.WinChargebackItem{Target: c.target(), WinChargeback: api.WinChargeback{Reason: e.Reason, Act: e.act()}}
+		})
+	case order.LoseChargeback:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.LoseChargebackItem {
+			return api.LoseChargebackItem{Target: c.target(), LoseChargeback: api.LoseChargeback{Reason: e.Reason, Act: e.act()}}
 		})
 	case order.Dispute:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DisputeItem {

@@ -141,7 +141,7 @@ func (s *server) order(ref string) api.Order {
 	o := api.Order{ID: ref, Reference: ref, Buyer: st.Buyer, Seller: st.Seller, Currency: st.Currency, Amount: st.Amount, Policy: st.Policy,
 		AgreedAt: st.Events[0].At, ShipBy: st.ShipBy, At: st.Events[n-1].At, Events: int32(n), State: string(s.final(st))}
 	if s.fired.After(st.Ends) {
-		o.Events, o.At = o.Events+1, st.Ends
+		o.Events, o.At = o.Events+1, later(o.At, st.Ends) // what was released can be refunded after the end
 	}
 	if s.alter != nil {
 		s.alter(&o)
@@ -287,7 +287,11 @@ func TestDrive(t *testing.T) {
 	if end.Done != events || end.Total != events || !end.WindowDone || !end.Through.Equal(last) {
 		t.Errorf("the last progress is %+v", end)
 	}
-	if !seen[0].Through.Equal(time.Date(first.Year(), first.Month()+1, 1, 0, 0, 0, 0, time.UTC)) {
+	wantEnd := time.Date(first.Year(), first.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+	if half := wantEnd.AddDate(0, -1, 15); first.Before(half) { // the demo's stories have refunds after a deadline
+		wantEnd = half
+	}
+	if !seen[0].Through.Equal(wantEnd) {
 		t.Errorf("the first window ends %s", seen[0].Through)
 	}
 	baskets := 0

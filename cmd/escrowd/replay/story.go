@@ -59,13 +59,22 @@ type Event struct {
 	Carrier, Tracking string    // ship, ship_part
 	Status, Location  string    // track
 	Parts             []string  // ship_part, deliver_part, release_part, refund of an order in parts
-	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised
+	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised; refund_released: 0 for all that was released; chargeback: 0 for all
 	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
 	Return            bool      // offer
 	Evidence          order.Evidence
-	Reason            string // cancel, refund, dispute, contest, appeal, refuse_return, rule
+	Reason            string // cancel, refund, refund_released, chargeback, dispute, contest, appeal, refuse_return, rule
 	By                order.Role
+
+	// AfterDeadline: a deadline moved the order on since the event before. It, and
+	// the next one that does, are at least Apart from the event, so that they
+	// never fall into one window with it.
+	AfterDeadline bool
 }
+
+// Apart is how long a window of Drive is at most where a story has somebody act
+// after a deadline.
+const Apart = 16 * 24 * time.Hour
 
 // Span is from when to when stories go: the first event and the last end.
 func Span(stories []Story) (first, last time.Time) {

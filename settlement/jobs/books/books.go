@@ -16,9 +16,14 @@
 // comes up from the ledger's side, however long ago it was closed. (So there is
 // no need to remember up to which event closed orders were looked at.)
 //
+// What was released and went back is collected from the seller's accounts, within
+// one chain, through an account that is empty at all other times: if it is not,
+// somebody was paid and nobody paid for it.
+//
 // A payment that is authorised has no account of its own, and a pending transfer
 // that was resolved looks like one that was not. So authorised payments are
-// compared by their sums, where those of both sides are of one moment.
+// compared by their sums, where those of both sides are of one moment; and so are
+// open chargebacks, which are all advanced from one account.
 //
 // Beside the money it checks the time: every open order's deadline stands where
 // the jobs look for those that have passed.
@@ -96,6 +101,14 @@ type Totals struct {
 	Promised   ledger.Amount `json:"promised"`
 	Authorised ledger.Amount `json:"authorised"`
 	Compared   bool          `json:"compared"`
+	// Advanced is what the ledger has as receivable from open chargebacks,
+	// ChargedBack what the orders' come to: the same in the same way.
+	Advanced    ledger.Amount `json:"advanced"`
+	ChargedBack ledger.Amount `json:"charged_back"`
+	overpaid    ledger.Amount // more came back for chargebacks than was advanced
+	// Collection is what sellers' accounts have paid in too little for what was
+	// collected of them: nothing, at any moment.
+	Collection ledger.Amount `json:"collection"`
 }
 
 // Difference is one place where the books do not add up.

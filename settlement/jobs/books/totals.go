@@ -60,11 +60,20 @@ func (t *Totals) differences() (whats []string) {
 	if t.DebitsPending != t.CreditsPending {
 		whats = append(whats, fmt.Sprintf("debits pending are %s, credits pending %s", t.DebitsPending, t.CreditsPending))
 	}
+	if !t.Collection.IsZero() {
+		whats = append(whats, fmt.Sprintf("sellers' accounts have paid %s less than was collected of them", t.Collection))
+	}
 	if t.Compared && t.Escrow != t.Held {
 		whats = append(whats, fmt.Sprintf("orders hold %s, escrow accounts %s", t.Held, t.Escrow))
 	}
 	if t.Compared && t.Promised != t.Authorised {
 		whats = append(whats, fmt.Sprintf("orders have %s authorised, buyers' accounts %s pending", t.Authorised, t.Promised))
+	}
+	if !t.overpaid.IsZero() {
+		whats = append(whats, fmt.Sprintf("%s more came back for chargebacks than was advanced", t.overpaid))
+	}
+	if t.Compared && t.Advanced != t.ChargedBack {
+		whats = append(whats, fmt.Sprintf("orders have %s charged back, %s is receivable for chargebacks", t.ChargedBack, t.Advanced))
 	}
 	return whats
 }
@@ -169,7 +178,7 @@ func (c *checker) catchUp(ctx context.Context, s *sums, l uint32, since uint64) 
 			if err != nil {
 				return t, err
 			}
-			t.Held, t.Authorised = now.held, now.authorised
+			t.Held, t.Authorised, t.ChargedBack = now.held, now.authorised, now.chargedBack
 			t.Compared = quiet && stillQuiet && before == now && upTo == nowUpTo
 			if t.Compared {
 				return t, nil
@@ -233,7 +242,7 @@ func subset(a, of []ledger.ID) bool {
 }
 
 // stored are a ledger's sums in the order store.
-type stored struct{ held, authorised ledger.Amount }
+type stored struct{ held, authorised, chargedBack ledger.Amount }
 
 // stored sums a ledger's orders, and says whether no event of the ledger is
 // without an outcome.
@@ -244,20 +253,20 @@ func (c *checker) stored(ctx context.Context, l uint32) (sums stored, quiet bool
 	}
 	defer tx.Rollback() // nothing to commit
 	// Where many are open Postgres would rather read the closed ones, too.
-	var held, authorised string
+	var texts [3]string
 	if _, err = tx.ExecContext(ctx, `SET LOCAL enable_seqscan = off`); err == nil {
-		err = tx.QueryRowContext(ctx, `SELECT coalesce(sum(held), 0)::text, 
+		err = tx.QueryRowContext(ctx, `SELECT coalesce(sum(held), 0)::text,
 				coalesce(sum(coalesce(captured + coalesce(captured_share, 0), amount + coalesce(buyer_share, 0)))
 					FILTER (WHERE state = 'authorised'), 0)::text,
+				coalesce(sum((aftermath->'chargeback'->>'amount')::bigint) FILTER (WHERE state IN ('charged_back', 'represented')), 0)::text,
 				NOT EXISTS (SELECT 1 FROM open_intents i JOIN orders o ON o.id = i.order_id WHERE o.ledger = $1)
 			FROM orders WHERE ledger = $1 AND open`, l).
-			Scan(&held, &authorised, &quiet)
+			Scan(&texts[0], &texts[1], &texts[2], &quiet)
 	}
-	if err == nil {
-		sums.held, err = ledger.ParseUint128(held)
-	}
-	if err == nil {
-		sums.authorised, err = ledger.ParseUint128(authorised)
+	for i, sum := range []*ledger.Amount{&sums.held, &sums.authorised, &sums.chargedBack} {
+		if err == nil {
+			*sum, err = ledger.ParseUint128(texts[i])
+		}
 	}
 	if err != nil {
 		return sums, false, fmt.Errorf("reading what orders hold: %w", err)
@@ -270,6 +279,11 @@ type sums struct {
 	totals Totals
 	// Debits and credits of the escrow accounts.
 	escrowDebits, escrowCredits ledger.Amount
+	// And of the account through which money is collected of sellers; the ledger
+	// keeps its credits from exceeding its debits.
+	collected, collectedOf ledger.Amount
+	// And of the receivable from chargebacks.
+	advanced, advancedBack ledger.Amount
 
 	rows []row // of the pass, by timestamp
 	// late are accounts that came after the pass; wide are those, of either
@@ -314,6 +328,14 @@ func (s *sums) add(a *ledger.Account) {
 		s.replace(&s.escrowDebits, old.DebitsPosted, a.DebitsPosted)
 		s.replace(&s.escrowCredits, old.CreditsPosted, a.CreditsPosted)
 	}
+	if a.Code == uint16(chart.SellerCollection) {
+		s.replace(&s.collected, old.DebitsPosted, a.DebitsPosted)
+		s.replace(&s.collectedOf, old.CreditsPosted, a.CreditsPosted)
+	}
+	if a.Code == uint16(chart.ChargebackReceivable) {
+		s.replace(&s.advanced, old.DebitsPosted, a.DebitsPosted)
+		s.replace(&s.advancedBack, old.CreditsPosted, a.CreditsPosted)
+	}
 	if a.Code == uint16(chart.Buyer) {
 		s.replace(&t.Promised, old.CreditsPending, a.CreditsPending)
 	}
@@ -325,6 +347,14 @@ func (s *sums) result() Totals {
 	t := s.totals
 	if escrow, overdrawn := s.escrowCredits.Sub(s.escrowDebits); !overdrawn {
 		t.Escrow = escrow
+	}
+	if missing, over := s.collected.Sub(s.collectedOf); !over {
+		t.Collection = missing
+	}
+	if advanced, over := s.advanced.Sub(s.advancedBack); !over {
+		t.Advanced = advanced
+	} else {
+		t.overpaid, _ = s.advancedBack.Sub(s.advanced)
 	}
 	return t
 }
