@@ -159,7 +159,7 @@ func orderOf(o *order.Order) api.Order {
 	charge := o.Charge()
 	out := api.Order{
 		ID: o.ID.UUID(), Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Category: o.Category, Amount: charge.Amount, Fee: charge.Fee, Tax: charge.Tax,
-		BuyerShare: charge.BuyerShare, SellerTier: o.SellerTier, Jurisdiction: o.Jurisdiction, Method: o.Method,
+		SellerTerms: api.SellerTerms{SellerTier: o.SellerTier, Jurisdiction: o.Jurisdiction}, BuyerShare: charge.BuyerShare, Method: o.Method,
 		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
 		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
 		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Events: o.Seq,

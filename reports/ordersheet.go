@@ -46,31 +46,32 @@ type FeedbackLine struct {
 
 // OrderFacts are the terms of an order and where its money is.
 type OrderFacts struct {
-	ID           string     `json:"id"`
-	Marketplace  uint32     `json:"marketplace"`
-	Reference    string     `json:"reference"`
-	Buyer        string     `json:"buyer"`
-	Seller       string     `json:"seller"`
-	Category     string     `json:"category,omitempty"`
-	SellerTier   string     `json:"seller_tier,omitempty"`
-	Jurisdiction string     `json:"jurisdiction,omitempty"` // the seller's jurisdiction
-	Method       string     `json:"method,omitempty"`       // how it was paid, where the fee could depend on it
-	Currency     string     `json:"currency"`
-	Policy       string     `json:"policy"`
-	State        string     `json:"state"`
-	Amount       Amount     `json:"amount"`                // what the goods cost: what was agreed, or the part of it that was captured
-	BuyerShare   *Amount    `json:"buyer_share,omitempty"` // what of fee and tax the buyer pays on top; nil for nothing
-	Agreed       Amount     `json:"agreed_amount"`
-	Held         Amount     `json:"held"`
-	Released     Amount     `json:"released"` // fee and tax included
-	Refunded     Amount     `json:"refunded"`
-	Fee          Amount     `json:"fee_charged"`
-	Tax          Amount     `json:"tax_charged"`
-	Maturing     Amount     `json:"maturing"`
-	AgreedAt     time.Time  `json:"agreed_at"`
-	PaidAt       *time.Time `json:"paid_at"`
-	Deadline     string     `json:"deadline"` // "" for none
-	DeadlineAt   *time.Time `json:"deadline_at"`
+	ID          string     `json:"id"`
+	Marketplace uint32     `json:"marketplace"`
+	Reference   string     `json:"reference"`
+	Buyer       string     `json:"buyer"`
+	Seller      string     `json:"seller"`
+	Category    string     `json:"category,omitempty"`
+	Currency    string     `json:"currency"`
+	Policy      string     `json:"policy"`
+	State       string     `json:"state"`
+	Amount      Amount     `json:"amount"` // what the goods cost: what was agreed, or the part of it that was captured
+	Agreed      Amount     `json:"agreed_amount"`
+	Held        Amount     `json:"held"`
+	Released    Amount     `json:"released"` // fee and tax included
+	Refunded    Amount     `json:"refunded"`
+	Fee         Amount     `json:"fee_charged"`
+	Tax         Amount     `json:"tax_charged"`
+	Maturing    Amount     `json:"maturing"`
+	AgreedAt    time.Time  `json:"agreed_at"`
+	PaidAt      *time.Time `json:"paid_at"`
+	Deadline    string     `json:"deadline"` // "" for none
+	DeadlineAt  *time.Time `json:"deadline_at"`
+
+	SellerTier   string  `json:"seller_tier,omitempty"`
+	Jurisdiction string  `json:"jurisdiction,omitempty"` // the seller's
+	BuyerShare   *Amount `json:"buyer_share,omitempty"`  // what of fee and tax the buyer pays on top of the amount; nil for nothing
+	Method       string  `json:"method,omitempty"`       // how it was paid, where the fee could depend on it
 }
 
 // OrderEvent is one line of an order's timeline.

@@ -104,14 +104,15 @@ func (c *orderListCmd) Run(ctx context.Context, g *Globals) (err error) {
 }
 
 type orderQuoteCmd struct {
-	marketFlags  `embed:""`
-	Currency     string    `arg:"" help:"An ISO 4217 code."`
-	Amount       string    `arg:"" help:"What would be agreed, a decimal with all the decimals of the currency: 129.90 in USD, 1500 in JPY."`
-	Policy       string    `placeholder:"NAME" help:"The policy; the standard one if left out."`
-	Tier         string    `name:"seller-tier" placeholder:"WORD" help:"The seller's tier, by which the fee can differ."`
-	Jurisdiction string    `placeholder:"CODE" help:"The seller's jurisdiction, like DE or US-CA, by which tax on the fee can differ."`
-	At           time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would be agreed (RFC 3339), also in the future. Without this now, by the marketplace's clock."`
-	Format       string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/quotes answers, with integers of minor units."`
+	marketFlags `embed:""`
+	Currency    string    `arg:"" help:"An ISO 4217 code."`
+	Amount      string    `arg:"" help:"What would be agreed, a decimal with all the decimals of the currency: 129.90 in USD, 1500 in JPY."`
+	Policy      string    `placeholder:"NAME" help:"The policy; the standard one if left out."`
+	At          time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would be agreed (RFC 3339), also in the future. Without this now, by the marketplace's clock."`
+	Format      string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/quotes answers, with integers of minor units."`
+
+	SellerTier   string `placeholder:"WORD" help:"The seller's tier, by which the fee can differ."`
+	Jurisdiction string `placeholder:"CODE" help:"The seller's jurisdiction, like DE or US-CA, by which tax on the fee can differ."`
 }
 
 func (orderQuoteCmd) Help() string {
@@ -137,7 +138,7 @@ func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 	}
 	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
 		o, err := posting.Quote(ctx, store, m, posting.Agreement{Currency: cur.Code, Amount: int64(amount.Lo),
-			Policy: c.Policy, SellerTier: c.Tier, Jurisdiction: c.Jurisdiction}, c.At, time.Now())
+			Policy: c.Policy, SellerTier: c.SellerTier, Jurisdiction: c.Jurisdiction}, c.At, time.Now())
 		if _, refused := errors.AsType[*posting.Invalid](err); refused {
 			return usageError("%w", err)
 		}

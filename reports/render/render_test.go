@@ -79,10 +79,10 @@ func emptyReport() *reports.Of[reports.HeldFundsRow] {
 
 func sheet() *reports.OrderSheet {
 	u := reports.Units
-	paid, due := at(5), at(17)
+	paid, due, share := at(5), at(17), u(150)
 	return &reports.OrderSheet{
 		Order: reports.OrderFacts{ID: "018cc251-f400-7000-8000-000000000001", Marketplace: 1, Reference: "a1", Buyer: "ann", Seller: "bob",
-			Category: "toys", Currency: "USD", Policy: "standard version 1", State: "disputed", Amount: u(10000), Agreed: u(10000), Held: u(9000), Released: u(0), Refunded: u(1000),
+			Category: "toys", SellerTier: "gold", Jurisdiction: "DE", Method: "card", BuyerShare: &share, Currency: "USD", Policy: "standard version 1", State: "disputed", Amount: u(9850), Agreed: u(9850), Held: u(9000), Released: u(0), Refunded: u(1000),
 			AgreedAt: at(4), PaidAt: &paid, Deadline: "rule_by", DeadlineAt: &due},
 		Explanation: order.Explanation{Why: "USD 90.00 is held and frozen: the buyer disputes the order.", Until: "2024-01-17T12:00:00Z, rule_by",
 			Next: "The marketplace rules.", Otherwise: "Nothing moves by itself."},

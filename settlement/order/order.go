@@ -204,7 +204,8 @@ const (
 var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
 	ReturnBy, InspectBy, MatureAt}
 
-// Terms are what was agreed and never changes. Amounts are minor units.
+// Terms are what was agreed and never changes. Amounts are minor units; Amount is
+// what the goods cost.
 type Terms struct {
 	ID          ledger.ID // UUIDv7; also the id of the escrow sub-account
 	Marketplace uint32
@@ -213,21 +214,21 @@ type Terms struct {
 	Buyer       string // opaque id
 	Seller      string // opaque id
 	Category    string // what kind of goods, a PolicyWord; "" for none
-	Amount      int64  // what the goods cost
-	// Fee and tax on it are on the whole amount, by the policy at agreement, for a
-	// payment by a method that none of its rules names. The buyer's share is what
-	// of both the buyer pays on top of the amount.
-	Fee          int64
-	Tax          int64
-	BuyerShare   int64
-	SellerTier   string    // a PolicyWord, by which fees can differ; "" for none
-	Jurisdiction string    // the seller's, for tax on the fee; "" for none
-	ShipByDate   time.Time // agreed date of shipment, zero for none
-	AgreedAt     time.Time
-	Policy       *Policy // the version fixed at agreement
+	Amount      int64
+	Fee         int64     // on the whole amount, by the policy at agreement
+	Tax         int64     // on the fee
+	ShipByDate  time.Time // agreed date of shipment, zero for none
+	AgreedAt    time.Time
+	Policy      *Policy // the version fixed at agreement
 
 	BuyerAccount  ledger.ID // 2000
 	SellerAccount ledger.ID // 2200; 2210 follows from it, see SellerAvailable
+
+	SellerTier   string // a PolicyWord, by which fees can differ; "" for none
+	Jurisdiction string // the seller's, for tax on the fee; "" for none
+	// BuyerShare is what of fee and tax the buyer pays on top of the amount. Like
+	// them it is for a payment by a method that none of the policy's rules names.
+	BuyerShare int64
 }
 
 // Progress is what events change. Amounts are minor units.
@@ -245,12 +246,8 @@ type Progress struct {
 	At         time.Time // when the last event took effect
 	PaidAt     time.Time // since when money is held, zero if never paid
 
-	// Captured is what the payment came to where that is not what was agreed: a
-	// part was captured, or the fee depended on the method; zero for all others,
-	// see Order.Charge. Method is how it was paid, under a policy whose fees can
-	// depend on it; "" otherwise.
-	Captured       Charge
-	Method         string
+	Captured       Charge    // what the payment came to where that is not what was agreed, zero otherwise; see Order.Charge
+	Method         string    // how it was paid, under a policy with fee rules; "" otherwise
 	Freeze         ledger.ID // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
 	Claim          *Claim    // the open dispute, nil for none; never changed in place
 	BuyerExtended  int16     // how often the buyer moved this deadline
