@@ -9,10 +9,12 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 	"escrowd/settlement/posting"
 	"escrowd/settlement/treasury"
@@ -186,16 +188,17 @@ func printEntry(g *Globals, e *treasury.Entry, events []orderdb.EntryEvent) erro
 	if err := printTable(g.Stdout, rows); err != nil {
 		return err
 	}
-	if list := treasury.AllowedIn(e); len(list) > 0 {
-		words := make([]string, len(list))
-		for i, a := range list {
-			words[i] = string(a.Event)
-		}
-		if _, err := fmt.Fprintf(g.Stdout, "\nnext: %v\n", words); err != nil {
-			return err
+	var next []string
+	for _, a := range treasury.AllowedIn(e) {
+		if slices.Contains(a.By, order.Operator) {
+			next = append(next, string(a.Event))
 		}
 	}
-	return nil
+	if len(next) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(g.Stdout, "\nnext: %s\n", strings.Join(next, ", "))
+	return err
 }
 
 func findEntry(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, text string) (treasury.Entry, error) {
