@@ -86,11 +86,7 @@ func (s *Server) makeEntry(c *call) (answer, error) {
 	t := treasury.Terms{Kind: treasury.Kind(in.Kind), Reference: in.Reference, Party: in.Party, Method: in.Method, Amount: in.Amount, Fee: in.Fee,
 		Debit: accountFrom(in.Debit), Credit: accountFrom(in.Credit), Details: in.Details, Reason: in.Reason, Maker: in.Person}
 	if t.Kind != treasury.BankDetails {
-		cur, ok := chart.ByCode(in.Currency)
-		if !ok {
-			return answer{}, &posting.Invalid{Field: "currency", Detail: "not an ISO 4217 currency"}
-		}
-		if t.Ledger, err = chart.Ledger(c.marketplace, cur); err != nil {
+		if t.Ledger, err = ledgerOf(c.marketplace, in.Currency); err != nil {
 			return answer{}, &posting.Invalid{Field: "currency", Detail: err.Error()}
 		}
 	} else if in.Currency != "" {
@@ -109,6 +105,15 @@ func (s *Server) makeEntry(c *call) (answer, error) {
 		made.Paid, made.Unpaid = s.payFromBalance(c, orders)
 	}
 	return answer{body: made, location: "/v1/entries/" + made.ID, replayed: res.Replayed}, nil
+}
+
+// ledgerOf is the number of the marketplace's ledger in a currency.
+func ledgerOf(marketplace uint32, currency string) (uint32, error) {
+	cur, err := chart.Find(currency)
+	if err != nil {
+		return 0, err
+	}
+	return chart.Ledger(marketplace, cur)
 }
 
 // ordersOfReceipt reads the orders that a receipt was sent for; their buyer is

@@ -35,6 +35,7 @@ const (
 	RuleOffer       = "offer"         // no offer, one's own, or another than was said
 	RuleEvidence    = "evidence"      // too large, too many, or of a forbidden type
 	RulePolicy      = "policy"        // the order's policy has no such step
+	RuleCurrency    = "currency"      // nothing new is received in the currency: it is withdrawn
 )
 
 // Plan decides one event: the order afterwards, its deadline and the

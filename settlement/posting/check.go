@@ -51,8 +51,8 @@ func (r *Request) check() error {
 	if a.Category != "" && !order.PolicyWord(a.Category) {
 		return &Invalid{"category", "must be a lower-case letter, then letters, digits, _ or -, 32 at most"}
 	}
-	if _, ok := chart.ByCode(a.Currency); !ok {
-		return &Invalid{"currency", "not an ISO 4217 currency"}
+	if _, err := chart.Find(a.Currency); err != nil {
+		return &Invalid{"currency", err.Error()}
 	}
 	return checkAmount(a.Amount)
 }

@@ -346,7 +346,7 @@ func earliest(tasks []*task, markets map[uint32]orderdb.Marketplace, machine tim
 
 // newOrder is an order as agreed, before its first event.
 func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Marketplace, a *Agreement, at time.Time, policies versions) (order.Order, error) {
-	cur, books, err := ledgerOf(m, a)
+	cur, books, err := ledgerOf(m, a, at)
 	if err != nil {
 		return order.Order{}, err
 	}

@@ -22,7 +22,7 @@ func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a A
 	if err := checkAmount(a.Amount); err != nil {
 		return order.Order{}, err
 	}
-	cur, books, err := ledgerOf(m, &a)
+	cur, books, err := ledgerOf(m, &a, at)
 	if err != nil {
 		return order.Order{}, err
 	}
@@ -48,11 +48,15 @@ func (a *Agreement) policy() string {
 	return a.Policy
 }
 
-// ledgerOf is the currency of an agreement and the ledger of its books.
-func ledgerOf(m orderdb.Marketplace, a *Agreement) (chart.Currency, uint32, error) {
-	cur, ok := chart.ByCode(a.Currency)
-	if !ok {
-		return cur, 0, &Invalid{"currency", "not an ISO 4217 currency"}
+// ledgerOf is the currency of an agreement, in use at the moment it takes
+// effect, and the ledger of its books.
+func ledgerOf(m orderdb.Marketplace, a *Agreement, at time.Time) (chart.Currency, uint32, error) {
+	cur, err := chart.Find(a.Currency)
+	if err == nil {
+		err = cur.Open(at)
+	}
+	if err != nil {
+		return cur, 0, &Invalid{"currency", err.Error()}
 	}
 	books, err := chart.Ledger(m.ID, cur)
 	if err != nil {

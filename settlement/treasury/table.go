@@ -94,13 +94,15 @@ var answeredWithin = map[State]time.Duration{
 	Unidentified: 30 * 24 * time.Hour,
 }
 
-// kinds are what the terms of each kind need.
+// kinds are what the terms of each kind need. brings: it brings new money into
+// its ledger, and so is not made in a currency that is withdrawn. The others end
+// what was there before, and go on.
 var kinds = map[Kind]struct {
-	first                                           Event
-	amount, party, method, reference, reason, maker bool
+	first                                                   Event
+	amount, party, method, reference, reason, maker, brings bool
 }{
 	Payout:        {first: Send, amount: true, party: true},
-	Receipt:       {first: Receive, amount: true, method: true, reference: true},
+	Receipt:       {first: Receive, amount: true, method: true, reference: true, brings: true},
 	Repayment:     {first: Start, amount: true, party: true, method: true},
 	Recovery:      {first: Recover, amount: true, party: true},
 	WriteOff:      {first: Propose, amount: true, party: true, reason: true, maker: true},

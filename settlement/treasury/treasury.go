@@ -264,6 +264,15 @@ func (t *Terms) Check() (field, detail string) {
 	return "", ""
 }
 
+// open says why an entry that brings money into a ledger cannot be made at a
+// moment: its currency is withdrawn.
+func (t *Terms) open(at time.Time) error {
+	if _, cur, ok := chart.SplitLedger(t.Ledger); ok && kinds[t.Kind].brings {
+		return cur.Open(at)
+	}
+	return nil
+}
+
 // First is the event that makes an entry of the kind with these terms.
 func (t *Terms) First() Event { return kinds[t.Kind].first }
 
@@ -304,6 +313,11 @@ func Plan(e Entry, c Command) (*Change, error) {
 			return nil, refuse(&e, &c, RuleBlocked, "the seller is not paid out: %s", c.Blocked)
 		case c.Verified.IsZero():
 			return nil, refuse(&e, &c, RuleUnverified, "the seller has no bank details that were approved")
+		}
+	}
+	if e.State == None {
+		if err := e.open(c.At); err != nil {
+			return nil, refuse(&e, &c, order.RuleCurrency, "%s", err)
 		}
 	}
 	ch := &Change{Event: c.Event, After: e}
