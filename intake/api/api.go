@@ -51,7 +51,17 @@ type Payment struct {
 	Method    string   `json:"method" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"How it was paid: one of the policy's methods." example:"card"`
 	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts. Left out: that sum." example:"12990"`
 	Reference string   `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The payment's name at the provider, kept on the timeline." example:"ch_3NqX"`
+	FX        PaidFX   `json:"fx,omitzero" doc:"Of one order that was paid in another currency than its own. What is refunded later goes to the buyer's balance in the order's currency; an entry of kind conversion takes it back into the one that was paid."`
 	Act
+}
+
+// PaidFX is how an order was paid in another currency. Amount less spread at the
+// rate must come to exactly what the order is about.
+type PaidFX struct {
+	Currency string `json:"currency" minLength:"3" maxLength:"3" doc:"What was paid in: an ISO 4217 code in capital letters, not withdrawn." example:"JPY"`
+	Amount   int64  `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What was paid, in minor units of that currency." example:"15100"`
+	Rate     string `json:"rate" maxLength:"25" pattern:"^[0-9]+(\\.[0-9]+)?$" doc:"Units of the order's currency for one unit of what was paid, an exact decimal with up to 12 decimals. The result is rounded once, half a minor unit to the even one; if it is not the order's amount the payment is refused by the rule rate, which says what it would be." example:"0.0067"`
+	Spread   int64  `json:"spread,omitempty" minimum:"0" maximum:"9007199254740991" doc:"How much of amount the marketplace keeps, in minor units of what was paid." example:"100"`
 }
 
 // Authorise says that the buyer's bank has promised the payment. Nothing is held

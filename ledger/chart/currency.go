@@ -86,6 +86,14 @@ func (c Currency) Format(amount ledger.Amount) string {
 	return s[:len(s)-d] + "." + s[len(s)-d:]
 }
 
+// Minor is Format of an amount in 64 bits, with a minus before one below zero.
+func (c Currency) Minor(amount int64) string {
+	if amount < 0 {
+		return "-" + c.Format(ledger.U64(-uint64(amount)))
+	}
+	return c.Format(ledger.U64(uint64(amount)))
+}
+
 // Parse reads a decimal number as Format writes it, into minor units. It is
 // exact, and refuses whatever might hide a mistake: another number of decimals
 // than the currency has (1.5 and 1.500 are not USD), a sign, an exponent,

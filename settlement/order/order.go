@@ -258,6 +258,8 @@ type Books struct {
 	Suspense ledger.ID // 2110
 	Tax      ledger.ID // 2500
 	Fee      ledger.ID // 4100
+	Position ledger.ID // 1400
+	Spread   ledger.ID // 4110
 }
 
 // Command asks for one event. Fields that the event does not use are ignored.
@@ -268,11 +270,13 @@ type Command struct {
 
 	// Intent is the id under which the event is recorded; the ids of its
 	// transfers are LegID(Intent, attempt, leg).
-	Intent ledger.ID
-	Books  Books
+	Intent    ledger.ID
+	Books     Books
+	PaidBooks Books // of the ledger that FX came into
 
 	Method   string    // pay, authorise: how, one of the policy's methods; pay: or Balance
 	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
+	FX       FX        // pay: in another currency than the order's; zero for in its own
 	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
 	Return   bool      // offer: only once the goods are back

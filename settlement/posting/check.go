@@ -1,6 +1,7 @@
 package posting
 
 import (
+	"encoding/json"
 	"fmt"
 	"unicode/utf8"
 
@@ -76,6 +77,9 @@ func (r *Request) checkOrders() error {
 		}
 		seen[id] = true
 	}
+	if err := r.checkFX(); err != nil {
+		return err
+	}
 	for _, f := range []struct {
 		name  string
 		value int64
@@ -85,6 +89,43 @@ func (r *Request) checkOrders() error {
 		}
 	}
 	return nil
+}
+
+// checkFX refuses a payment in another currency that is none of any order.
+func (r *Request) checkFX() error {
+	fx := &r.Command.FX
+	switch {
+	case *fx == (order.FX{}):
+		return nil
+	case r.Command.Event != order.Pay || len(r.Orders) > 1:
+		return &Invalid{"fx", "of a payment for one order only"}
+	case len(r.Data) > 0 && (r.Data[0] != '{' || !json.Valid(r.Data)):
+		return &Invalid{"data", "must be a JSON object"}
+	}
+	if field, detail := fx.Check(); field != "" {
+		return &Invalid{"fx/" + field, detail}
+	}
+	return nil
+}
+
+// said is what is kept of the event on the timeline: what the caller said, and
+// of a payment in another currency how it was converted, whoever the caller is.
+func (r *Request) said() (json.RawMessage, error) {
+	if r.Command.FX == (order.FX{}) {
+		return r.Data, nil
+	}
+	words := map[string]json.RawMessage{}
+	if len(r.Data) > 0 {
+		if err := json.Unmarshal(r.Data, &words); err != nil {
+			return nil, fmt.Errorf("posting: what was said of the event: %w", err)
+		}
+	}
+	fx, err := json.Marshal(r.Command.FX)
+	if err != nil {
+		return nil, err
+	}
+	words["fx"] = fx
+	return json.Marshal(words)
 }
 
 // text accepts what Postgres can keep: valid UTF-8 without NUL.
