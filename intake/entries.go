@@ -40,7 +40,7 @@ func (s *Server) entryRoutes() []route {
 	list := []route{
 		{method: "POST", path: "/v1/entries", id: "makeEntry", tag: tagEntries, keyed: true,
 			summary:     "Move money that is no order's, or propose to",
-			description: "A payout, a receipt, a repayment, a debt's recovery, a provider's settlement, a sweep of fees; an adjustment, a write-off or a seller's bank details are proposed here, and moved when another person approves them.",
+			description: "A payout, a receipt, a repayment, a debt's recovery, a provider's settlement, a sweep of fees; an adjustment, a write-off, a conversion or a seller's bank details are proposed here, and moved when another person approves them.",
 			in:          reflect.TypeFor[api.NewEntry](), status: 201, out: reflect.TypeFor[api.EntryMade](),
 			problems: append([]string{api.ProblemReference}, problems...), handle: s.makeEntry},
 		{method: "GET", path: "/v1/entries", id: "listEntries", tag: tagEntries,
@@ -91,6 +91,12 @@ func (s *Server) makeEntry(c *call) (answer, error) {
 		}
 	} else if in.Currency != "" {
 		return answer{}, &posting.Invalid{Field: "currency", Detail: "this kind has no currency"}
+	}
+	if in.To != (api.ConvertTo{}) {
+		t.To = treasury.ConvertTo{Amount: in.To.Amount, Rate: in.To.Rate, Spread: in.To.Spread}
+		if t.To.Ledger, err = ledgerOf(c.marketplace, in.To.Currency); err != nil {
+			return answer{}, &posting.Invalid{Field: "to/currency", Detail: err.Error()}
+		}
 	}
 	orders, err := s.ordersOfReceipt(c, &in, &t)
 	if err != nil {
@@ -276,6 +282,9 @@ func entryOf(e *treasury.Entry) api.Entry {
 		MadeAt: e.MadeAt.UTC(), At: e.At.UTC(), DueAt: utc(e.DueAt), Digest: e.Digest(), Events: e.Seq}
 	if _, cur, ok := chart.SplitLedger(e.Ledger); ok {
 		out.Currency = cur.Code
+	}
+	if _, cur, ok := chart.SplitLedger(e.To.Ledger); ok {
+		out.To = api.ConvertTo{Currency: cur.Code, Amount: e.To.Amount, Rate: e.To.Rate, Spread: e.To.Spread}
 	}
 	return out
 }

@@ -106,3 +106,48 @@ func TestBadFX(t *testing.T) {
 		t.Errorf("bad requests moved %+v", got.Order)
 	}
 }
+
+// A buyer's balance goes back into the currency that was paid: proposed, seen
+// by another person, approved.
+func TestConversionEntry(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	made, entry := must[api.EntryMade](t), must[api.Entry](t)
+	made(c.MakeEntry(ctx, api.NewEntry{Kind: "receipt", Currency: "USD", Amount: 4_000, Party: "ann", Method: "card", Reference: "line 1"}))
+	in := api.NewEntry{Kind: "conversion", Currency: "USD", Amount: 4_000, Party: "ann", Person: "eve",
+		To: api.ConvertTo{Currency: "JPY", Amount: 5_821, Rate: "149.25", Spread: 100}}
+	m := made(c.MakeEntry(ctx, in))
+	if m.State != "proposed" || m.To != in.To || m.Party != "ann" || m.DueAt.IsZero() {
+		t.Errorf("%+v", m)
+	}
+	seen := must[api.EntryDetail](t)(c.Entry(ctx, m.ID))
+	if len(seen.Allowed) != 3 || seen.Allowed[0].Event != "approve" || seen.To != in.To {
+		t.Errorf("%+v", seen)
+	}
+	if e := entry(c.MoveEntry(ctx, m.ID, "approve", api.EntryAct{Person: "max", Digest: seen.Digest})); e.State != "done" {
+		t.Errorf("%+v", e)
+	}
+	made(c.MakeEntry(ctx, api.NewEntry{Kind: "repayment", Currency: "JPY", Amount: 5_821, Party: "ann", Method: "card"}))
+
+	bad := func(pointer, detail string, change func(*api.NewEntry)) {
+		t.Helper()
+		wrong := in
+		change(&wrong)
+		p := s.problem("POST", "/v1/entries", marshal(t, wrong))
+		if p.Status != 400 || !slices.ContainsFunc(p.Errors, func(e api.FieldError) bool { return e.Pointer == pointer && (detail == "" || e.Detail == detail) }) {
+			t.Errorf("got %+v, want %s: %s", p, pointer, detail)
+		}
+	}
+	bad("/to/amount", "USD 40.00 less 1.00 at the rate 149.25 would be JPY 5821, not 5822", func(e *api.NewEntry) { e.To.Amount++ })
+	bad("/to/rate", "", func(e *api.NewEntry) { e.To.Rate = "149,25" })
+	bad("/to/currency", "XAU, gold, has no minor unit", func(e *api.NewEntry) { e.To.Currency = "XAU" })
+	bad("/to/currency", "the same as currency", func(e *api.NewEntry) { e.To.Currency = "USD" })
+	bad("/to/currency", "not an ISO 4217 currency", func(e *api.NewEntry) { e.To = api.ConvertTo{} })
+	bad("/to/spread", "only of a buyer's: what a bank keeps is in its rate", func(e *api.NewEntry) { e.Party = "" })
+	bad("/person", "is required: somebody else has to approve it", func(e *api.NewEntry) { e.Person = "" })
+	bad("/to", "only of a conversion", func(e *api.NewEntry) { e.Kind, e.Method = "repayment", "card" })
+	in.To.Currency, in.To.Amount = "LTL", 582_075
+	if p := s.problem("POST", "/v1/entries", marshal(t, in)); p.Type != api.ProblemRefused || p.Rule != "currency" {
+		t.Errorf("into litas: %+v", p)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"escrowd/settlement/jobs/books"
 	"escrowd/settlement/order"
 	"escrowd/settlement/posting"
+	"escrowd/settlement/treasury"
 )
 
 // newJournalWorld is a world whose ledger is the embedded one, so that check-books
@@ -160,4 +161,93 @@ func TestKunaPaidInEuro(t *testing.T) {
 	w.clock(euroDay.AddDate(0, 0, 1))
 	w.do(o.ID, order.Command{Event: order.Pay, Method: "card", FX: order.FX{Currency: "EUR", Amount: 10_000, Rate: "7.53450"}})
 	w.stands("paid", map[string]int64{"1100 EUR": 10_000, "1400 EUR": -10_000, "1400 HRK": 75_345, "2100 HRK": -75_345})
+}
+
+// entryIn makes an entry of one of the marketplace's ledgers.
+func (w *world) entryIn(currency string, t treasury.Terms) (treasury.Entry, error) {
+	t.Ledger = w.in(currency)
+	r, err := w.poster.Do(w.ctx, posting.Request{Marketplace: w.market.ID, Entry: &posting.EntryRequest{New: &t}})
+	if err != nil {
+		return treasury.Entry{}, err
+	}
+	return *r.Entry, nil
+}
+
+// A refund of an order that was paid in yen goes back to the buyer in yen, and
+// the marketplace sells the yen that it is left with.
+func TestConversions(t *testing.T) {
+	w := newJournalWorld(t)
+	o := w.agree("a")
+	w.do(o.ID, order.Command{Event: order.Pay, At: start, Method: "card", FX: order.FX{Currency: "JPY", Amount: 15_025, Rate: "0.0067", Spread: 100}})
+	w.do(o.ID, order.Command{Event: order.Refund, At: start, Amount: 4_000})
+
+	// 40.00 dollars, less 1.00, at 149.25 are 5820.75 yen.
+	terms := treasury.Terms{Kind: treasury.Conversion, Party: "ann", Amount: 4_000, Maker: "eve",
+		To: treasury.ConvertTo{Ledger: w.in("JPY"), Amount: 5_821, Rate: "149.25", Spread: 100}}
+	e, err := w.entryIn("USD", terms)
+	w.must(err)
+	stored, err := w.store.Entry(w.ctx, w.market.ID, e.ID)
+	w.must(err)
+	if e.State != treasury.Proposed || fmt.Sprintf("%+v", stored) != fmt.Sprintf("%+v", e) || stored.Digest() != e.Digest() || stored.To != terms.To {
+		t.Errorf("%+v\nis stored as\n%+v", e, stored)
+	}
+	w.stands("proposed", map[string]int64{"1100 JPY": 15_025, "4110 JPY": -100, "1400 JPY": -14_925, "1400 USD": 10_000, "2100 USD": -6_000, "2000 USD": -4_000})
+	var refusal *order.Refusal
+	if _, err := w.then(e, treasury.Command{Event: treasury.Approve, Person: "eve", Digest: e.Digest()}); !errors.As(err, &refusal) || refusal.Rule != treasury.RuleFourEyes {
+		t.Errorf("approved by who proposed it: %v", err)
+	}
+	if e, err = w.then(e, treasury.Command{Event: treasury.Approve, Person: "max", Digest: e.Digest()}); err != nil || e.State != treasury.Done {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	w.stands("converted", map[string]int64{"1100 JPY": 15_025, "4110 JPY": -100, "1400 JPY": -14_925 + 5_821, "2000 JPY": -5_821,
+		"1400 USD": 10_000 - 4_000 + 100, "4110 USD": -100, "2100 USD": -6_000})
+	_, err = w.entryIn("JPY", treasury.Terms{Kind: treasury.Repayment, Party: "ann", Method: "card", Amount: 5_821})
+	w.must(err)
+
+	// The rest of the yen is sold at the bank: 9104 at 0.00665 are 60.5416.
+	sale, err := w.entryIn("JPY", treasury.Terms{Kind: treasury.Conversion, Amount: 9_104, Maker: "eve",
+		To: treasury.ConvertTo{Ledger: w.in("USD"), Amount: 6_054, Rate: "0.00665"}})
+	w.must(err)
+	_, err = w.then(sale, treasury.Command{Event: treasury.Approve, Person: "max", Digest: sale.Digest()})
+	w.must(err)
+	// What is left of the positions is what the rates made of it: 46 cents lost.
+	w.stands("sold", map[string]int64{"1100 JPY": 15_025, "4110 JPY": -100, "1010 JPY": -9_104, "2300 JPY": -5_821,
+		"1400 USD": 46, "4110 USD": -100, "2100 USD": -6_000, "1010 USD": 6_054})
+
+	// More than the buyer has is the ledger's to refuse, in both ledgers.
+	more, err := w.entryIn("USD", treasury.Terms{Kind: treasury.Conversion, Party: "ann", Amount: 100, Maker: "eve",
+		To: treasury.ConvertTo{Ledger: w.in("JPY"), Amount: 149, Rate: "149.25"}})
+	w.must(err)
+	if _, err := w.then(more, treasury.Command{Event: treasury.Approve, Person: "max", Digest: more.Digest()}); !rejected(err, "exceeds_credits") {
+		t.Errorf("more than there is: %v", err)
+	}
+	if again, err := w.store.Entry(w.ctx, w.market.ID, more.ID); err != nil || again.State != treasury.Proposed || again.Attempt != 1 {
+		t.Errorf("%+v, %v", again, err)
+	}
+	if left := w.stand(); left["1400 USD"] != 46 || left["1400 JPY"] != 0 {
+		t.Errorf("a refused conversion moved something: %v", left)
+	}
+}
+
+// What buyers had in kuna when it went becomes euro at the fixed rate; nothing
+// becomes kuna any more.
+func TestKunaBecomesEuro(t *testing.T) {
+	w := newJournalWorld(t)
+	w.zagreb()
+	_, err := w.entryIn("HRK", treasury.Terms{Kind: treasury.Receipt, Party: "ann", Method: "card", Reference: "line 1", Amount: 100_000})
+	w.must(err)
+	w.clock(euroDay)
+	const perKuna = "0.132722808414" // 1 / 7.53450, to twelve decimals
+	e, err := w.entryIn("HRK", treasury.Terms{Kind: treasury.Conversion, Party: "ann", Amount: 100_000, Maker: "eve",
+		To: treasury.ConvertTo{Ledger: w.in("EUR"), Amount: 13_272, Rate: perKuna}})
+	w.must(err)
+	_, err = w.then(e, treasury.Command{Event: treasury.Approve, Person: "max", Digest: e.Digest()})
+	w.must(err)
+	w.stands("converted", map[string]int64{"1100 HRK": 100_000, "1400 HRK": -100_000, "1400 EUR": 13_272, "2000 EUR": -13_272})
+	var refusal *order.Refusal
+	_, err = w.entryIn("EUR", treasury.Terms{Kind: treasury.Conversion, Party: "ann", Amount: 100, Maker: "eve",
+		To: treasury.ConvertTo{Ledger: w.in("HRK"), Amount: 753, Rate: "7.53450"}})
+	if !errors.As(err, &refusal) || refusal.Rule != order.RuleCurrency || refusal.Detail != "HRK was withdrawn on 2023-01-01: EUR took its place" {
+		t.Errorf("into kuna: %v", err)
+	}
 }
