@@ -49,7 +49,7 @@ type NewOrder struct {
 type Payment struct {
 	Orders    []string `json:"orders" format:"uuid" minItems:"1" maxItems:"100" nullable:"false" doc:"Ids of the orders that it pays, in full: orders of one buyer in one currency."`
 	Method    string   `json:"method" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"How it was paid: one of the policy's methods." example:"card"`
-	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts. Left out: that sum." example:"12990"`
+	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts, in their currency. Left out: that sum." example:"12990"`
 	Reference string   `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The payment's name at the provider, kept on the timeline." example:"ch_3NqX"`
 	FX        PaidFX   `json:"fx,omitzero" doc:"Of one order that was paid in another currency than its own. What is refunded later goes to the buyer's balance in the order's currency; an entry of kind conversion takes it back into the one that was paid."`
 	Act

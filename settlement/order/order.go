@@ -66,7 +66,9 @@
 // # Money
 //
 // Amounts are minor units of the order's currency, at most MaxAmount.
-// Charge().Amount = Held + Released + Refunded from the payment on, always.
+// Charge().Amount = Held + Released + Refunded from the payment on, always. An
+// order can be paid in another currency, see FX; it is held, released and
+// refunded in its own.
 package order
 
 import (
