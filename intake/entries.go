@@ -42,7 +42,7 @@ func (s *Server) entryRoutes() []route {
 	list := []route{
 		{method: "POST", path: "/v1/entries", id: "makeEntry", tag: tagEntries, keyed: true,
 			summary:     "Move money that is no order's, or propose to",
-			description: "A payout, a receipt, a repayment, a debt's recovery, a provider's settlement, a sweep of fees; an adjustment, a write-off or a seller's bank details are proposed here, and moved when another person approves them.",
+			description: "A payout, a receipt, a repayment, a debt's recovery, a provider's settlement, a sweep of fees; an adjustment, a write-off, a conversion or a seller's bank details are proposed here, and moved when another person approves them.",
 			in:          reflect.TypeFor[api.NewEntry](), status: 201, out: reflect.TypeFor[api.EntryMade](),
 			problems: append([]string{api.ProblemReference}, problems...), handle: s.makeEntry},
 		{method: "GET", path: "/v1/entries", id: "listEntries", tag: tagEntries,
@@ -91,15 +91,17 @@ func (s *Server) makeEntry(c *call) (answer, error) {
 	t := treasury.Terms{Kind: treasury.Kind(in.Kind), Reference: in.Reference, Party: in.Party, Method: in.Method, Amount: in.Amount, Fee: in.Fee,
 		Debit: accountFrom(in.Debit), Credit: accountFrom(in.Credit), Details: in.Details, Reason: in.Reason, Maker: in.Person}
 	if t.Kind != treasury.BankDetails {
-		cur, ok := chart.ByCode(in.Currency)
-		if !ok {
-			return answer{}, &posting.Invalid{Field: "currency", Detail: "not an ISO 4217 currency"}
-		}
-		if t.Ledger, err = chart.Ledger(c.marketplace, cur); err != nil {
+		if t.Ledger, err = ledgerOf(c.marketplace, in.Currency); err != nil {
 			return answer{}, &posting.Invalid{Field: "currency", Detail: err.Error()}
 		}
 	} else if in.Currency != "" {
 		return answer{}, &posting.Invalid{Field: "currency", Detail: "this kind has no currency"}
+	}
+	if in.To != (api.ConvertTo{}) {
+		t.To = treasury.ConvertTo{Amount: in.To.Amount, Rate: in.To.Rate, Spread: in.To.Spread}
+		if t.To.Ledger, err = ledgerOf(c.marketplace, in.To.Currency); err != nil {
+			return answer{}, &posting.Invalid{Field: "to/currency", Detail: err.Error()}
+		}
 	}
 	orders, err := s.ordersOfReceipt(c, &in, &t)
 	if err != nil {
@@ -114,6 +116,15 @@ func (s *Server) makeEntry(c *call) (answer, error) {
 		made.Paid, made.Unpaid = s.payFromBalance(c, orders)
 	}
 	return answer{body: made, location: "/v1/entries/" + made.ID, replayed: res.Replayed}, nil
+}
+
+// ledgerOf is the number of the marketplace's ledger in a currency.
+func ledgerOf(marketplace uint32, currency string) (uint32, error) {
+	cur, err := chart.Find(currency)
+	if err != nil {
+		return 0, err
+	}
+	return chart.Ledger(marketplace, cur)
 }
 
 // ordersOfReceipt reads the orders that a receipt was sent for; their buyer is
@@ -317,6 +328,9 @@ func entryOf(e *treasury.Entry) api.Entry {
 		MadeAt: e.MadeAt.UTC(), At: e.At.UTC(), DueAt: utc(e.DueAt), Digest: e.Digest(), Events: e.Seq}
 	if _, cur, ok := chart.SplitLedger(e.Ledger); ok {
 		out.Currency = cur.Code
+	}
+	if _, cur, ok := chart.SplitLedger(e.To.Ledger); ok {
+		out.To = api.ConvertTo{Currency: cur.Code, Amount: e.To.Amount, Rate: e.To.Rate, Spread: e.To.Spread}
 	}
 	return out
 }

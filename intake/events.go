@@ -211,7 +211,7 @@ func (s *Server) do(c *call, req posting.Request) (posting.Result, error) {
 // payment is a payment as the write path wants it.
 func payment(in *api.Payment) (posting.Request, error) {
 	req := posting.Request{
-		Command: order.Command{Event: order.Pay, By: order.Role(in.By), At: in.At, Method: in.Method, Amount: in.Amount},
+		Command: order.Command{Event: order.Pay, By: order.Role(in.By), At: in.At, Method: in.Method, Amount: in.Amount, FX: order.FX(in.FX)},
 		Data:    said{"method": in.Method, "reference": in.Reference}.json(),
 	}
 	for _, s := range in.Orders {

@@ -167,6 +167,17 @@ var Kinds = []Kind{
 			return sheet(b.Dormant(ctx, o))
 		},
 	},
+	{
+		Name:   "fx-position",
+		About:  "what was exchanged in each currency, by marketplace: the FX position (1400) and the spread that was kept (4110)",
+		Detail: "movement",
+		Run: func(ctx context.Context, b *Books, o Options, detail bool) (Sheet, error) {
+			if detail {
+				return sheet(b.FXMovements(ctx, o))
+			}
+			return sheet(b.FXPosition(ctx, o))
+		},
+	},
 }
 
 // sheet keeps a nil pointer from becoming a Sheet that is not nil.

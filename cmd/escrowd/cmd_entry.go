@@ -33,7 +33,7 @@ type payoutCmd struct {
 
 type entryListCmd struct {
 	marketFlags `embed:""`
-	Kind        string `placeholder:"KIND" help:"Only these: payout, receipt, repayment, recovery, write_off, adjustment, psp_settlement, fee_sweep, bank_details."`
+	Kind        string `placeholder:"KIND" help:"Only these: payout, receipt, repayment, recovery, write_off, adjustment, psp_settlement, fee_sweep, bank_details, conversion."`
 	State       string `placeholder:"STATE" help:"Only in this state: proposed, sent, accepted, paid, due, unidentified, done, failed, returned, rejected, sent_back, expired, refused."`
 	Party       string `placeholder:"ID" help:"Only this seller's or buyer's."`
 	After       string `placeholder:"ID" help:"Only entries after this one: the last of the page before."`
@@ -66,12 +66,15 @@ func shown(e *treasury.Entry) shownEntry {
 	return s
 }
 
-func amountOf(e *treasury.Entry) string {
-	_, cur, ok := chart.SplitLedger(e.Ledger)
+func amountOf(e *treasury.Entry) string { return amountIn(e.Ledger, e.Amount) }
+
+// amountIn is an amount of a ledger's currency, "" for one that has none.
+func amountIn(books uint32, amount int64) string {
+	_, cur, ok := chart.SplitLedger(books)
 	if !ok {
 		return ""
 	}
-	return cur.Format(ledger.U64(uint64(e.Amount))) + " " + cur.Code
+	return cur.Minor(amount) + " " + cur.Code
 }
 
 // Run prints the entries.
@@ -171,8 +174,10 @@ func printEntry(g *Globals, e *treasury.Entry, events []orderdb.EntryEvent) erro
 		facts = append(facts, []string{"debit", e.Debit.Code.String() + " " + e.Debit.Owner}, []string{"credit", e.Credit.Code.String() + " " + e.Credit.Owner})
 	}
 	if e.Kind == treasury.PSPSettlement && e.Fee > 0 {
-		_, cur, _ := chart.SplitLedger(e.Ledger)
-		facts = append(facts, []string{"fee", cur.Format(ledger.U64(uint64(e.Fee))) + " " + cur.Code})
+		facts = append(facts, []string{"fee", amountIn(e.Ledger, e.Fee)})
+	}
+	if e.Kind == treasury.Conversion {
+		facts = append(facts, []string{"comes to", amountIn(e.To.Ledger, e.To.Amount)}, []string{"rate", e.To.Rate}, []string{"spread", amountIn(e.Ledger, e.To.Spread)})
 	}
 	facts = append(facts, []string{"digest", e.Digest()})
 	if err := printTable(g.Stdout, facts); err != nil {

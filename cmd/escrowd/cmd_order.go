@@ -125,9 +125,9 @@ func (orderQuoteCmd) Help() string {
 
 // Run prints the quote.
 func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
-	cur, ok := chart.ByCode(c.Currency)
-	if !ok {
-		return usageError("%q is not an ISO 4217 currency, like USD", c.Currency)
+	cur, err := chart.Find(c.Currency)
+	if err != nil {
+		return usageError("%q: %w", c.Currency, err)
 	}
 	amount, err := cur.Parse(c.Amount)
 	if err != nil {

@@ -17,6 +17,7 @@ type reportCmd struct {
 	TrialBalance trialBalanceCmd `cmd:"" help:"Debits, credits and balance of each account of the chart, by currency."`
 	HeldFunds    heldFundsCmd    `cmd:"" help:"Money held in escrow by age: why, until when, and who must act."`
 	Dormant      dormantCmd      `cmd:"" help:"Balances of buyers and sellers that have not moved for long."`
+	FXPosition   fxPositionCmd   `cmd:"" name:"fx-position" help:"What was exchanged in each currency, and the spread that was kept, by marketplace."`
 }
 
 // reportFlags are what every report takes.
@@ -27,7 +28,7 @@ type reportFlags struct {
 	Booked      bool   `xor:"basis" help:"Count what stood in the books by then, by the ledger's timestamps."`
 	Marketplace string `placeholder:"NAME|ID" help:"Only this marketplace."`
 	Currency    string `placeholder:"CODE" help:"Only this currency: an ISO 4217 code."`
-	Detail      bool   `help:"A row for each single account or order."`
+	Detail      bool   `help:"A row for each single account, order or movement."`
 	Format      string `enum:"table,csv,json" default:"table" help:"${enum}. Amounts are decimals in a table and integers of minor units in the others."`
 
 	idle time.Duration // of dormant
@@ -109,6 +110,24 @@ func (c *dormantCmd) Run(ctx context.Context, g *Globals) error {
 	}
 	c.idle = time.Duration(c.IdleDays) * 24 * time.Hour
 	return c.print(ctx, g, "dormant")
+}
+
+type fxPositionCmd struct {
+	reportFlags `embed:""`
+}
+
+func (fxPositionCmd) Help() string {
+	return `Of orders that were paid in another currency and of conversions. A position is debits less credits of 1400 FX position: below zero, the marketplace has that much of the currency which it got for another one; above zero, it has given that much more than it got. Positions of two currencies are never added: at which rate would be a guess. The spread is what stands on 4110.
+
+` + reportHelp + `
+
+    escrowd report fx-position --marketplace shop
+    escrowd report fx-position --detail --currency JPY --as-of 2026-03-01T00:00:00Z --booked --format csv`
+}
+
+// Run prints the FX position.
+func (c *fxPositionCmd) Run(ctx context.Context, g *Globals) error {
+	return c.print(ctx, g, "fx-position")
 }
 
 func (f *reportFlags) print(ctx context.Context, g *Globals, name string) (err error) {

@@ -36,7 +36,7 @@ type NewOrder struct {
 	Reference string          `json:"reference" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The marketplace's own name for the order, unique within the marketplace; at most 200 bytes of UTF-8." example:"web-10027"`
 	Buyer     string          `json:"buyer" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the buyer, at most 200 bytes of UTF-8." example:"buyer-7"`
 	Seller    string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
-	Currency  string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
+	Currency  string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters. One that was withdrawn by then is refused, and the error names what took its place." example:"USD"`
 	Amount    int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the goods cost, in minor units. The buyer pays that, and on top what the policy lets the buyer bear of the fee." example:"12990"`
 	Category  string          `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods it is, a word of the marketplace's own: sellers can be eligible in some categories only." example:"furniture"`
 	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy under whose newest version in force the order is agreed. Left out: standard." example:"standard"`
@@ -50,9 +50,19 @@ type NewOrder struct {
 type Payment struct {
 	Orders    []string `json:"orders" format:"uuid" minItems:"1" maxItems:"100" nullable:"false" doc:"Ids of the orders that it pays, in full: orders of one buyer in one currency."`
 	Method    string   `json:"method" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"How it was paid: one of the policy's methods." example:"card"`
-	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts, with what the buyer bears of their fees. Left out: that sum." example:"12990"`
+	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts, in their currency, with what the buyer bears of their fees. Left out: that sum." example:"12990"`
 	Reference string   `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The payment's name at the provider, kept on the timeline." example:"ch_3NqX"`
+	FX        PaidFX   `json:"fx,omitzero" doc:"Of one order that was paid in another currency than its own. What is refunded later goes to the buyer's balance in the order's currency; an entry of kind conversion takes it back into the one that was paid."`
 	Act
+}
+
+// PaidFX is how an order was paid in another currency. Amount less spread at the
+// rate must come to exactly what the order is about.
+type PaidFX struct {
+	Currency string `json:"currency" minLength:"3" maxLength:"3" doc:"What was paid in: an ISO 4217 code in capital letters, not withdrawn." example:"JPY"`
+	Amount   int64  `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What was paid, in minor units of that currency." example:"15100"`
+	Rate     string `json:"rate" maxLength:"25" pattern:"^[0-9]+(\\.[0-9]+)?$" doc:"Units of the order's currency for one unit of what was paid, an exact decimal with up to 12 decimals. The result is rounded once, half a minor unit to the even one; if it is not the order's amount the payment is refused by the rule rate, which says what it would be." example:"0.0067"`
+	Spread   int64  `json:"spread,omitempty" minimum:"0" maximum:"9007199254740991" doc:"How much of amount the marketplace keeps, in minor units of what was paid." example:"100"`
 }
 
 // Authorise says that the buyer's bank has promised the payment. Nothing is held

@@ -122,6 +122,22 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// An order that was paid in another currency says how, with that currency's
+// decimals.
+func TestOrderPaidInAnotherCurrency(t *testing.T) {
+	t.Parallel()
+	s := sheet()
+	s.Order.PaidIn = &order.FX{Currency: "KWD", Amount: 30_850, Rate: "3.25", Spread: 100}
+	var b bytes.Buffer
+	if err := render.Order(&b, render.Table, s); err != nil {
+		t.Fatal(err)
+	}
+	want := "  paid        KWD 30.850, of which spread 0.100, at 3.25 " + s.Order.Currency + " for 1 KWD; refunds are in " + s.Order.Currency + "\n"
+	if !strings.Contains(b.String(), want) {
+		t.Errorf("want %q in\n%s", want, b.String())
+	}
+}
+
 func extension(f render.Format) string {
 	if f == render.Table {
 		return "txt"

@@ -71,6 +71,9 @@
 // The fee is taken out of what is released, pro rata. What the buyer bears of
 // it the buyer has paid on top of the goods' price: so it is held, and goes back
 // with what is refunded, like the rest.
+//
+// An order can be paid in another currency, see FX; it is held, released and
+// refunded in its own.
 package order
 
 import (
@@ -270,6 +273,8 @@ type Books struct {
 	Suspense ledger.ID // 2110
 	Tax      ledger.ID // 2500
 	Fee      ledger.ID // 4100
+	Position ledger.ID // 1400
+	Spread   ledger.ID // 4110
 }
 
 // Command asks for one event. Fields that the event does not use are ignored.
@@ -280,11 +285,13 @@ type Command struct {
 
 	// Intent is the id under which the event is recorded; the ids of its
 	// transfers are LegID(Intent, attempt, leg).
-	Intent ledger.ID
-	Books  Books
+	Intent    ledger.ID
+	Books     Books
+	PaidBooks Books // of the ledger that FX came into
 
 	Method   string    // pay, authorise: how, one of the policy's methods; pay: or Balance
 	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
+	FX       FX        // pay: in another currency than the order's; zero for in its own
 	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
 	Return   bool      // offer: only once the goods are back

@@ -41,10 +41,11 @@ const entryAfterColumns = `e.id, e.marketplace, e.kind, e.ledger, coalesce(e.ref
 
 // otherTerms are those that have no column of their own.
 type otherTerms struct {
-	Debit   treasury.Account `json:"debit,omitzero"`
-	Credit  treasury.Account `json:"credit,omitzero"`
-	Details json.RawMessage  `json:"details,omitempty"`
-	Reason  string           `json:"reason,omitempty"`
+	Debit   treasury.Account   `json:"debit,omitzero"`
+	Credit  treasury.Account   `json:"credit,omitzero"`
+	Details json.RawMessage    `json:"details,omitempty"`
+	Reason  string             `json:"reason,omitempty"`
+	To      treasury.ConvertTo `json:"to,omitzero"`
 }
 
 func scanEntry(row scanner, e *treasury.Entry, more ...any) error {
@@ -57,7 +58,7 @@ func scanEntry(row scanner, e *treasury.Entry, more ...any) error {
 	if err := json.Unmarshal(terms, &other); err != nil {
 		return fmt.Errorf("entry %s: %w", e.ID.UUID(), err)
 	}
-	e.Debit, e.Credit, e.Details, e.Reason = other.Debit, other.Credit, other.Details, other.Reason
+	e.Debit, e.Credit, e.Details, e.Reason, e.To = other.Debit, other.Credit, other.Details, other.Reason, other.To
 	return nil
 }
 
@@ -278,7 +279,7 @@ func (w *Writer) InsertEntries(ctx context.Context, list []treasury.Terms) (map[
 	}
 	others := make([]string, len(list))
 	for i, t := range list {
-		b, err := json.Marshal(otherTerms{t.Debit, t.Credit, t.Details, t.Reason})
+		b, err := json.Marshal(otherTerms{t.Debit, t.Credit, t.Details, t.Reason, t.To})
 		if err != nil {
 			return nil, err
 		}

@@ -220,6 +220,17 @@ func (p *Poster) plan(d *decision, f *draft) error {
 			Tax:      account(o, chart.TaxPayable, ""),
 			Fee:      account(o, chart.FeeRevenue, ""),
 		}
+		if c := &f.cmds[i]; c.FX != (order.FX{}) {
+			paid, err := c.FX.Ledger(o.Marketplace)
+			if err != nil {
+				return &Invalid{"fx/currency", err.Error()}
+			}
+			in := *o
+			in.Ledger = paid
+			c.Books.Position = account(o, chart.FXPosition, "")
+			c.PaidBooks = order.Books{Clearing: account(&in, chart.PayinClearing, c.Method),
+				Position: account(&in, chart.FXPosition, ""), Spread: account(&in, chart.FXSpread, "")}
+		}
 	}
 	if f.task.req.Command.Event == order.Pay {
 		return f.planPayment()

@@ -70,7 +70,7 @@ func (r *EntryRequest) check() error {
 type entryDraft struct {
 	before treasury.Entry
 	cmd    treasury.Command
-	needs  []treasury.Account
+	needs  []treasury.Place
 	change *treasury.Change
 }
 
@@ -133,16 +133,16 @@ func (p *Poster) loadEntry(ctx context.Context, w *orderdb.Writer, f *draft, now
 	}
 	e.needs = treasury.Needs(&e.before, c)
 	for _, a := range e.needs {
-		f.needs = append(f.needs, orderdb.AccountName{Ledger: e.before.Ledger, Code: a.Code, Owner: a.Owner})
+		f.needs = append(f.needs, orderdb.AccountName{Ledger: a.Ledger, Code: a.Code, Owner: a.Owner})
 	}
 	f.entry = e
 	return nil, nil
 }
 
 func (e *entryDraft) plan(account func(orderdb.AccountName) ledger.ID) (err error) {
-	e.cmd.Accounts = make(map[treasury.Account]ledger.ID, len(e.needs))
+	e.cmd.Accounts = make(map[treasury.Place]ledger.ID, len(e.needs))
 	for _, a := range e.needs {
-		e.cmd.Accounts[a] = account(orderdb.AccountName{Ledger: e.before.Ledger, Code: a.Code, Owner: a.Owner})
+		e.cmd.Accounts[a] = account(orderdb.AccountName{Ledger: a.Ledger, Code: a.Code, Owner: a.Owner})
 	}
 	e.change, err = treasury.Plan(e.before, e.cmd)
 	return err

@@ -369,6 +369,14 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 		if !order.PolicyWord(c.Method) || c.Method == order.Balance {
 			return nil // Plan refuses it, or nothing comes in
 		}
+		if c.FX != (order.FX{}) {
+			paid, err := c.FX.Ledger(o.Marketplace)
+			if err != nil {
+				return nil // it is refused
+			}
+			return []orderdb.AccountName{name(chart.FXPosition, ""),
+				{Ledger: paid, Code: chart.PayinClearing, Owner: c.Method}, {Ledger: paid, Code: chart.FXPosition}, {Ledger: paid, Code: chart.FXSpread}}
+		}
 		return []orderdb.AccountName{name(chart.PayinClearing, c.Method)}
 	case order.Freeze:
 		return []orderdb.AccountName{name(chart.DisputeSuspense, "")}

@@ -53,6 +53,13 @@ func table() string {
 		for i, w := range r.Who {
 			who[i] = string(w)
 		}
+		kind := fmt.Sprintf("**%s**", r.Kind)
+		switch r.Whose {
+		case Somebodys:
+			kind += " of a party"
+		case Nobodys:
+			kind += " of nobody"
+		}
 		if r.Checks {
 			who = append(who, "a person by name")
 		}
@@ -64,7 +71,7 @@ func table() string {
 		if d := answeredWithin[r.To]; d > 0 {
 			within = fmt.Sprintf("%d d", d/(24*time.Hour))
 		}
-		fmt.Fprintf(&b, "| **%s** | %s | `%s` | %s | %s | %s | %s |\n", r.Kind, stateWord(r.From), r.Event, strings.Join(who, ", "),
+		fmt.Fprintf(&b, "| %s | %s | `%s` | %s | %s | %s | %s |\n", kind, stateWord(r.From), r.Event, strings.Join(who, ", "),
 			strings.Join(legs, "; "), r.To, within)
 	}
 	return b.String()
@@ -84,8 +91,5 @@ func legWords(l Leg) string {
 	case ledger.TransferVoidPending:
 		words += " voided"
 	}
-	if l.Fee {
-		words += " the fee"
-	}
-	return words
+	return words + map[Part]string{Fee: " the fee", Spread: " the spread", Other: " in the other currency"}[l.Of]
 }

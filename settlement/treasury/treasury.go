@@ -1,6 +1,7 @@
 // Package treasury is the money that moves for no order: payouts to sellers,
 // receipts that nobody announced, refunds on their way to the payer, sellers'
-// debts, what providers and banks settle, and corrections by hand. It is pure,
+// debts, what providers and banks settle, currencies converted, and corrections
+// by hand. It is pure,
 // as settlement/order is: Plan(entry, command) is the next state and the
 // transfers that go with it, and settlement/posting stores and submits those
 // on the one write path.
@@ -12,10 +13,27 @@
 // # Four eyes
 //
 // Entries that no outside event proves (an adjustment, a write-off, a seller's
-// bank details) are proposed by one person and approved by another. The
+// bank details, a conversion) are proposed by one person and approved by another. The
 // approval names the Digest of the terms, so it binds exactly what the checker
 // has seen; terms cannot be edited, so there is nothing to edit after it. A
 // proposal that nobody decides within ProposalWithin expires.
+//
+// # Conversions
+//
+// A conversion is the one kind with two ledgers of the marketplace, and with a
+// second amount; the rate must give exactly that. With a party it moves a buyer's
+// balance into another currency, as before a refund is repaid in the currency
+// that was paid, and the marketplace may keep a spread:
+//
+//	2000 -> 1400 the amount; 1400 -> 4110 the spread; other ledger: 1400 -> 2000
+//
+// Without a party it is what the marketplace sells at the bank:
+//
+//	1400 -> 1010 what is sold; other ledger: 1010 -> 1400 what is bought
+//
+// Both take four eyes. A statement shows in the end what was sold and bought; but
+// no statement would ever contradict the rate of a buyer's conversion, and a wrong
+// one gives money away.
 //
 // Amounts are minor units of the ledger's currency, times UTC with
 // microseconds.
@@ -48,10 +66,11 @@ const (
 	PSPSettlement Kind = "psp_settlement" // a provider paid what it collected, less its fee
 	FeeSweep      Kind = "fee_sweep"      // earned fees leave the safeguarded bank
 	BankDetails   Kind = "bank_details"   // where a seller is paid out to; four eyes, no money
+	Conversion    Kind = "conversion"     // a buyer's balance, or the marketplace's position, into another currency; four eyes
 )
 
 // Kinds lists every kind.
-var Kinds = []Kind{Payout, Receipt, Repayment, Recovery, WriteOff, Adjustment, PSPSettlement, FeeSweep, BankDetails}
+var Kinds = []Kind{Payout, Receipt, Repayment, Recovery, WriteOff, Adjustment, PSPSettlement, FeeSweep, BankDetails, Conversion}
 
 // State is where an entry stands.
 type State string
@@ -106,6 +125,21 @@ type Account struct {
 	Owner string            `json:"owner,omitempty"` // the seller, the buyer, the method; "" for the whole ledger's
 }
 
+// Place is an account in its ledger.
+type Place struct {
+	Ledger uint32
+	Account
+}
+
+// ConvertTo is what a conversion comes to. What is converted is the entry's
+// amount, less the spread.
+type ConvertTo struct {
+	Ledger uint32 `json:"ledger"`
+	Amount int64  `json:"amount"`           // minor units of that ledger's currency
+	Rate   string `json:"rate"`             // units of that currency for one unit of the entry's own, see chart.ParseRate
+	Spread int64  `json:"spread,omitempty"` // minor units of the entry's own currency
+}
+
 // Terms are what an entry is about and never change. Amounts are minor units.
 type Terms struct {
 	ID          ledger.ID       `json:"-"` // UUIDv7
@@ -119,6 +153,7 @@ type Terms struct {
 	Fee         int64           `json:"fee,omitempty"`     // psp_settlement: what the provider kept
 	Debit       Account         `json:"debit,omitzero"`    // adjustment
 	Credit      Account         `json:"credit,omitzero"`   // adjustment
+	To          ConvertTo       `json:"to,omitzero"`       // conversion
 	Details     json.RawMessage `json:"details,omitempty"` // bank_details: the details; payout: the entry that has them
 	Reason      string          `json:"reason,omitempty"`
 	Maker       string          `json:"maker,omitempty"` // the person who made it
@@ -167,7 +202,7 @@ type Command struct {
 
 	// Intent is the id under which the event is recorded, see order.LegID.
 	Intent   ledger.ID
-	Accounts map[Account]ledger.ID // the accounts that Needs names
+	Accounts map[Place]ledger.ID // the accounts that Needs names
 
 	Party  string // assign: whose money it is
 	Digest string // approve: of the terms that the person has seen
@@ -234,6 +269,12 @@ func (t *Terms) Check() (field, detail string) {
 		return "details", "must be a JSON object"
 	case t.Kind != BankDetails && len(t.Details) > 0:
 		return "details", "only of bank_details"
+	case t.Kind == Conversion:
+		if field, detail := t.checkConversion(); field != "" {
+			return field, detail
+		}
+	case t.To != (ConvertTo{}):
+		return "to", "only of a conversion"
 	}
 	if t.Kind != Adjustment {
 		if t.Debit != (Account{}) {
@@ -262,6 +303,47 @@ func (t *Terms) Check() (field, detail string) {
 		return "credit", "the same account as debit"
 	}
 	return "", ""
+}
+
+// checkConversion is Check for what only a conversion has.
+func (t *Terms) checkConversion() (field, detail string) {
+	market, from, _ := chart.SplitLedger(t.Ledger)
+	other, to, ok := chart.SplitLedger(t.To.Ledger)
+	switch {
+	case !ok:
+		return "to/currency", "not an ISO 4217 currency"
+	case other != market:
+		return "to/currency", "not a ledger of this marketplace"
+	case t.To.Ledger == t.Ledger:
+		return "to/currency", "the same as currency"
+	case t.To.Amount < 1 || t.To.Amount > order.MaxAmount:
+		return "to/amount", "must be from 1 to 9007199254740991 minor units"
+	case t.To.Spread < 0 || t.To.Spread >= t.Amount:
+		return "to/spread", "must be from 0 to less than what is converted"
+	case t.To.Spread > 0 && t.Party == "":
+		return "to/spread", "only of a buyer's: what a bank keeps is in its rate"
+	}
+	if _, err := chart.ParseRate(t.To.Rate); err != nil {
+		return "to/rate", err.Error()
+	}
+	if detail := order.Converts(from, t.Amount, t.To.Spread, t.To.Rate, to, t.To.Amount); detail != "" {
+		return "to/amount", detail
+	}
+	return "", ""
+}
+
+// open says why an entry that brings money into a ledger cannot be made at a
+// moment: its currency is withdrawn.
+func (t *Terms) open(at time.Time) error {
+	for _, p := range kinds[t.Kind].brings {
+		books, _ := p.of(t)
+		if _, cur, ok := chart.SplitLedger(books); ok {
+			if err := cur.Open(at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // First is the event that makes an entry of the kind with these terms.
@@ -306,6 +388,11 @@ func Plan(e Entry, c Command) (*Change, error) {
 			return nil, refuse(&e, &c, RuleUnverified, "the seller has no bank details that were approved")
 		}
 	}
+	if e.State == None {
+		if err := e.open(c.At); err != nil {
+			return nil, refuse(&e, &c, order.RuleCurrency, "%s", err)
+		}
+	}
 	ch := &Change{Event: c.Event, After: e}
 	after := &ch.After
 	after.Seq++
@@ -332,20 +419,17 @@ func Plan(e Entry, c Command) (*Change, error) {
 // move adds the legs of the row, linked.
 func (ch *Change) move(e *Entry, c *Command, row Row) error {
 	for _, l := range row.Legs {
-		amount := e.Amount
-		if l.Fee {
-			amount = e.Fee
-		}
+		books, amount := l.Of.of(&e.Terms)
 		if amount == 0 {
 			continue // a leg of zero is left out
 		}
-		debit, credit := l.accounts(&ch.After)
+		debit, credit := l.places(&ch.After)
 		t := ledger.Transfer{
 			ID:          order.LegID(c.Intent, e.Attempt, len(ch.Legs)),
 			Amount:      ledger.U64(uint64(amount)),
 			UserData128: e.ID,
 			UserData64:  uint64(c.At.UnixMicro()),
-			Ledger:      e.Ledger,
+			Ledger:      books,
 			Code:        uint16(l.Code),
 			Flags:       l.How,
 		}
@@ -355,7 +439,7 @@ func (ch *Change) move(e *Entry, c *Command, row Row) error {
 			ch.After.Pending = ledger.ID{}
 		default:
 			for _, a := range []struct {
-				name Account
+				name Place
 				id   *ledger.ID
 			}{{debit, &t.DebitAccountID}, {credit, &t.CreditAccountID}} {
 				id, ok := c.Accounts[a.name]
@@ -363,7 +447,7 @@ func (ch *Change) move(e *Entry, c *Command, row Row) error {
 					return fmt.Errorf("treasury: account %d %q is not known", a.name.Code, a.name.Owner)
 				}
 				*a.id = id
-				ch.Accounts = append(ch.Accounts, ledger.Account{ID: id, Ledger: e.Ledger, Code: uint16(a.name.Code), Flags: a.name.Code.Flags()})
+				ch.Accounts = append(ch.Accounts, ledger.Account{ID: id, Ledger: books, Code: uint16(a.name.Code), Flags: a.name.Code.Flags()})
 			}
 			if l.How == ledger.TransferPending {
 				ch.After.Pending = t.ID
@@ -379,7 +463,7 @@ func (ch *Change) move(e *Entry, c *Command, row Row) error {
 
 // Needs names the accounts that an event's legs use; none for an event that the
 // entry does not admit.
-func Needs(e *Entry, c *Command) (list []Account) {
+func Needs(e *Entry, c *Command) (list []Place) {
 	row, _ := Lookup(e, c.Event)
 	after := *e
 	switch {
@@ -392,7 +476,7 @@ func Needs(e *Entry, c *Command) (list []Account) {
 		if l.How == ledger.TransferPostPending || l.How == ledger.TransferVoidPending {
 			continue
 		}
-		debit, credit := l.accounts(&after)
+		debit, credit := l.places(&after)
 		list = append(list, debit, credit)
 	}
 	return list
