@@ -8,12 +8,14 @@ import (
 
 	"escrowd/intake/api"
 	"escrowd/ledger"
+	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
 	"escrowd/settlement/posting"
 )
 
-// eventRoutes are the two ways to send an event: for one order, and in bulk.
-type eventRoutes struct{ single, bulk route }
+// eventRoutes are the ways to send an event: for one order, and in bulk; and to
+// ask what it would do.
+type eventRoutes struct{ single, bulk, preview route }
 
 // said is what the caller said of an event, for the timeline; empty words are
 // left out.
@@ -157,7 +159,7 @@ func (s *Server) events() []eventRoutes {
 	}
 }
 
-// eventOf makes the two routes of an event. parts takes a bulk item apart, say
+// eventOf makes the routes of an event. parts takes a bulk item apart, say
 // puts a request's fields into a command and the timeline.
 func eventOf[In, Item any](s *Server, name string, event order.Event, summary, description string,
 	parts func(*Item) (*In, *api.Target), say func(*In) (api.Act, order.Command, said)) eventRoutes {
@@ -189,7 +191,70 @@ func eventOf[In, Item any](s *Server, name string, event order.Event, summary, d
 		}, func(_ *Item, r posting.Result) api.Answer {
 			return api.Answer{Status: 200, Order: new(orderOf(&r.Orders[0]))}
 		}),
+		preview: route{method: "POST", path: "/v1/orders/{id}/" + name + "/preview", id: "preview" + upper(camel(name)), tag: tagPreviews,
+			summary:     summary + ": what it would do",
+			description: "Takes the event's own body and moves nothing. Answers the order as it would stand, each movement with its accounts, and what the next deadline would cause if nobody acted then; what would be refused is refused here as there.",
+			in:          reflect.TypeFor[In](), out: reflect.TypeFor[api.Preview](), problems: []string{api.ProblemNotFound, api.ProblemRefused},
+			handle: func(c *call) (answer, error) {
+				in, err := decode[In](c)
+				if err != nil {
+					return answer{}, err
+				}
+				return s.preview(c, request(&in, ledger.ID{}).Command)
+			}},
 	}
+}
+
+// preview answers what an event would do to the order of the path.
+func (s *Server) preview(c *call, cmd order.Command) (answer, error) {
+	o, err := s.order(c)
+	if err != nil {
+		return answer{}, err
+	}
+	m, err := s.opts.Store.Marketplace(c.ctx, c.marketplace)
+	if err != nil {
+		return answer{}, err
+	}
+	w, err := posting.Preview(m, o, cmd, s.opts.Clock())
+	return answer{body: PreviewOf(&w, cmd.Method)}, err
+}
+
+// PreviewOf is what posting.Preview found, as the API shows it; method is the
+// payment method that the command named.
+func PreviewOf(w *order.WhatIf, method string) api.Preview {
+	if w.Change == nil {
+		return api.Preview{}
+	}
+	after := &w.Change.After
+	out := api.Preview{Order: orderOf(after), Explanation: api.Explanation(order.Explain(after)), Effect: effectOf(w.Change, method)}
+	if w.Otherwise != nil {
+		out.Otherwise = new(effectOf(w.Otherwise, method))
+	}
+	return out
+}
+
+func effectOf(ch *order.Change, method string) api.Effect {
+	o, money := &ch.After, ch.Money()
+	out := api.Effect{Event: string(ch.Event), State: string(o.State), At: o.At.UTC(), ToBuyer: money.ToBuyer, ToSeller: money.ToSeller,
+		Fee: money.Fee, Tax: money.Tax, Moves: []api.Move{}}
+	account := func(code chart.AccountCode) api.MoveAccount {
+		a := api.MoveAccount{Code: int(code), Name: code.Name()}
+		switch code.Scope() {
+		case chart.PerBuyer:
+			a.Owner = o.Buyer
+		case chart.PerSeller:
+			a.Owner = o.Seller
+		case chart.PerMethod:
+			a.Owner = method
+		case chart.PerOrder:
+			a.Owner = o.ID.UUID()
+		}
+		return a
+	}
+	for _, m := range ch.Moves() {
+		out.Moves = append(out.Moves, api.Move{Code: int(m.Code), Name: m.Name, Debit: account(m.Debit), Credit: account(m.Credit), Amount: m.Amount})
+	}
+	return out
 }
 
 // moveOne books an event of one order.

@@ -50,6 +50,7 @@ const (
 	tagOrders   = "orders"
 	tagEvents   = "events"
 	tagBulk     = "bulk"
+	tagPreviews = "previews"
 	tagEntries  = "entries"
 	tagSettings = "marketplace"
 	tagProbes   = "probes"
@@ -153,7 +154,7 @@ func (s *Server) routes() []route {
 			out: reflect.TypeFor[api.Health](), handle: s.readyz},
 	}
 	for _, e := range s.events() {
-		list = append(list, e.single, e.bulk)
+		list = append(list, e.single, e.bulk, e.preview)
 	}
 	list = append(list, s.entryRoutes()...)
 	list = append(list, s.bulkRoutes()...)

@@ -27,6 +27,15 @@ func (c *Client) Quote(ctx context.Context, in api.NewQuote) (out api.Quote, err
 	return out, err
 }
 
+// Preview is what an event would do to an order: event is the last word of its
+// path, such as ruling, and in what it takes. Nothing moves, so it can be
+// repeated.
+func (c *Client) Preview(ctx context.Context, id, event string, in any) (out api.Preview, err error) {
+	path := "/v1/orders/" + url.PathEscape(id) + "/" + url.PathEscape(event) + "/preview"
+	err = c.do(ctx, call{method: http.MethodPost, path: path, repeatable: true}, in, &out, nil)
+	return out, err
+}
+
 // OrderFilter selects orders; zero fields select all. Limit 0 is the
 // server's default, 100.
 type OrderFilter struct {

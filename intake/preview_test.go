@@ -1,0 +1,95 @@
+package intake
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"escrowd/intake/api"
+)
+
+// disputed is an order of 10,000 in dispute before the marketplace, under a
+// policy whose rulings can be appealed.
+func (s *setup) disputed(reference string, change func(*api.PolicyTerms)) api.Order {
+	s.t.Helper()
+	ctx, c := s.t.Context(), s.client
+	week := int64(7 * 24 * 60 * 60)
+	p := api.PolicyTerms{Name: "steps", PayWithin: week, ShipWithin: week, ConfirmAfterDelivery: week, ConfirmAfterShipment: week, RuleWithin: week,
+		RespondWithin: week, NegotiateWithin: week, EvidenceWithin: week, AppealWithin: week, MatureAfter: week, ReturnWithin: week, InspectWithin: week,
+		Methods: []string{"card"}, Fees: map[string]api.Fee{"*": {Bps: 1000, TaxBps: 2000}}}
+	if change != nil {
+		change(&p)
+	}
+	must[api.Policy](s.t)(c.AddPolicy(ctx, p))
+	o := must[api.Order](s.t)(c.CreateOrder(ctx, api.NewOrder{Reference: reference, Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_000, Policy: "steps"}))
+	must[api.Paid](s.t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card"}))
+	must[api.Order](s.t)(c.Ship(ctx, o.ID, api.Ship{}))
+	return must[api.Order](s.t)(c.Dispute(ctx, o.ID, api.Dispute{Reason: "scratched"}))
+}
+
+// TestPreview: a ruling says beforehand what it would do and what follows from
+// it, moves nothing, and then does that.
+func TestPreview(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	o := s.disputed("web-1", nil)
+	ruling := api.Ruling{ToBuyer: 4_000, ToSeller: 6_000, Reason: "usable"}
+	before := must[api.OrderDetail](t)(c.Order(ctx, o.ID))
+	p := must[api.Preview](t)(c.Preview(ctx, o.ID, "ruling", ruling))
+	if after := must[api.OrderDetail](t)(c.Order(ctx, o.ID)); !reflect.DeepEqual(after, before) {
+		t.Errorf("something has happened: %+v", after)
+	}
+	if p.Effect.Event != "rule" || p.Effect.State != "decided" || len(p.Effect.Moves) != 0 || p.Effect.ToBuyer != 0 {
+		t.Errorf("at once: %+v", p.Effect)
+	}
+	if p.Otherwise == nil {
+		t.Fatalf("nothing follows: %+v", p)
+	}
+	then := *p.Otherwise
+	if then.Event != "execute_ruling" || then.State != "ruled" || !then.At.Equal(p.Order.DeadlineAt) ||
+		then.ToBuyer != 4_000 || then.ToSeller != 5_280 || then.Fee != 600 || then.Tax != 120 {
+		t.Errorf("when nobody appeals: %+v", then)
+	}
+	var moves []string
+	for _, m := range then.Moves {
+		b, err := json.Marshal([]any{m.Name, m.Debit.Name, m.Credit.Name, m.Credit.Owner, m.Amount})
+		if err != nil {
+			t.Fatal(err)
+		}
+		moves = append(moves, string(b))
+	}
+	want := []string{`["dispute freeze lifted","escrow","dispute suspense","",10000]`,
+		`["released to the seller by a ruling","escrow","seller pending","bob",5280]`, `["fee by a ruling","escrow","fee revenue","",600]`,
+		`["tax on the fee by a ruling","escrow","tax payable","",120]`, `["refunded to the buyer by a ruling","escrow","buyer","ann",4000]`}
+	if !reflect.DeepEqual(moves, want) {
+		t.Errorf("movements:\n%s", strings.Join(moves, "\n"))
+	}
+	if done := must[api.Order](t)(c.Rule(ctx, o.ID, ruling)); !reflect.DeepEqual(done, p.Order) {
+		t.Errorf("foretold %+v\ndone     %+v", p.Order, done)
+	}
+	must[api.ClockMoved](t)(c.SetClock(ctx, then.At, false))
+	if done := must[api.OrderDetail](t)(c.Order(ctx, o.ID)); done.State != then.State || done.Refunded != then.ToBuyer || done.FeeCharged != then.Fee {
+		t.Errorf("carried out: %+v", done)
+	}
+
+	// What would be refused is refused, strangers' orders are not found.
+	refused(t, "state", func() error { _, err := c.Preview(ctx, o.ID, "ruling", ruling); return err })
+	held := s.held("web-2", 500)
+	refused(t, "amount", func() error { _, err := c.Preview(ctx, held.ID, "refund", api.Refund{Amount: 501}); return err })
+	refused(t, "future", func() error {
+		_, err := c.Preview(ctx, held.ID, "ship", api.Ship{Act: api.Act{At: then.At.Add(time.Hour)}})
+		return err
+	})
+	part := must[api.Preview](t)(c.Preview(ctx, held.ID, "refund", api.Refund{Amount: 100}))
+	if part.Effect.ToBuyer != 100 || part.Order.Held != 400 || part.Otherwise == nil || part.Otherwise.ToBuyer != 400 {
+		t.Errorf("a part: %+v, then %+v", part.Effect, part.Otherwise)
+	}
+	if status, _, text := s.send("POST", "/v1/orders/"+held.ID+"/ruling/preview", `{"to_buyer":1}`); status != 400 || !strings.Contains(text, "/to_seller") {
+		t.Errorf("%d %s", status, text)
+	}
+	if p := s.problem("POST", "/v1/orders/"+o.ID[:35]+"1/confirm/preview", `{}`); p.Type != api.ProblemNotFound {
+		t.Errorf("a stranger's: %+v", p)
+	}
+}
