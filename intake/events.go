@@ -226,7 +226,7 @@ func PreviewOf(w *order.WhatIf, method string) api.Preview {
 		return api.Preview{}
 	}
 	after := &w.Change.After
-	out := api.Preview{Order: orderOf(after), Explanation: api.Explanation(order.Explain(after)), Effect: effectOf(w.Change, method)}
+	out := api.Preview{Order: orderOf(after), Explanation: api.Explanation(order.Explain(after)), Effect: effectOf(w.Change, method), Approval: w.Approval}
 	if w.Otherwise != nil {
 		out.Otherwise = new(effectOf(w.Otherwise, method))
 	}

@@ -110,8 +110,9 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 		RespondWithin: order.Seconds(in.RespondWithin), NegotiateWithin: order.Seconds(in.NegotiateWithin),
 		EscalateAfter: order.Seconds(in.EscalateAfter), EvidenceWithin: order.Seconds(in.EvidenceWithin),
 		AppealWithin: order.Seconds(in.AppealWithin), ReturnWithin: order.Seconds(in.ReturnWithin),
-		InspectWithin: order.Seconds(in.InspectWithin),
-		RuleWithin:    order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
+		InspectWithin:      order.Seconds(in.InspectWithin),
+		ApproveRulingsOver: in.ApproveRulingsOver,
+		RuleWithin:         order.Seconds(in.RuleWithin), MatureAfter: order.Seconds(in.MatureAfter),
 		FeedbackWithin: order.Seconds(in.FeedbackWithin), FeedbackRevisionWithin: order.Seconds(in.FeedbackRevisionWithin),
 		Methods: in.Methods, Fees: make(map[string]order.Fee, len(in.Fees)),
 	}
@@ -131,8 +132,9 @@ func policyOf(p *order.Policy, now time.Time) api.Policy {
 		RespondWithin: int64(p.RespondWithin), NegotiateWithin: int64(p.NegotiateWithin),
 		EscalateAfter: int64(p.EscalateAfter), EvidenceWithin: int64(p.EvidenceWithin),
 		AppealWithin: int64(p.AppealWithin), ReturnWithin: int64(p.ReturnWithin),
-		InspectWithin: int64(p.InspectWithin),
-		RuleWithin:    int64(p.RuleWithin), MatureAfter: int64(p.MatureAfter),
+		InspectWithin:      int64(p.InspectWithin),
+		ApproveRulingsOver: p.ApproveRulingsOver,
+		RuleWithin:         int64(p.RuleWithin), MatureAfter: int64(p.MatureAfter),
 		Methods: p.Methods, Fees: make(map[string]api.Fee, len(p.Fees)),
 	}}
 	for code, f := range p.Fees {

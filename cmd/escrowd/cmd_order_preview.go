@@ -90,6 +90,11 @@ func (c *orderPreviewCmd) command(o *order.Order) (order.Command, error) {
 }
 
 func printPreview(g *Globals, p *api.Preview) error {
+	if p.Approval {
+		if _, err := fmt.Fprintln(g.Stdout, "One person has to propose it and another to approve it. Then:"); err != nil {
+			return err
+		}
+	}
 	if err := printEffect(g, p.Order.Currency, "now", &p.Effect); err != nil {
 		return err
 	}

@@ -340,26 +340,27 @@ type ClockMoved struct {
 
 // PolicyTerms are a policy's rules. Durations are seconds.
 type PolicyTerms struct {
-	Name                 string         `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
-	Effective            time.Time      `json:"effective,omitzero" doc:"When the version comes into force, in the marketplace's time; orders agreed earlier get an older one. Left out: at once." example:"2026-12-01T00:00:00Z"`
-	PayWithin            int64          `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
-	AuthoriseWithin      int64          `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
-	ShipWithin           int64          `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
-	ConfirmAfterDelivery int64          `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
-	ConfirmAfterShipment int64          `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
-	ExtendTimes          int16          `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
-	ExtendBy             int64          `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
-	RuleWithin           int64          `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
-	RespondWithin        int64          `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
-	NegotiateWithin      int64          `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
-	EscalateAfter        int64          `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
-	EvidenceWithin       int64          `json:"evidence_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the escalation: then the marketplace rules, or the claim falls if the buyer gave no evidence." example:"432000"`
-	AppealWithin         int64          `json:"appeal_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the ruling: then it is carried out. 0: at once." example:"259200"`
-	ReturnWithin         int64          `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
-	InspectWithin        int64          `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
-	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
-	Methods              []string       `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
-	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
+	Name                 string           `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
+	Effective            time.Time        `json:"effective,omitzero" doc:"When the version comes into force, in the marketplace's time; orders agreed earlier get an older one. Left out: at once." example:"2026-12-01T00:00:00Z"`
+	PayWithin            int64            `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
+	AuthoriseWithin      int64            `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
+	ShipWithin           int64            `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
+	ConfirmAfterDelivery int64            `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
+	ConfirmAfterShipment int64            `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
+	ExtendTimes          int16            `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
+	ExtendBy             int64            `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
+	RuleWithin           int64            `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
+	RespondWithin        int64            `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
+	NegotiateWithin      int64            `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
+	EscalateAfter        int64            `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
+	EvidenceWithin       int64            `json:"evidence_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the escalation: then the marketplace rules, or the claim falls if the buyer gave no evidence." example:"432000"`
+	AppealWithin         int64            `json:"appeal_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the ruling: then it is carried out. 0: at once." example:"259200"`
+	ApproveRulingsOver   map[string]int64 `json:"approve_rulings_over,omitempty" doc:"By currency code, in minor units from 1: a ruling on more than that is proposed by one person and approved by another (POST /v1/entries, kind ruling). A currency that is left out has no such limit."`
+	ReturnWithin         int64            `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
+	InspectWithin        int64            `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
+	MatureAfter          int64            `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
+	Methods              []string         `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
+	Fees                 map[string]Fee   `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
 	FeedbackTerms
 }
 

@@ -7,6 +7,7 @@ type Preview struct {
 	Order       Order       `json:"order" doc:"As it would stand right after the event."`
 	Explanation Explanation `json:"explanation" doc:"Why its money would be where it is then."`
 	Effect      Effect      `json:"effect" doc:"What the event itself would do."`
+	Approval    bool        `json:"needs_approval,omitempty" doc:"true: a ruling on so much has to be proposed (POST /v1/entries, kind ruling) and approved by another person; this is what it does then."`
 	Otherwise   *Effect     `json:"otherwise,omitempty" doc:"What the order's next deadline would cause if nobody acted after the event, such as a ruling that nobody appeals; left out where nothing moves by itself."`
 }
 

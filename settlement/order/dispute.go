@@ -218,12 +218,24 @@ func (p *planner) rule([]State) error {
 	if c.ToSeller < 0 || c.ToBuyer < 0 || c.ToSeller > o.Held || c.ToSeller+c.ToBuyer != o.Held {
 		return p.refuse(RuleAmount, "the parts must sum to what is held: %d", o.Held)
 	}
+	if limit, over := o.rulingLimit(); over && c.Approval.IsZero() {
+		return p.refuse(RuleFourEyes, "policy %s version %d lets one person rule on at most %d, and %d is held: the ruling is proposed, and another person approves it",
+			o.Policy.Name, o.Policy.Version, limit, o.Held)
+	}
 	if o.Policy.AppealWithin > 0 && o.Claim != nil && o.Claim.Appealed == "" {
 		p.claim().Ruling = &Ruling{ToBuyer: c.ToBuyer, ToSeller: c.ToSeller}
 		p.next(Decided)
 		return nil
 	}
 	return p.divide(c.ToBuyer)
+}
+
+// rulingLimit is on how much one person alone may rule, and whether more than
+// that is held. Minor units.
+func (o *Order) rulingLimit() (limit int64, over bool) {
+	_, currency, _ := chart.SplitLedger(o.Ledger)
+	limit, ok := o.Policy.ApproveRulingsOver[currency.Code]
+	return limit, ok && o.Held > limit
 }
 
 func (p *planner) appeal(to []State) error {

@@ -153,7 +153,7 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 	switch o.State {
 	case Disputed:
 		if o.Deadline == RuleBy {
-			e.Next = "The marketplace rules how what is held is split."
+			e.Next = whoRules(o)
 			e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
 			return
 		}
@@ -169,7 +169,7 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Next = fmt.Sprintf("Buyer and seller give evidence (so far %d and %d files); the marketplace may rule already.", o.Claim.BuyerEvidence, o.Claim.SellerEvidence)
 		e.Otherwise = "The marketplace rules; if the buyer has given no evidence the claim falls and the seller is paid, less the fee."
 	case Arbitration:
-		e.Next = "The marketplace rules how what is held is split."
+		e.Next = whoRules(o)
 		e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
 	case Decided:
 		r := o.Claim.Ruling
@@ -185,6 +185,14 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Next = "The seller receives the goods, or refuses them with a reason."
 		e.Otherwise = fmt.Sprintf("%s goes back to the buyer and the rest to the seller, less the fee.", money(o.Claim.Return.ToBuyer))
 	}
+}
+
+// whoRules says who ends a dispute that waits for the marketplace.
+func whoRules(o *Order) string {
+	if _, over := o.rulingLimit(); over {
+		return "The marketplace rules how what is held is split: one person proposes it and another approves it."
+	}
+	return "The marketplace rules how what is held is split."
 }
 
 func onReturn(f *Offer) string {

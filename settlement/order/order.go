@@ -281,6 +281,10 @@ type Command struct {
 	Carrier  string    // ship
 	Tracking string    // ship
 	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule
+
+	// Approval is what a second person's approval of a ruling is recorded under;
+	// zero for none. Only the write path fills it in, from what it has recorded.
+	Approval ledger.ID
 }
 
 // Balance is the method of a payment out of what the buyer has already: money

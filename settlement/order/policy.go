@@ -79,6 +79,10 @@ type Policy struct {
 	// EvidenceWithin runs from the escalation: then the marketplace rules, or
 	// the claim falls if the buyer gave no evidence.
 	EvidenceWithin Seconds `json:"evidence_within,omitempty"`
+	// ApproveRulingsOver is by currency code, in minor units: a ruling on more
+	// than that is proposed by one person and approved by another. A currency
+	// that is not named has no such limit.
+	ApproveRulingsOver map[string]int64 `json:"approve_rulings_over,omitempty"`
 	// AppealWithin runs from the ruling: then it is carried out. 0: at once.
 	AppealWithin Seconds `json:"appeal_within,omitempty"`
 	// ReturnWithin runs from the agreement on a return: then the seller is paid.
@@ -207,6 +211,15 @@ func (p *Policy) Validate() error {
 	}
 	for _, code := range slices.Sorted(maps.Keys(p.Fees)) {
 		p.Fees[code].validate(code, at)
+	}
+	for _, code := range slices.Sorted(maps.Keys(p.ApproveRulingsOver)) {
+		path := Path{"approve_rulings_over", Key(code)}
+		if _, ok := chart.ByCode(code); !ok {
+			at(path, "not an ISO 4217 currency: an amount needs one")
+		}
+		if v := p.ApproveRulingsOver[code]; v < 1 || v > MaxAmount {
+			at(path, "must be from 1 to 2^53-1 minor units; a currency without such a limit is left out")
+		}
 	}
 	if len(errs) == 0 {
 		errs = p.gaps()

@@ -12,6 +12,8 @@ import (
 // moves.
 type WhatIf struct {
 	Change *Change
+	// Approval: it would need another person's approval first.
+	Approval bool
 	// Otherwise is what the deadline after it would cause; nil where nothing
 	// moves by itself.
 	Otherwise *Change

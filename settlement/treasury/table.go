@@ -1,6 +1,7 @@
 package treasury
 
 import (
+	"slices"
 	"time"
 
 	"escrowd/ledger"
@@ -44,7 +45,7 @@ var (
 
 // Rules is the table: the rest of the money table, beside that of
 // settlement/order. What is not in it is refused.
-var Rules = append([]Row{
+var Rules = slices.Concat([]Row{
 	{Kind: Payout, From: None, Event: Send, Who: anyone, Legs: []Leg{{Code: chart.Payout, How: pending}}, To: Sent},
 	{Kind: Payout, From: Sent, Event: Accept, Who: operator, Legs: []Leg{{Code: chart.Payout, How: post}}, To: Accepted},
 	{Kind: Payout, From: Sent, Event: Fail, Who: operator, Legs: []Leg{{Code: chart.Payout, How: void}}, To: Failed},
@@ -67,7 +68,7 @@ var Rules = append([]Row{
 
 	{Kind: PSPSettlement, From: None, Event: Settle, Who: operator, Legs: []Leg{{Code: chart.PSPSettled}, {Code: chart.PSPFee, Fee: true}}, To: Done},
 	{Kind: FeeSweep, From: None, Event: Sweep, Who: operator, Legs: leg(chart.FeeSwept), To: Done},
-}, append(append(fourEyes(WriteOff, leg(chart.WrittenOff)), fourEyes(Adjustment, leg(chart.Adjustment))...), fourEyes(BankDetails, nil)...)...)
+}, fourEyes(WriteOff, leg(chart.WrittenOff)), fourEyes(Adjustment, leg(chart.Adjustment)), fourEyes(BankDetails, nil), fourEyes(Ruling, nil), fourEyes(Policy, nil))
 
 // fourEyes are the rows of a kind that one person proposes and another
 // approves.
@@ -96,8 +97,8 @@ var answeredWithin = map[State]time.Duration{
 
 // kinds are what the terms of each kind need.
 var kinds = map[Kind]struct {
-	first                                           Event
-	amount, party, method, reference, reason, maker bool
+	first                                                    Event
+	amount, party, method, reference, reason, maker, details bool
 }{
 	Payout:        {first: Send, amount: true, party: true},
 	Receipt:       {first: Receive, amount: true, method: true, reference: true},
@@ -107,8 +108,14 @@ var kinds = map[Kind]struct {
 	Adjustment:    {first: Propose, amount: true, reason: true, maker: true},
 	PSPSettlement: {first: Settle, amount: true, method: true, reference: true},
 	FeeSweep:      {first: Sweep, amount: true, reference: true},
-	BankDetails:   {first: Propose, party: true, maker: true},
+	BankDetails:   {first: Propose, party: true, maker: true, details: true},
+	Ruling:        {first: Propose, amount: true, party: true, reason: true, maker: true, details: true},
+	Policy:        {first: Propose, maker: true, details: true},
 }
+
+// InLedger reports whether entries of the kind are about an amount of one of
+// the ledgers.
+func (k Kind) InLedger() bool { return kinds[k].amount }
 
 // Lookup is the row for an event of an entry as it stands, and whether there is
 // one. A receipt has two first rows: it is somebody's, or nobody's known.

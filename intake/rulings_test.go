@@ -2,12 +2,15 @@ package intake
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"escrowd/intake/api"
+	"escrowd/intake/client"
+	"escrowd/settlement/orderdb"
 )
 
 // disputed is an order of 10,000 in dispute before the marketplace, under a
@@ -91,5 +94,70 @@ func TestPreview(t *testing.T) {
 	}
 	if p := s.problem("POST", "/v1/orders/"+o.ID[:35]+"1/confirm/preview", `{}`); p.Type != api.ProblemNotFound {
 		t.Errorf("a stranger's: %+v", p)
+	}
+}
+
+// TestFourEyes: a ruling on much money is proposed and approved over the API, and
+// so is a policy where the marketplace wants it.
+func TestFourEyes(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	o := s.disputed("web-1", func(p *api.PolicyTerms) { p.ApproveRulingsOver = map[string]int64{"USD": 9_999} })
+	ruling := api.Ruling{ToBuyer: 4_000, ToSeller: 6_000}
+	refused(t, "four-eyes", func() error { _, err := c.Rule(ctx, o.ID, ruling); return err })
+	if p := must[api.Preview](t)(c.Preview(ctx, o.ID, "ruling", ruling)); !p.Approval || p.Order.State != "decided" || p.Otherwise.ToBuyer != 4_000 {
+		t.Errorf("what it would do: %+v", p)
+	}
+	propose := api.NewEntry{Kind: "ruling", Party: o.ID, Details: json.RawMessage(`{"to_buyer":4000,"to_seller":6000}`), Reason: "usable", Person: "eve"}
+	e := must[api.EntryMade](t)(c.MakeEntry(ctx, propose, client.Key("p")))
+	if e.State != "proposed" || e.Amount != 10_000 || e.Currency != "USD" || e.Digest == "" || e.DueAt.IsZero() {
+		t.Errorf("proposed: %+v", e)
+	}
+	if again := must[api.EntryMade](t)(c.MakeEntry(ctx, propose, client.Key("p"))); again.ID != e.ID {
+		t.Errorf("proposed twice: %+v", again)
+	}
+	refused(t, "four-eyes", func() error {
+		_, err := c.MoveEntry(ctx, e.ID, "approve", api.EntryAct{Person: "eve", Digest: e.Digest})
+		return err
+	})
+	for range 2 { // the second time the answer is the first one's
+		if done := must[api.Entry](t)(c.MoveEntry(ctx, e.ID, "approve", api.EntryAct{Person: "max", Digest: e.Digest}, client.Key("a"))); done.State != "done" {
+			t.Errorf("approved: %+v", done)
+		}
+	}
+	detail := must[api.OrderDetail](t)(c.Order(ctx, o.ID))
+	if detail.State != "decided" || detail.Claim.Ruling == nil || detail.Claim.Ruling.ToBuyer != 4_000 {
+		t.Errorf("the order: %+v", detail)
+	}
+	if d := must[api.EntryDetail](t)(c.Entry(ctx, e.ID)); d.Timeline[1].Result != "the order is decided" {
+		t.Errorf("the entry: %+v", d)
+	}
+	for _, wrong := range []api.NewEntry{
+		{Kind: "ruling", Party: "bob", Details: propose.Details, Reason: "r", Person: "eve"},
+		{Kind: "ruling", Party: s.agreed("unpaid", 5).ID, Details: propose.Details, Reason: "r", Person: "eve"},
+		{Kind: "ruling", Party: o.ID, Details: json.RawMessage(`{"to_buyer":1,"to_seller":1}`), Reason: "r", Person: "eve"},
+		{Kind: "ruling", Party: o.ID, Details: propose.Details, Person: "eve"},
+		{Kind: "ruling", Party: o.ID, Details: propose.Details, Reason: "r"},
+		{Kind: "ruling", Party: o.ID, Amount: 10_000, Details: propose.Details, Reason: "r", Person: "eve"},
+		{Kind: "policy", Details: json.RawMessage(`{"name":"shop"}`), Person: "eve"},
+		{Kind: "policy", Currency: "USD", Details: json.RawMessage(`{"name":"shop"}`), Person: "eve"},
+	} {
+		var p *api.Problem
+		if _, err := c.MakeEntry(ctx, wrong); !errors.As(err, &p) || p.Type != api.ProblemInvalid {
+			t.Errorf("%+v: %v", wrong, err)
+		}
+	}
+
+	must[orderdb.Marketplace](t)(s.store.SetFourEyesPolicies(ctx, s.market.ID, true))
+	list := must[[]api.Policy](t)(c.Policies(ctx))
+	terms := list[len(list)-1].PolicyTerms
+	terms.ShipWithin = 60
+	refused(t, "four-eyes", func() error { _, err := c.AddPolicy(ctx, terms); return err })
+	document := must[[]byte](t)(json.Marshal(terms))
+	e = must[api.EntryMade](t)(c.MakeEntry(ctx, api.NewEntry{Kind: "policy", Details: document, Person: "eve"}))
+	must[api.Entry](t)(c.MoveEntry(ctx, e.ID, "approve", api.EntryAct{Person: "max", Digest: e.Digest}))
+	list = must[[]api.Policy](t)(c.Policies(ctx))
+	if p := list[len(list)-1]; p.ShipWithin != 60 {
+		t.Errorf("in force: %+v", p)
 	}
 }
