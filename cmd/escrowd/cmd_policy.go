@@ -43,7 +43,8 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
     confirm_after_shipment: 15d
     extend_times: 1
     extend_by: 15d
-    respond_within: 5d           # disputes; these three left out: the marketplace rules at once
+    disputes: 3                  # how often a buyer may dispute an order; left out: no limit
+    respond_within: 5d           # these three left out: the marketplace rules at once
     negotiate_within: 4d
     evidence_within: 7d
     escalate_after: 3d           # left out: at any time of the negotiation
@@ -143,6 +144,9 @@ func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
 		from = "from " + stamp(p.Effective) + " on, in the marketplace's time"
 	}
 	rows := [][]string{{"in force", from}, {"paid by", strings.Join(p.Methods, ", ")}, {"extension", extensionInWords(p)}}
+	if p.Disputes > 0 {
+		rows = append(rows, []string{"disputes", timesInWords(int64(p.Disputes)) + " at most"})
+	}
 	if p.EscalateAfter > 0 {
 		rows = append(rows, []string{"escalation", fmt.Sprintf("by buyer or seller from %s after the dispute on", p.EscalateAfter)})
 	}

@@ -1,7 +1,25 @@
 -- Rulings on much money, and policies where a marketplace wants it, are proposed
 -- by one person and approved by another, as entries.
+-- How often an order was disputed is counted, so that it can have an end.
 
 -- +goose Up
+
+-- Orders and intents change together: nobody may be between the two, as in 00009.
+LOCK TABLE intents, outcomes, orders IN ACCESS EXCLUSIVE MODE;
+
+ALTER TABLE orders ADD COLUMN disputes smallint;
+ALTER TABLE intents ADD COLUMN disputes smallint;
+COMMENT ON COLUMN orders.disputes IS 'how often the buyer has disputed it, withdrawn disputes too; null for never, and for orders of policies without a limit that were disputed before';
+COMMENT ON COLUMN intents.disputes IS 'orders.disputes after the event';
+
+-- As in 00010, with the new column at the end.
+CREATE OR REPLACE VIEW order_events AS
+    SELECT i.order_id, i.seq, i.marketplace, i.event, i.actor, i.at, i.data, i.state, i.held, i.released, i.refunded,
+           i.fee_charged, i.tax_charged, i.maturing, i.deadline, i.deadline_at, i.paid_at, i.freeze_id,
+           i.buyer_extended, i.seller_extended, i.claim, i.id AS intent, i.chain, o.position, o.ledger_timestamp, i.created_at,
+           i.captured, i.captured_fee, i.captured_tax, i.disputes
+    FROM intents i JOIN outcomes o ON o.intent = i.id
+    WHERE o.outcome = 'applied' AND i.entry IS NULL;
 
 ALTER TABLE entries DROP CONSTRAINT entries_state, DROP CONSTRAINT entries_amount;
 ALTER TABLE entries

@@ -82,6 +82,9 @@ func (p *planner) openDispute(to []State) error {
 	if c.Reason == "" {
 		return p.refuse(RuleReason, "a dispute needs a reason")
 	}
+	if most := o.Policy.Disputes; most > 0 && o.Disputes >= most {
+		return p.refuse(RuleAgain, "policy %s version %d lets the buyer dispute an order %d times", o.Policy.Name, o.Policy.Version, most)
+	}
 	amount := c.Amount
 	if amount == 0 {
 		amount = o.Held
@@ -94,6 +97,7 @@ func (p *planner) openDispute(to []State) error {
 	frozen := &p.ch.Legs[len(p.ch.Legs)-1]
 	frozen.Flags |= ledger.TransferPending
 	o.Freeze = frozen.ID
+	o.Disputes++
 	o.Claim = &Claim{OpenedAt: o.At, Amount: amount, From: o.State, ConfirmLeft: o.DeadlineAt.Sub(o.At).Microseconds(),
 		BuyerExtended: o.BuyerExtended, SellerExtended: o.SellerExtended}
 	p.next(to[0])

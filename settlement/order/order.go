@@ -238,6 +238,7 @@ type Progress struct {
 	Captured       Charge    // what a payment captured in part came to, zero for all others; see Order.Charge
 	Freeze         ledger.ID // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
 	Claim          *Claim    // the open dispute, nil for none; never changed in place
+	Disputes       int16     // how often the buyer has disputed the order, withdrawn disputes too
 	BuyerExtended  int16     // how often the buyer moved this deadline
 	SellerExtended int16     // how often the seller did
 }

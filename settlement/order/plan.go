@@ -35,6 +35,7 @@ const (
 	RuleOffer       = "offer"         // no offer, one's own, or another than was said
 	RuleEvidence    = "evidence"      // too large, too many, or of a forbidden type
 	RulePolicy      = "policy"        // the order's policy has no such step
+	RuleAgain       = "again"         // as often as the policy allows already
 	RuleFourEyes    = "four-eyes"     // two people have to do it: one proposes, another approves
 )
 

@@ -65,6 +65,9 @@ type Policy struct {
 	// confirm_by deadline, ExtendBy how far in one step at most.
 	ExtendTimes int16   `json:"extend_times"`
 	ExtendBy    Seconds `json:"extend_by"`
+	// Disputes is how often the buyer may dispute an order at most, withdrawn
+	// disputes too: each stops the time to confirm. 0: there is no limit.
+	Disputes int16 `json:"disputes,omitempty"`
 	// RuleWithin runs from the dispute. Nothing moves by itself when it
 	// passes: the money stays frozen and the order is reported as overdue.
 	RuleWithin Seconds `json:"rule_within"`
@@ -125,7 +128,7 @@ func Standard() Policy {
 		PayWithin: 5 * day, AuthoriseWithin: 7 * day, ShipWithin: 10 * day,
 		ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 15 * day,
 		ExtendTimes: 1, ExtendBy: 15 * day,
-		RuleWithin: 14 * day, MatureAfter: 2 * day,
+		Disputes: 3, RuleWithin: 14 * day, MatureAfter: 2 * day,
 		FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day,
 		Methods: []string{"card", "bank_transfer", "alipay", "wallet", "voucher"},
 		Fees:    map[string]Fee{"*": {Bps: 500}},
@@ -191,6 +194,9 @@ func (p *Policy) Validate() error {
 	}
 	if p.ExtendTimes > 0 && p.ExtendBy == 0 {
 		bad("extend_by", "must be positive where extend_times is")
+	}
+	if p.Disputes < 0 || p.Disputes > 100 {
+		bad("disputes", "must be from 0, for no limit, to 100")
 	}
 	if len(p.Methods) == 0 {
 		bad("methods", "name at least one payment method")

@@ -38,6 +38,7 @@ var (
 		{Name: "deadline_set", Kind: "boolean"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"}, {Name: "freeze_id", Kind: "uuid"},
 		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"}, {Name: "claim", Kind: "jsonb"},
 		{Name: "captured", Kind: "bigint"}, {Name: "captured_fee", Kind: "bigint"}, {Name: "captured_tax", Kind: "bigint"},
+		{Name: "disputes", Kind: "smallint"},
 	}}
 )
 
@@ -180,6 +181,15 @@ func putCaptured(f *pgrows.Fields, c order.Charge) {
 	f.Int(c.Tax)
 }
 
+// putCount puts NULL for none: most orders have none.
+func putCount(f *pgrows.Fields, n int16) {
+	if n == 0 {
+		f.Null()
+		return
+	}
+	f.Int(int64(n))
+}
+
 // Intent is one decided event, as it is stored.
 type Intent struct {
 	ID       ledger.ID
@@ -308,5 +318,6 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		f.Int(int64(p.SellerExtended))
 		putClaim(f, p.Claim)
 		putCaptured(f, p.Captured)
+		putCount(f, p.Disputes)
 	}, nil
 }

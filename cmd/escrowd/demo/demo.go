@@ -55,7 +55,7 @@ func Policy() api.PolicyTerms {
 		Name:      "demo",
 		PayWithin: seconds(payWithin), AuthoriseWithin: seconds(authorised), ShipWithin: seconds(shipWithin),
 		ConfirmAfterDelivery: seconds(confirmBy), ConfirmAfterShipment: seconds(confirmBlind),
-		ExtendTimes: 1, ExtendBy: seconds(extendBy),
+		Disputes: 3, ExtendTimes: 1, ExtendBy: seconds(extendBy),
 		RespondWithin: seconds(respondWithin), NegotiateWithin: seconds(negotiateWithin), EscalateAfter: seconds(escalateAfter),
 		EvidenceWithin: seconds(evidenceWithin), AppealWithin: seconds(appealWithin),
 		ReturnWithin: seconds(returnWithin), InspectWithin: seconds(inspectWithin),
