@@ -151,10 +151,11 @@ func (s *Server) events() []eventRoutes {
 			func(in *api.RefuseReturn) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
 			}),
-		eventOf(s, "ruling", order.Rule, "End a dispute by a ruling", "The freeze ends and what was held is split: to_buyer and to_seller must sum to it. Where the policy lets the parties appeal, that happens when nobody has in time.",
+		eventOf(s, "ruling", order.Rule, "End a dispute by a ruling", "The freeze ends and what was held is split: to_buyer and to_seller must sum to it. Where the policy lets the parties appeal, that happens when nobody has in time; with return, only once the goods are back.",
 			func(i *api.RulingItem) (*api.Ruling, *api.Target) { return &i.Ruling, &i.Target },
 			func(in *api.Ruling) (api.Act, order.Command, said) {
-				return in.Act, order.Command{ToBuyer: in.ToBuyer, ToSeller: in.ToSeller, Reason: in.Reason}, said{"reason": in.Reason}
+				return in.Act, order.Command{ToBuyer: in.ToBuyer, ToSeller: in.ToSeller, Return: in.Return, Reason: in.Reason},
+					said{"to_buyer": amountWord(in.ToBuyer), "to_seller": amountWord(in.ToSeller), "return": yes(in.Return), "reason": in.Reason}
 			}),
 	}
 }

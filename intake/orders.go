@@ -180,7 +180,7 @@ func claimOf(c *order.Claim) *api.Claim {
 	out := &api.Claim{OpenedAt: c.OpenedAt.UTC(), Amount: c.Amount, Offer: offer(c.Offer), Return: offer(c.Return),
 		Appealed: string(c.Appealed), BuyerEvidence: c.BuyerEvidence, SellerEvidence: c.SellerEvidence}
 	if r := c.Ruling; r != nil {
-		out.Ruling = &api.ClaimRuling{ToBuyer: r.ToBuyer, ToSeller: r.ToSeller}
+		out.Ruling = &api.ClaimRuling{ToBuyer: r.ToBuyer, ToSeller: r.ToSeller, Return: r.Return}
 	}
 	return out
 }

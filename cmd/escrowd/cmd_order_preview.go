@@ -23,7 +23,7 @@ type orderPreviewCmd struct {
 	ToBuyer    string    `placeholder:"AMOUNT" help:"rule, offer, accept_offer: what would go back to the buyer, a decimal with all the decimals of the currency."`
 	Amount     string    `placeholder:"AMOUNT" help:"How much, of an event that takes an amount. Without this all."`
 	Method     string    `placeholder:"METHOD" help:"pay, authorise: how it would be paid."`
-	Return     bool      `help:"offer: once the goods are back."`
+	Return     bool      `help:"offer, rule: once the goods are back."`
 	Reason     string    `default:"a preview" placeholder:"TEXT" help:"Why, where an event needs a reason."`
 	At         time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would take effect (RFC 3339), not after the marketplace's clock. Without this now."`
 	Format     string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/orders/{id}/.../preview answers, with integers of minor units."`

@@ -189,7 +189,7 @@ type Claim struct {
 	OpenedAt       time.Time    `json:"opened_at" example:"2017-05-20T09:30:00Z"`
 	Amount         int64        `json:"amount" doc:"What the buyer wants back." example:"4000"`
 	Offer          *ClaimOffer  `json:"offer,omitempty" doc:"The last offer, not accepted yet."`
-	Return         *ClaimOffer  `json:"return,omitempty" doc:"The accepted offer whose goods are to come back."`
+	Return         *ClaimOffer  `json:"return,omitempty" doc:"What was agreed, or ruled, for the goods that are to come back; by says who offered or ordered it."`
 	Ruling         *ClaimRuling `json:"ruling,omitempty" doc:"The ruling that may still be appealed."`
 	Appealed       string       `json:"appealed,omitempty" doc:"Who appealed against the ruling before." example:"seller"`
 	BuyerEvidence  int          `json:"buyer_evidence" doc:"Files of the buyer's on the timeline." example:"2"`
@@ -207,12 +207,14 @@ type ClaimOffer struct {
 type ClaimRuling struct {
 	ToBuyer  int64 `json:"to_buyer" example:"4000"`
 	ToSeller int64 `json:"to_seller" example:"8990"`
+	Return   bool  `json:"return" doc:"Only once the goods are back."`
 }
 
 // Ruling ends a dispute. The two parts must sum to what is held.
 type Ruling struct {
 	ToBuyer  int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What goes back to the buyer, in minor units." example:"4000"`
 	ToSeller int64  `json:"to_seller" minimum:"0" maximum:"9007199254740991" doc:"What is released to the seller, fee included, in minor units." example:"8990"`
+	Return   bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller, as an accepted offer of a return does."`
 	Reason   string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"damaged in transit, usable"`
 	Act
 }

@@ -28,7 +28,7 @@ type Claim struct {
 	SellerExtended int16 `json:"seller_extended,omitempty"`
 
 	Offer    *Offer  `json:"offer,omitempty"`  // the last one, open
-	Return   *Offer  `json:"return,omitempty"` // the accepted one whose goods are to come back
+	Return   *Offer  `json:"return,omitempty"` // what was agreed or ruled for the goods that are to come back
 	Ruling   *Ruling `json:"ruling,omitempty"` // made, not carried out: it can be appealed
 	Appealed Role    `json:"appealed,omitempty"`
 	// Evidence counts the pieces of each party; they stand on the timeline.
@@ -37,17 +37,20 @@ type Claim struct {
 }
 
 // Offer is how a party would end a dispute: ToBuyer goes back, the rest to the
-// seller; with Return only once the goods are back.
+// seller; with Return only once the goods are back. By is the operator where a
+// ruling has ordered it.
 type Offer struct {
 	By      Role  `json:"by"`
 	ToBuyer int64 `json:"to_buyer"`
 	Return  bool  `json:"return,omitempty"`
 }
 
-// Ruling is how the marketplace splits what is held.
+// Ruling is how the marketplace splits what is held; with Return only once the
+// goods are back.
 type Ruling struct {
 	ToBuyer  int64 `json:"to_buyer"`
 	ToSeller int64 `json:"to_seller"`
+	Return   bool  `json:"return,omitempty"`
 }
 
 // Evidence is a file that speaks for a party: named by its content, kept
@@ -120,10 +123,18 @@ func (p *planner) makeOffer([]State) error {
 	if c.ToBuyer < 0 || c.ToBuyer > o.Held {
 		return p.refuse(RuleAmount, "%d is held, %d cannot go to the buyer", o.Held, c.ToBuyer)
 	}
-	if c.Return && o.Policy.ReturnWithin == 0 {
-		return p.refuse(RulePolicy, "policy %s version %d has no returns", o.Policy.Name, o.Policy.Version)
+	if err := p.canReturn(); err != nil {
+		return err
 	}
 	p.claim().Offer = &Offer{By: c.By, ToBuyer: c.ToBuyer, Return: c.Return}
+	return nil
+}
+
+// canReturn refuses a return that the policy has no times for.
+func (p *planner) canReturn() error {
+	if pol := p.o.Policy; p.c.Return && pol.ReturnWithin == 0 {
+		return p.refuse(RulePolicy, "policy %s version %d has no returns", pol.Name, pol.Version)
+	}
 	return nil
 }
 
@@ -140,13 +151,19 @@ func (p *planner) acceptOffer([]State) error {
 	if p.c.ToBuyer != offer.ToBuyer {
 		return p.refuse(RuleOffer, "the offer is %d to the buyer, not %d", offer.ToBuyer, p.c.ToBuyer)
 	}
-	if offer.Return {
-		c := p.claim()
-		c.Return, c.Offer = offer, nil
-		p.next(Returning)
-		return nil
+	return p.settle(offer)
+}
+
+// settle does what was agreed or ruled: it splits what is held, or waits for the
+// goods first.
+func (p *planner) settle(by *Offer) error {
+	if !by.Return {
+		return p.divide(by.ToBuyer)
 	}
-	return p.divide(offer.ToBuyer)
+	c := p.claim()
+	c.Return, c.Offer, c.Ruling = by, nil, nil
+	p.next(Returning)
+	return nil
 }
 
 // grantClaim gives the buyer what was claimed: the seller accepts, or was
@@ -222,16 +239,19 @@ func (p *planner) rule([]State) error {
 	if c.ToSeller < 0 || c.ToBuyer < 0 || c.ToSeller > o.Held || c.ToSeller+c.ToBuyer != o.Held {
 		return p.refuse(RuleAmount, "the parts must sum to what is held: %d", o.Held)
 	}
+	if err := p.canReturn(); err != nil {
+		return err
+	}
 	if limit, over := o.rulingLimit(); over && c.Approval.IsZero() {
 		return p.refuse(RuleFourEyes, "policy %s version %d lets one person rule on at most %d, and %d is held: the ruling is proposed, and another person approves it",
 			o.Policy.Name, o.Policy.Version, limit, o.Held)
 	}
 	if o.Policy.AppealWithin > 0 && o.Claim != nil && o.Claim.Appealed == "" {
-		p.claim().Ruling = &Ruling{ToBuyer: c.ToBuyer, ToSeller: c.ToSeller}
+		p.claim().Ruling = &Ruling{ToBuyer: c.ToBuyer, ToSeller: c.ToSeller, Return: c.Return}
 		p.next(Decided)
 		return nil
 	}
-	return p.divide(c.ToBuyer)
+	return p.settle(&Offer{By: Operator, ToBuyer: c.ToBuyer, Return: c.Return})
 }
 
 // rulingLimit is on how much one person alone may rule, and whether more than
@@ -252,7 +272,10 @@ func (p *planner) appeal(to []State) error {
 	return nil
 }
 
-func (p *planner) carryOut([]State) error { return p.divide(p.o.Claim.Ruling.ToBuyer) }
+func (p *planner) carryOut([]State) error {
+	r := p.o.Claim.Ruling
+	return p.settle(&Offer{By: Operator, ToBuyer: r.ToBuyer, Return: r.Return})
+}
 
 func (p *planner) refuseReturn(to []State) error {
 	if p.c.Reason == "" {

@@ -173,7 +173,7 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
 	case Decided:
 		r := o.Claim.Ruling
-		e.Why = fmt.Sprintf("%s is held and frozen: the marketplace ruled %s to the buyer and %s to the seller, fee included.", money(o.Held), money(r.ToBuyer), money(r.ToSeller))
+		e.Why = fmt.Sprintf("%s is held and frozen: the marketplace ruled %s to the buyer and %s to the seller, fee included%s.", money(o.Held), money(r.ToBuyer), money(r.ToSeller), onceBack(r))
 		e.Next = "Buyer or seller may appeal."
 		e.Otherwise = "The ruling is carried out."
 	case Returning:
@@ -193,6 +193,13 @@ func whoRules(o *Order) string {
 		return "The marketplace rules how what is held is split: one person proposes it and another approves it."
 	}
 	return "The marketplace rules how what is held is split."
+}
+
+func onceBack(r *Ruling) string {
+	if r.Return {
+		return ", once the goods are back"
+	}
+	return ""
 }
 
 func onReturn(f *Offer) string {

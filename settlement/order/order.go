@@ -49,7 +49,7 @@
 //	   | close_evidence (evidence_by); without any of the buyer's the claim falls -> released
 //	   v
 //	arbitration -- rule -> decided -- execute_ruling (appeal_by) --------------> split
-//	   ^                      | appeal, once
+//	   ^                      | appeal, once      of a return -> returning
 //	   '----------------------'
 //
 // The table is Rules in table.go: it is the one place where states, events,
@@ -276,7 +276,7 @@ type Command struct {
 	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
 	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
-	Return   bool      // offer: only once the goods are back
+	Return   bool      // offer, rule: only once the goods are back
 	Evidence Evidence  // evidence
 	Until    time.Time // extend: the new deadline, zero for as far as the policy goes
 	Carrier  string    // ship

@@ -154,7 +154,7 @@ func tryAll(o *Order, row Row) []tried {
 	for _, by := range row.Who {
 		for _, toBuyer := range []int64{o.Held, 0, o.Held / 2} {
 			c := Command{Event: row.Event, By: by, At: o.At, Reason: "a preview", ToBuyer: toBuyer, ToSeller: o.Held - toBuyer,
-				Return: o.Policy.ReturnWithin > 0, Evidence: sample, Approval: ledger.U64(1)}
+				Return: row.Event == MakeOffer && o.Policy.ReturnWithin > 0, Evidence: sample, Approval: ledger.U64(1)}
 			if by == System {
 				c.At = o.DeadlineAt
 			}

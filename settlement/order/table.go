@@ -38,9 +38,9 @@ const (
 	Hear         Effect = "the time for evidence runs from the event"
 	AddEvidence  Effect = "a file is noted"
 	EndEvidence  Effect = "the marketplace rules; without evidence of the buyer's the claim falls"
-	Decide       Effect = "the freeze ends and what was held is split by the ruling, at once or when nobody has appealed"
+	Decide       Effect = "the freeze ends and what was held is split by the ruling: at once, when nobody has appealed, or when the goods are back"
 	Reopen       Effect = "the ruling falls and the marketplace rules once more"
-	CarryOut     Effect = "the freeze ends and what was held is split by the ruling"
+	CarryOut     Effect = "the freeze ends and what was held is split by the ruling, at once or when the goods are back"
 	TakeBack     Effect = "the time to inspect what came back runs from the event"
 	GrantReturn  Effect = "the freeze ends and what was held is split as agreed for the return"
 	DenyReturn   Effect = "the return falls and the time for evidence runs from the event"
@@ -84,7 +84,7 @@ var Rules = []Row{
 	{Disputed, Contest, roles(Seller), Negotiate, to(Negotiating)},
 	{Disputed, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Disputed)},
 	{Disputed, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
-	{Disputed, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided)},
+	{Disputed, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning)},
 	{Disputed, GrantUnanswered, roles(System), GrantClaim, to(Refunded, Ruled)},
 
 	{Negotiating, MakeOffer, roles(Seller, Buyer), PutOffer, to(Negotiating)},
@@ -100,15 +100,15 @@ var Rules = []Row{
 	{Escalated, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning)},
 	{Escalated, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Escalated, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
-	{Escalated, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided)},
+	{Escalated, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning)},
 	{Escalated, CloseEvidence, roles(System), EndEvidence, to(Arbitration, Released)},
 
 	{Arbitration, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Arbitration, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
-	{Arbitration, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided)},
+	{Arbitration, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning)},
 
 	{Decided, Appeal, roles(Buyer, Seller), Reopen, to(Arbitration)},
-	{Decided, ExecuteRuling, roles(System), CarryOut, to(Released, Refunded, Ruled)},
+	{Decided, ExecuteRuling, roles(System), CarryOut, to(Released, Refunded, Ruled, Returning)},
 
 	{Returning, ShipBack, roles(Buyer), TakeBack, to(Returned)},
 	{Returning, ReceiveReturn, roles(Seller), GrantReturn, to(Released, Refunded, Ruled)},

@@ -20,6 +20,7 @@ import (
 type RulingTerms struct {
 	ToBuyer  int64 `json:"to_buyer"`
 	ToSeller int64 `json:"to_seller"`
+	Return   bool  `json:"return,omitempty"` // only once the goods are back
 
 	// The dispute that was ruled on, filled in when the ruling is proposed: what
 	// was approved for one is not carried out on the next, nor after an appeal.

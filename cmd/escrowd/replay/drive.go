@@ -438,7 +438,7 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 		})
 	case order.Rule:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RulingItem {
-			return api.RulingItem{Target: c.target(), Ruling: api.Ruling{ToBuyer: e.ToBuyer, ToSeller: e.ToSeller, Reason: e.Reason, Act: e.act()}}
+			return api.RulingItem{Target: c.target(), Ruling: api.Ruling{ToBuyer: e.ToBuyer, ToSeller: e.ToSeller, Return: e.Return, Reason: e.Reason, Act: e.act()}}
 		})
 	}
 	return fmt.Errorf("%s is not an event that people cause", kind)

@@ -56,7 +56,7 @@ type Event struct {
 	Carrier, Tracking string    // ship
 	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised
 	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
-	Return            bool      // offer
+	Return            bool      // offer, rule
 	Evidence          order.Evidence
 	Reason            string // cancel, refund, dispute, contest, appeal, refuse_return, rule
 	By                order.Role
