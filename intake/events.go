@@ -41,6 +41,14 @@ func (w said) json() json.RawMessage {
 
 func amountWord(n int64) string { return strconv.FormatInt(n, 10) }
 
+// amountOrNone leaves out an amount that was not given.
+func amountOrNone(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return amountWord(n)
+}
+
 func yes(b bool) string {
 	if b {
 		return "true"
@@ -146,10 +154,10 @@ func (s *Server) events() []eventRoutes {
 		eventOf(s, "receive-return", order.ReceiveReturn, "Book that the seller has the goods back", "What is held is split as agreed for the return.",
 			func(i *api.ReceiveReturnItem) (*api.ReceiveReturn, *api.Target) { return &i.ReceiveReturn, &i.Target },
 			func(in *api.ReceiveReturn) (api.Act, order.Command, said) { return in.Act, order.Command{}, nil }),
-		eventOf(s, "refuse-return", order.RefuseReturn, "Book that the seller refuses what came back", "The dispute goes before the marketplace.",
+		eventOf(s, "refuse-return", order.RefuseReturn, "Book that the seller refuses what came back", "The dispute goes before the marketplace. With an amount the seller claims so much for damage, and offers the buyer the rest.",
 			func(i *api.RefuseReturnItem) (*api.RefuseReturn, *api.Target) { return &i.RefuseReturn, &i.Target },
 			func(in *api.RefuseReturn) (api.Act, order.Command, said) {
-				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
+				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"amount": amountOrNone(in.Amount), "reason": in.Reason}
 			}),
 		eventOf(s, "ruling", order.Rule, "End a dispute by a ruling", "The freeze ends and what was held is split: to_buyer and to_seller must sum to it. Where the policy lets the parties appeal, that happens when nobody has in time; with return, only once the goods are back.",
 			func(i *api.RulingItem) (*api.Ruling, *api.Target) { return &i.Ruling, &i.Target },

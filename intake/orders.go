@@ -179,6 +179,9 @@ func claimOf(c *order.Claim) *api.Claim {
 	}
 	out := &api.Claim{OpenedAt: c.OpenedAt.UTC(), Amount: c.Amount, Offer: offer(c.Offer), Return: offer(c.Return),
 		Appealed: string(c.Appealed), BuyerEvidence: c.BuyerEvidence, SellerEvidence: c.SellerEvidence}
+	if d := c.Damage; d != nil {
+		out.Damage = &api.ClaimDamage{Amount: d.Amount, ToBuyer: d.ToBuyer}
+	}
 	if r := c.Ruling; r != nil {
 		out.Ruling = &api.ClaimRuling{ToBuyer: r.ToBuyer, ToSeller: r.ToSeller, Return: r.Return}
 	}

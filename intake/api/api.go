@@ -180,6 +180,7 @@ type ReceiveReturn struct{ Act }
 
 // RefuseReturn is the seller's word that they are not.
 type RefuseReturn struct {
+	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What the seller claims for damage, in minor units: of what was to go back to the buyer for the goods. The rest is offered to the buyer, and without the seller's evidence in time the claim falls. Left out: the return as a whole is refused, and the buyer has to give evidence." example:"1500"`
 	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"used and broken"`
 	Act
 }
@@ -191,6 +192,7 @@ type Claim struct {
 	Offer          *ClaimOffer  `json:"offer,omitempty" doc:"The last offer, not accepted yet."`
 	Return         *ClaimOffer  `json:"return,omitempty" doc:"What was agreed, or ruled, for the goods that are to come back; by says who offered or ordered it."`
 	Ruling         *ClaimRuling `json:"ruling,omitempty" doc:"The ruling that may still be appealed."`
+	Damage         *ClaimDamage `json:"damage,omitempty" doc:"What the seller claims of goods that came back damaged."`
 	Appealed       string       `json:"appealed,omitempty" doc:"Who appealed against the ruling before." example:"seller"`
 	BuyerEvidence  int          `json:"buyer_evidence" doc:"Files of the buyer's on the timeline." example:"2"`
 	SellerEvidence int          `json:"seller_evidence" doc:"Files of the seller's on the timeline." example:"0"`
@@ -201,6 +203,12 @@ type ClaimOffer struct {
 	By      string `json:"by" example:"seller"`
 	ToBuyer int64  `json:"to_buyer" example:"2000"`
 	Return  bool   `json:"return" doc:"Only once the goods are back."`
+}
+
+// ClaimDamage is what the seller claims of goods that came back damaged.
+type ClaimDamage struct {
+	Amount  int64 `json:"amount" doc:"Of to_buyer, what the seller wants to keep." example:"1500"`
+	ToBuyer int64 `json:"to_buyer" doc:"What was to go to the buyer for the goods." example:"9000"`
 }
 
 // ClaimRuling is a ruling that is not carried out yet.

@@ -31,6 +31,7 @@ type Claim struct {
 	Return   *Offer  `json:"return,omitempty"` // what was agreed or ruled for the goods that are to come back
 	Ruling   *Ruling `json:"ruling,omitempty"` // made, not carried out: it can be appealed
 	Appealed Role    `json:"appealed,omitempty"`
+	Damage   *Damage `json:"damage,omitempty"` // what the seller claims of goods that came back
 	// Evidence counts the pieces of each party; they stand on the timeline.
 	BuyerEvidence  int `json:"buyer_evidence,omitempty"`
 	SellerEvidence int `json:"seller_evidence,omitempty"`
@@ -51,6 +52,17 @@ type Ruling struct {
 	ToBuyer  int64 `json:"to_buyer"`
 	ToSeller int64 `json:"to_seller"`
 	Return   bool  `json:"return,omitempty"`
+}
+
+// Damage is what the seller claims of goods that came back damaged. Now the seller
+// has to give evidence: without any, what was agreed for the return is done.
+type Damage struct {
+	Amount  int64 `json:"amount"`   // of ToBuyer, what the seller wants to keep
+	ToBuyer int64 `json:"to_buyer"` // what was to go to the buyer for the goods
+	// What each party had given before: files for the claim are not files for the
+	// damage.
+	BuyerEvidence  int `json:"buyer_evidence,omitempty"`
+	SellerEvidence int `json:"seller_evidence,omitempty"`
 }
 
 // Evidence is a file that speaks for a party: named by its content, kept
@@ -161,7 +173,7 @@ func (p *planner) settle(by *Offer) error {
 		return p.divide(by.ToBuyer)
 	}
 	c := p.claim()
-	c.Return, c.Offer, c.Ruling = by, nil, nil
+	c.Return, c.Offer, c.Ruling, c.Damage = by, nil, nil, nil
 	p.next(Returning)
 	return nil
 }
@@ -200,11 +212,15 @@ func (p *planner) giveEvidence([]State) error {
 		return p.refuse(RuleEvidence, "size must be from 1 to %d bytes", EvidenceMax)
 	}
 	c := p.claim()
-	n := &c.SellerEvidence
-	if p.c.By == Buyer {
-		n = &c.BuyerEvidence
+	before := Damage{}
+	if c.Damage != nil {
+		before = *c.Damage
 	}
-	if *n >= EvidencePerParty {
+	n, earlier := &c.SellerEvidence, before.SellerEvidence
+	if p.c.By == Buyer {
+		n, earlier = &c.BuyerEvidence, before.BuyerEvidence
+	}
+	if *n-earlier >= EvidencePerParty {
 		return p.refuse(RuleEvidence, "the %s has given %d files already", p.c.By, EvidencePerParty)
 	}
 	*n++
@@ -212,9 +228,13 @@ func (p *planner) giveEvidence([]State) error {
 }
 
 // closeEvidence ends the time for evidence: a claim that the buyer gave none
-// for falls.
+// for falls, and so does the seller's for damage.
 func (p *planner) closeEvidence([]State) error {
-	if p.o.Claim.BuyerEvidence == 0 {
+	c := p.o.Claim
+	switch d := c.Damage; {
+	case d != nil && c.SellerEvidence == d.SellerEvidence:
+		return p.divide(d.ToBuyer)
+	case d == nil && c.BuyerEvidence == 0:
 		return p.divide(0)
 	}
 	p.next(Arbitration)
@@ -277,11 +297,23 @@ func (p *planner) carryOut([]State) error {
 	return p.settle(&Offer{By: Operator, ToBuyer: r.ToBuyer, Return: r.Return})
 }
 
+// refuseReturn brings what came back before the marketplace. The return as a
+// whole falls; or the seller names what of the buyer's part the damage is worth,
+// and by that offers the rest, which the buyer can accept.
 func (p *planner) refuseReturn(to []State) error {
+	back, amount := p.o.Claim.Return, p.c.Amount
 	if p.c.Reason == "" {
 		return p.refuse(RuleReason, "refusing a return needs a reason")
 	}
-	p.claim().Return = nil
+	if amount < 0 || amount > back.ToBuyer {
+		return p.refuse(RuleAmount, "%d was to go to the buyer for the goods, %d cannot be claimed for damage", back.ToBuyer, amount)
+	}
+	c := p.claim()
+	c.Return = nil
+	if amount > 0 {
+		c.Damage = &Damage{Amount: amount, ToBuyer: back.ToBuyer, BuyerEvidence: c.BuyerEvidence, SellerEvidence: c.SellerEvidence}
+		c.Offer = &Offer{By: Seller, ToBuyer: back.ToBuyer - amount}
+	}
 	p.next(to[0])
 	return nil
 }

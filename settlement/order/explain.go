@@ -149,6 +149,10 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		claimed = " and claims " + money(o.Claim.Amount)
 	}
 	e.Why = fmt.Sprintf("%s is held and frozen: the buyer disputes the order%s.", money(o.Held), claimed)
+	if o.Claim != nil && o.Claim.Damage != nil {
+		e.Why = fmt.Sprintf("%s is held and frozen: the goods came back, for which %s was to go to the buyer, and the seller claims %s of that for damage.",
+			money(o.Held), money(o.Claim.Damage.ToBuyer), money(o.Claim.Damage.Amount))
+	}
 	granted := "What is claimed goes back to the buyer and the rest to the seller, less the fee."
 	switch o.State {
 	case Disputed:
@@ -168,6 +172,11 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 	case Escalated:
 		e.Next = fmt.Sprintf("Buyer and seller give evidence (so far %d and %d files); the marketplace may rule already.", o.Claim.BuyerEvidence, o.Claim.SellerEvidence)
 		e.Otherwise = "The marketplace rules; if the buyer has given no evidence the claim falls and the seller is paid, less the fee."
+		if d := o.Claim.Damage; d != nil {
+			e.Next = fmt.Sprintf("Buyer and seller give evidence of the damage (so far %d and %d files), or one accepts that %s goes to the buyer, which the %s has offered; the marketplace may rule already.",
+				o.Claim.BuyerEvidence-d.BuyerEvidence, o.Claim.SellerEvidence-d.SellerEvidence, money(o.Claim.Offer.ToBuyer), o.Claim.Offer.By)
+			e.Otherwise = fmt.Sprintf("The marketplace rules; if the seller has given no evidence of the damage, %s goes back to the buyer and the rest to the seller, less the fee.", money(d.ToBuyer))
+		}
 	case Arbitration:
 		e.Next = whoRules(o)
 		e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."

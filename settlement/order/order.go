@@ -46,7 +46,8 @@
 //	   | escalate, escalate_unsettled           (return_by) (inspect_by) |
 //	   v                                                                 | refuse_return
 //	escalated <----------------------------------------------------------'
-//	   | close_evidence (evidence_by); without any of the buyer's the claim falls -> released
+//	   | close_evidence (evidence_by); without any of the buyer's the claim falls -> released,
+//	   |                                without any of the seller's a claim for damage ----> split
 //	   v
 //	arbitration -- rule -> decided -- execute_ruling (appeal_by) --------------> split
 //	   ^                      | appeal, once      of a return -> returning
@@ -273,7 +274,7 @@ type Command struct {
 	Books  Books
 
 	Method   string    // pay, authorise: how, one of the policy's methods; pay: or Balance
-	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
+	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refuse_return: for damage, 0 for none
 	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
 	Return   bool      // offer, rule: only once the goods are back

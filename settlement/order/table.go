@@ -37,13 +37,13 @@ const (
 	Unfreeze     Effect = "the freeze ends and the time to confirm runs on"
 	Hear         Effect = "the time for evidence runs from the event"
 	AddEvidence  Effect = "a file is noted"
-	EndEvidence  Effect = "the marketplace rules; without evidence of the buyer's the claim falls"
+	EndEvidence  Effect = "the marketplace rules; without evidence of the buyer's the claim falls, without any of the seller's a claim for damage"
 	Decide       Effect = "the freeze ends and what was held is split by the ruling: at once, when nobody has appealed, or when the goods are back"
 	Reopen       Effect = "the ruling falls and the marketplace rules once more"
 	CarryOut     Effect = "the freeze ends and what was held is split by the ruling, at once or when the goods are back"
 	TakeBack     Effect = "the time to inspect what came back runs from the event"
 	GrantReturn  Effect = "the freeze ends and what was held is split as agreed for the return"
-	DenyReturn   Effect = "the return falls and the time for evidence runs from the event"
+	DenyReturn   Effect = "the time for evidence runs from the event: the return falls, or the seller claims damage"
 	MatureAll    Effect = "what was released becomes available to the seller"
 )
 
@@ -101,7 +101,7 @@ var Rules = []Row{
 	{Escalated, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Escalated, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
 	{Escalated, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning)},
-	{Escalated, CloseEvidence, roles(System), EndEvidence, to(Arbitration, Released)},
+	{Escalated, CloseEvidence, roles(System), EndEvidence, to(Arbitration, Released, Refunded, Ruled)},
 
 	{Arbitration, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Arbitration, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},

@@ -434,7 +434,7 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 		})
 	case order.RefuseReturn:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefuseReturnItem {
-			return api.RefuseReturnItem{Target: c.target(), RefuseReturn: api.RefuseReturn{Reason: e.Reason, Act: e.act()}}
+			return api.RefuseReturnItem{Target: c.target(), RefuseReturn: api.RefuseReturn{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
 		})
 	case order.Rule:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RulingItem {

@@ -54,7 +54,7 @@ type Event struct {
 	Method            string    // pay, authorise
 	Until             time.Time // extend
 	Carrier, Tracking string    // ship
-	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised
+	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised; refuse_return: for damage, 0 for none
 	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
 	Return            bool      // offer, rule
 	Evidence          order.Evidence
