@@ -117,12 +117,14 @@ func (s *Server) events() []eventRoutes {
 		eventOf(s, "offer", order.MakeOffer, "Book what a party offers to end the dispute", "It takes the place of the offer before.",
 			func(i *api.OfferItem) (*api.Offer, *api.Target) { return &i.Offer, &i.Target },
 			func(in *api.Offer) (api.Act, order.Command, said) {
-				return in.Act, order.Command{ToBuyer: in.ToBuyer, Return: in.Return}, said{"to_buyer": amountWord(in.ToBuyer), "return": yes(in.Return), "note": in.Note}
+				return in.Act, order.Command{ToBuyer: in.ToBuyer, Return: in.Return, Replacement: in.Replacement},
+					said{"to_buyer": amountWord(in.ToBuyer), "return": yes(in.Return), "replacement": yes(in.Replacement), "note": in.Note}
 			}),
-		eventOf(s, "accept-offer", order.AcceptOffer, "Book that the other party accepts the offer", "What is held is split by it: at once, or when the goods are back if that was offered.",
+		eventOf(s, "accept-offer", order.AcceptOffer, "Book that the other party accepts the offer", "What is held is split by it: at once, or when the goods are back if that was offered. Where it was that they are replaced, the seller has to ship others.",
 			func(i *api.AcceptOfferItem) (*api.AcceptOffer, *api.Target) { return &i.AcceptOffer, &i.Target },
 			func(in *api.AcceptOffer) (api.Act, order.Command, said) {
-				return in.Act, order.Command{ToBuyer: in.ToBuyer}, said{"to_buyer": amountWord(in.ToBuyer)}
+				return in.Act, order.Command{ToBuyer: in.ToBuyer, Replacement: in.Replacement},
+					said{"to_buyer": amountWord(in.ToBuyer), "replacement": yes(in.Replacement)}
 			}),
 		eventOf(s, "evidence", order.GiveEvidence, "Note a file that speaks for a party", "The file stays where it is; its content is named by its SHA-256.",
 			func(i *api.EvidenceItem) (*api.Evidence, *api.Target) { return &i.Evidence, &i.Target },
@@ -159,11 +161,19 @@ func (s *Server) events() []eventRoutes {
 			func(in *api.RefuseReturn) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"amount": amountOrNone(in.Amount), "reason": in.Reason}
 			}),
-		eventOf(s, "ruling", order.Rule, "End a dispute by a ruling", "The freeze ends and what was held is split: to_buyer and to_seller must sum to it. Where the policy lets the parties appeal, that happens when nobody has in time; with return, only once the goods are back.",
+		eventOf(s, "ship-replacement", order.ShipReplacement, "Book that other goods left in place of those that came", "The dispute ends and the time to confirm starts, as for a first shipment; the buyer may dispute the order once more.",
+			func(i *api.ShipReplacementItem) (*api.ShipReplacement, *api.Target) {
+				return &i.ShipReplacement, &i.Target
+			},
+			func(in *api.ShipReplacement) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Carrier: in.Carrier, Tracking: in.Tracking},
+					said{"carrier": in.Carrier, "tracking": in.Tracking}
+			}),
+		eventOf(s, "ruling", order.Rule, "End a dispute by a ruling", "The freeze ends and what was held is split: to_buyer and to_seller must sum to it. Where the policy lets the parties appeal, that happens when nobody has in time; with return, only once the goods are back; with replacement the seller has to ship others.",
 			func(i *api.RulingItem) (*api.Ruling, *api.Target) { return &i.Ruling, &i.Target },
 			func(in *api.Ruling) (api.Act, order.Command, said) {
-				return in.Act, order.Command{ToBuyer: in.ToBuyer, ToSeller: in.ToSeller, Return: in.Return, Reason: in.Reason},
-					said{"to_buyer": amountWord(in.ToBuyer), "to_seller": amountWord(in.ToSeller), "return": yes(in.Return), "reason": in.Reason}
+				return in.Act, order.Command{ToBuyer: in.ToBuyer, ToSeller: in.ToSeller, Return: in.Return, Replacement: in.Replacement, Reason: in.Reason},
+					said{"to_buyer": amountWord(in.ToBuyer), "to_seller": amountWord(in.ToSeller), "return": yes(in.Return), "replacement": yes(in.Replacement), "reason": in.Reason}
 			}),
 	}
 }

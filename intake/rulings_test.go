@@ -161,3 +161,64 @@ func TestFourEyes(t *testing.T) {
 		t.Errorf("in force: %+v", p)
 	}
 }
+
+// TestReplacement: buyer and seller agree that the goods are replaced; the order
+// goes on as after a first shipment, and the buyer may dispute it once more.
+func TestReplacement(t *testing.T) {
+	s := newSetup(t)
+	ctx, c, order := t.Context(), s.client, must[api.Order](t)
+	o := s.disputed("web-1", func(p *api.PolicyTerms) { p.ReplaceWithin, p.Disputes = 60*60, 1 })
+	order(c.Contest(ctx, o.ID, api.Contest{Reason: "look again"}))
+	o = order(c.Offer(ctx, o.ID, api.Offer{Replacement: true, Act: api.Act{By: "seller"}}))
+	if f := o.Claim.Offer; f == nil || !f.Replacement || o.Disputes != 1 {
+		t.Errorf("offered: %+v", o)
+	}
+	refused(t, "offer", func() error {
+		_, err := c.AcceptOffer(ctx, o.ID, api.AcceptOffer{Act: api.Act{By: "buyer"}})
+		return err
+	})
+	o = order(c.AcceptOffer(ctx, o.ID, api.AcceptOffer{Replacement: true, Act: api.Act{By: "buyer"}}))
+	if o.State != "replacing" || o.Deadline != "replace_by" || o.Held != 10_000 {
+		t.Errorf("accepted: %+v", o)
+	}
+	p := must[api.Preview](t)(c.Preview(ctx, o.ID, "accept-claim", api.AcceptClaim{}))
+	if p.Effect.ToBuyer != 10_000 {
+		t.Errorf("the claim accepted after all: %+v", p.Effect)
+	}
+	answers := must[[]api.Answer](t)(client.Bulk(ctx, c, []api.ShipReplacementItem{{Target: api.Target{Order: o.ID}, ShipReplacement: api.ShipReplacement{Carrier: "DHL"}}}))
+	if a := answers[0]; a.Status != 200 || a.Order.State != "shipped" || !a.Order.Replaced || a.Order.Claim != nil {
+		t.Fatalf("shipped: %+v", a)
+	}
+	order(c.Dispute(ctx, o.ID, api.Dispute{Reason: "torn again"}))
+	order(c.Withdraw(ctx, o.ID, api.Withdraw{}))
+	refused(t, "again", func() error { _, err := c.Dispute(ctx, o.ID, api.Dispute{Reason: "torn again"}); return err })
+	if o = order(c.Confirm(ctx, o.ID, api.Confirm{})); o.State != "released" || o.Released != 10_000 {
+		t.Errorf("confirmed: %+v", o)
+	}
+}
+
+// TestDamage: the seller claims damage of what came back, and offers the rest.
+func TestDamage(t *testing.T) {
+	s := newSetup(t)
+	ctx, c, order := t.Context(), s.client, must[api.Order](t)
+	o := s.disputed("web-1", nil)
+	order(c.Contest(ctx, o.ID, api.Contest{Reason: "look again"}))
+	order(c.Offer(ctx, o.ID, api.Offer{ToBuyer: 9_000, Return: true, Act: api.Act{By: "seller"}}))
+	order(c.AcceptOffer(ctx, o.ID, api.AcceptOffer{ToBuyer: 9_000, Act: api.Act{By: "buyer"}}))
+	order(c.ShipBack(ctx, o.ID, api.ShipBack{}))
+	refused(t, "amount", func() error {
+		_, err := c.RefuseReturn(ctx, o.ID, api.RefuseReturn{Amount: 9_001, Reason: "torn"})
+		return err
+	})
+	o = order(c.RefuseReturn(ctx, o.ID, api.RefuseReturn{Amount: 1_500, Reason: "torn"}))
+	if d := o.Claim.Damage; o.State != "escalated" || d == nil || d.Amount != 1_500 || d.ToBuyer != 9_000 || o.Claim.Offer.ToBuyer != 7_500 {
+		t.Errorf("claimed: %+v", o)
+	}
+	line := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events
+	if data := string(line[len(line)-1].Data); !strings.Contains(data, `"1500"`) {
+		t.Errorf("on the timeline: %s", data)
+	}
+	if o = order(c.AcceptOffer(ctx, o.ID, api.AcceptOffer{ToBuyer: 7_500, Act: api.Act{By: "buyer"}})); o.State != "ruled" || o.Refunded != 7_500 {
+		t.Errorf("settled: %+v", o)
+	}
+}

@@ -17,16 +17,17 @@ import (
 )
 
 type orderPreviewCmd struct {
-	orderFlags `embed:""`
-	Event      string    `arg:"" help:"What would happen, as the timeline names it: rule, accept_claim, refund, ship, ..."`
-	By         string    `placeholder:"ROLE" help:"Who would do it: buyer, seller, carrier, operator or system. Without this whoever usually does."`
-	ToBuyer    string    `placeholder:"AMOUNT" help:"rule, offer, accept_offer: what would go back to the buyer, a decimal with all the decimals of the currency."`
-	Amount     string    `placeholder:"AMOUNT" help:"How much, of an event that takes an amount. Without this all."`
-	Method     string    `placeholder:"METHOD" help:"pay, authorise: how it would be paid."`
-	Return     bool      `help:"offer, rule: once the goods are back."`
-	Reason     string    `default:"a preview" placeholder:"TEXT" help:"Why, where an event needs a reason."`
-	At         time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would take effect (RFC 3339), not after the marketplace's clock. Without this now."`
-	Format     string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/orders/{id}/.../preview answers, with integers of minor units."`
+	orderFlags  `embed:""`
+	Event       string    `arg:"" help:"What would happen, as the timeline names it: rule, accept_claim, refund, ship, ..."`
+	By          string    `placeholder:"ROLE" help:"Who would do it: buyer, seller, carrier, operator or system. Without this whoever usually does."`
+	ToBuyer     string    `placeholder:"AMOUNT" help:"rule, offer, accept_offer: what would go back to the buyer, a decimal with all the decimals of the currency."`
+	Amount      string    `placeholder:"AMOUNT" help:"How much, of an event that takes an amount. Without this all."`
+	Method      string    `placeholder:"METHOD" help:"pay, authorise: how it would be paid."`
+	Return      bool      `help:"offer, rule: once the goods are back."`
+	Replacement bool      `help:"offer, accept_offer, rule: other goods in place of those that came."`
+	Reason      string    `default:"a preview" placeholder:"TEXT" help:"Why, where an event needs a reason."`
+	At          time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would take effect (RFC 3339), not after the marketplace's clock. Without this now."`
+	Format      string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/orders/{id}/.../preview answers, with integers of minor units."`
 }
 
 func (orderPreviewCmd) Help() string {
@@ -62,7 +63,7 @@ func (c *orderPreviewCmd) Run(ctx context.Context, g *Globals) error {
 // command is what the flags ask for.
 func (c *orderPreviewCmd) command(o *order.Order) (order.Command, error) {
 	cmd := order.Command{Event: order.Event(strings.ReplaceAll(c.Event, "-", "_")), By: order.Role(c.By), At: c.At,
-		Method: c.Method, Return: c.Return, Reason: c.Reason}
+		Method: c.Method, Return: c.Return, Replacement: c.Replacement, Reason: c.Reason}
 	if !slices.Contains(order.Events, cmd.Event) {
 		return cmd, usageError("there is no event %q", c.Event)
 	}

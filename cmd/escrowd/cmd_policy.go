@@ -53,6 +53,7 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
     appeal_within: 3d            # left out: rulings are final
     return_within: 10d           # these two left out: goods do not go back
     inspect_within: 3d
+    replace_within: 7d           # left out: goods are not replaced
     mature_after: 2d
     feedback_within: 60d         # after the order's end; these two left out: no feedback
     feedback_revision_within: 30d

@@ -128,15 +128,17 @@ type Contest struct {
 
 // Offer is how a party would end a dispute.
 type Offer struct {
-	ToBuyer int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What would go back to the buyer, in minor units; the rest to the seller, fee included." example:"2000"`
-	Return  bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller."`
-	Note    string `json:"note,omitempty" maxLength:"2000" doc:"In words; kept on the timeline." example:"a fifth off, and you keep it"`
+	ToBuyer     int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What would go back to the buyer, in minor units; the rest to the seller, fee included." example:"2000"`
+	Return      bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller."`
+	Replacement bool   `json:"replacement,omitempty" doc:"The seller ships other goods in place of those that came; to_buyer is 0 then: all that is held is the seller's once the buyer confirms them."`
+	Note        string `json:"note,omitempty" maxLength:"2000" doc:"In words; kept on the timeline." example:"a fifth off, and you keep it"`
 	Act
 }
 
 // AcceptOffer accepts what the other party offered last.
 type AcceptOffer struct {
-	ToBuyer int64 `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"The offer's own, said again so that an offer that has changed is not accepted by mistake." example:"2000"`
+	ToBuyer     int64 `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"The offer's own, said again so that an offer that has changed is not accepted by mistake." example:"2000"`
+	Replacement bool  `json:"replacement,omitempty" doc:"The offer's own as well."`
 	Act
 }
 
@@ -185,6 +187,13 @@ type RefuseReturn struct {
 	Act
 }
 
+// ShipReplacement says that other goods left in place of those that came.
+type ShipReplacement struct {
+	Carrier  string `json:"carrier,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Who carries the goods." example:"DHL"`
+	Tracking string `json:"tracking,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The carrier's tracking number." example:"00340434292135100186"`
+	Act
+}
+
 // Claim is an open dispute as it stands. Amounts are minor units.
 type Claim struct {
 	OpenedAt       time.Time    `json:"opened_at" example:"2017-05-20T09:30:00Z"`
@@ -200,9 +209,10 @@ type Claim struct {
 
 // ClaimOffer is an offer that was made.
 type ClaimOffer struct {
-	By      string `json:"by" example:"seller"`
-	ToBuyer int64  `json:"to_buyer" example:"2000"`
-	Return  bool   `json:"return" doc:"Only once the goods are back."`
+	By          string `json:"by" example:"seller"`
+	ToBuyer     int64  `json:"to_buyer" example:"2000"`
+	Return      bool   `json:"return" doc:"Only once the goods are back."`
+	Replacement bool   `json:"replacement" doc:"The goods are replaced."`
 }
 
 // ClaimDamage is what the seller claims of goods that came back damaged.
@@ -213,17 +223,19 @@ type ClaimDamage struct {
 
 // ClaimRuling is a ruling that is not carried out yet.
 type ClaimRuling struct {
-	ToBuyer  int64 `json:"to_buyer" example:"4000"`
-	ToSeller int64 `json:"to_seller" example:"8990"`
-	Return   bool  `json:"return" doc:"Only once the goods are back."`
+	ToBuyer     int64 `json:"to_buyer" example:"4000"`
+	ToSeller    int64 `json:"to_seller" example:"8990"`
+	Return      bool  `json:"return" doc:"Only once the goods are back."`
+	Replacement bool  `json:"replacement" doc:"The goods are replaced."`
 }
 
 // Ruling ends a dispute. The two parts must sum to what is held.
 type Ruling struct {
-	ToBuyer  int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What goes back to the buyer, in minor units." example:"4000"`
-	ToSeller int64  `json:"to_seller" minimum:"0" maximum:"9007199254740991" doc:"What is released to the seller, fee included, in minor units." example:"8990"`
-	Return   bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller, as an accepted offer of a return does."`
-	Reason   string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"damaged in transit, usable"`
+	ToBuyer     int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What goes back to the buyer, in minor units." example:"4000"`
+	ToSeller    int64  `json:"to_seller" minimum:"0" maximum:"9007199254740991" doc:"What is released to the seller, fee included, in minor units." example:"8990"`
+	Return      bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller, as an accepted offer of a return does."`
+	Replacement bool   `json:"replacement,omitempty" doc:"The seller ships other goods in place of those that came; to_buyer is 0 then."`
+	Reason      string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"damaged in transit, usable"`
 	Act
 }
 
@@ -244,18 +256,19 @@ type Order struct {
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
-	State      string    `json:"state" enum:"agreed,authorised,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
+	State      string    `json:"state" enum:"agreed,authorised,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,replacing,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
 	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included." example:"0"`
 	Refunded   int64     `json:"refunded" doc:"Went back to the buyer." example:"0"`
 	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released." example:"0"`
 	TaxCharged int64     `json:"tax_charged" doc:"The tax's part of what was released." example:"0"`
 	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
-	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,replace_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	At         time.Time `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
 	PaidAt     time.Time `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
 	Disputes   int16     `json:"disputes,omitempty" doc:"How often the buyer has disputed it, withdrawn disputes too; left out if never." example:"1"`
+	Replaced   bool      `json:"replaced,omitempty" doc:"true: a dispute ended with other goods in place of the first."`
 	Claim      *Claim    `json:"claim,omitempty" doc:"The open dispute; left out where there is none."`
 	Events     int32     `json:"events" doc:"How many events took place." example:"3"`
 }
@@ -370,6 +383,7 @@ type PolicyTerms struct {
 	ApproveRulingsOver   map[string]int64 `json:"approve_rulings_over,omitempty" doc:"By currency code, in minor units from 1: a ruling on more than that is proposed by one person and approved by another (POST /v1/entries, kind ruling). A currency that is left out has no such limit."`
 	ReturnWithin         int64            `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
 	InspectWithin        int64            `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
+	ReplaceWithin        int64            `json:"replace_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a replacement, or its ruling: then the claim is granted. 0: no replacements." example:"604800"`
 	MatureAfter          int64            `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
 	Methods              []string         `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee   `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`

@@ -183,6 +183,11 @@ func (c *Client) RefuseReturn(ctx context.Context, id string, in api.RefuseRetur
 	return c.event(ctx, id, "refuse-return", in, opts)
 }
 
+// ShipReplacement books that other goods left in place of those that came.
+func (c *Client) ShipReplacement(ctx context.Context, id string, in api.ShipReplacement, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "ship-replacement", in, opts)
+}
+
 func (c *Client) event(ctx context.Context, id, event string, in any, opts []Option) (api.Order, error) {
 	return post[api.Order](ctx, c, "/v1/orders/"+url.PathEscape(id)+"/"+event, in, opts)
 }
@@ -192,7 +197,7 @@ type Items interface {
 	api.NewOrderItem | api.PaymentItem | api.AuthoriseItem | api.CaptureItem | api.VoidItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
 		api.ExtendItem | api.CancelItem | api.RefundItem | api.DisputeItem | api.RulingItem |
 		api.AcceptClaimItem | api.ContestItem | api.OfferItem | api.AcceptOfferItem | api.EvidenceItem | api.WithdrawItem |
-		api.EscalateItem | api.AppealItem | api.ShipBackItem | api.ReceiveReturnItem | api.RefuseReturnItem
+		api.EscalateItem | api.AppealItem | api.ShipBackItem | api.ReceiveReturnItem | api.RefuseReturnItem | api.ShipReplacementItem
 	Keyed() bool
 }
 
@@ -257,6 +262,8 @@ func bulkPath(items any) string {
 		return "receive-return"
 	case []api.RefuseReturnItem:
 		return "refuse-return"
+	case []api.ShipReplacementItem:
+		return "ship-replacement"
 	default:
 		return "ruling"
 	}

@@ -38,20 +38,23 @@ type Claim struct {
 }
 
 // Offer is how a party would end a dispute: ToBuyer goes back, the rest to the
-// seller; with Return only once the goods are back. By is the operator where a
-// ruling has ordered it.
+// seller; with Return only once the goods are back, with Replacement only once
+// others have come in their place. By is the operator where a ruling has ordered
+// it.
 type Offer struct {
-	By      Role  `json:"by"`
-	ToBuyer int64 `json:"to_buyer"`
-	Return  bool  `json:"return,omitempty"`
+	By          Role  `json:"by"`
+	ToBuyer     int64 `json:"to_buyer"`
+	Return      bool  `json:"return,omitempty"`
+	Replacement bool  `json:"replacement,omitempty"`
 }
 
 // Ruling is how the marketplace splits what is held; with Return only once the
-// goods are back.
+// goods are back, with Replacement only once others have come in their place.
 type Ruling struct {
-	ToBuyer  int64 `json:"to_buyer"`
-	ToSeller int64 `json:"to_seller"`
-	Return   bool  `json:"return,omitempty"`
+	ToBuyer     int64 `json:"to_buyer"`
+	ToSeller    int64 `json:"to_seller"`
+	Return      bool  `json:"return,omitempty"`
+	Replacement bool  `json:"replacement,omitempty"`
 }
 
 // Damage is what the seller claims of goods that came back damaged. Now the seller
@@ -97,8 +100,8 @@ func (p *planner) openDispute(to []State) error {
 	if c.Reason == "" {
 		return p.refuse(RuleReason, "a dispute needs a reason")
 	}
-	if most := o.Policy.Disputes; most > 0 && o.Disputes >= most {
-		return p.refuse(RuleAgain, "policy %s version %d lets the buyer dispute an order %d times", o.Policy.Name, o.Policy.Version, most)
+	if err := p.checkAgain(); err != nil {
+		return err
 	}
 	amount := c.Amount
 	if amount == 0 {
@@ -138,7 +141,10 @@ func (p *planner) makeOffer([]State) error {
 	if err := p.canReturn(); err != nil {
 		return err
 	}
-	p.claim().Offer = &Offer{By: c.By, ToBuyer: c.ToBuyer, Return: c.Return}
+	if err := p.checkReplacement(c.ToBuyer); err != nil {
+		return err
+	}
+	p.claim().Offer = &Offer{By: c.By, ToBuyer: c.ToBuyer, Return: c.Return, Replacement: c.Replacement}
 	return nil
 }
 
@@ -163,17 +169,25 @@ func (p *planner) acceptOffer([]State) error {
 	if p.c.ToBuyer != offer.ToBuyer {
 		return p.refuse(RuleOffer, "the offer is %d to the buyer, not %d", offer.ToBuyer, p.c.ToBuyer)
 	}
+	if p.c.Replacement != offer.Replacement {
+		return p.refuse(RuleOffer, "the offer is %s", offerWord(offer))
+	}
 	return p.settle(offer)
 }
 
 // settle does what was agreed or ruled: it splits what is held, or waits for the
-// goods first.
+// goods, or for others, first.
 func (p *planner) settle(by *Offer) error {
-	if !by.Return {
+	if !by.Return && !by.Replacement {
 		return p.divide(by.ToBuyer)
 	}
 	c := p.claim()
-	c.Return, c.Offer, c.Ruling, c.Damage = by, nil, nil, nil
+	c.Return, c.Offer, c.Ruling, c.Damage = nil, nil, nil, nil
+	if by.Replacement {
+		p.next(Replacing)
+		return nil
+	}
+	c.Return = by
 	p.next(Returning)
 	return nil
 }
@@ -262,16 +276,19 @@ func (p *planner) rule([]State) error {
 	if err := p.canReturn(); err != nil {
 		return err
 	}
+	if err := p.checkReplacement(c.ToBuyer); err != nil {
+		return err
+	}
 	if limit, over := o.rulingLimit(); over && c.Approval.IsZero() {
 		return p.refuse(RuleFourEyes, "policy %s version %d lets one person rule on at most %d, and %d is held: the ruling is proposed, and another person approves it",
 			o.Policy.Name, o.Policy.Version, limit, o.Held)
 	}
 	if o.Policy.AppealWithin > 0 && o.Claim != nil && o.Claim.Appealed == "" {
-		p.claim().Ruling = &Ruling{ToBuyer: c.ToBuyer, ToSeller: c.ToSeller, Return: c.Return}
+		p.claim().Ruling = &Ruling{ToBuyer: c.ToBuyer, ToSeller: c.ToSeller, Return: c.Return, Replacement: c.Replacement}
 		p.next(Decided)
 		return nil
 	}
-	return p.settle(&Offer{By: Operator, ToBuyer: c.ToBuyer, Return: c.Return})
+	return p.settle(&Offer{By: Operator, ToBuyer: c.ToBuyer, Return: c.Return, Replacement: c.Replacement})
 }
 
 // rulingLimit is on how much one person alone may rule, and whether more than
@@ -294,7 +311,7 @@ func (p *planner) appeal(to []State) error {
 
 func (p *planner) carryOut([]State) error {
 	r := p.o.Claim.Ruling
-	return p.settle(&Offer{By: Operator, ToBuyer: r.ToBuyer, Return: r.Return})
+	return p.settle(&Offer{By: Operator, ToBuyer: r.ToBuyer, Return: r.Return, Replacement: r.Replacement})
 }
 
 // refuseReturn brings what came back before the marketplace. The return as a

@@ -93,6 +93,9 @@ type Policy struct {
 	// returns.
 	ReturnWithin  Seconds `json:"return_within,omitempty"`
 	InspectWithin Seconds `json:"inspect_within,omitempty"`
+	// ReplaceWithin runs from the agreement on a replacement, or its ruling: then
+	// the claim is granted. 0: no replacements.
+	ReplaceWithin Seconds `json:"replace_within,omitempty"`
 	// MatureAfter runs from the release: then the seller can be paid out.
 	MatureAfter Seconds `json:"mature_after"`
 	// FeedbackWithin runs from the order's end: so long buyer and seller may give
@@ -176,7 +179,7 @@ func (p *Policy) Validate() error {
 		{"extend_by", p.ExtendBy, 0}, {"mature_after", p.MatureAfter, 0},
 		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
 		{"evidence_within", p.EvidenceWithin, 0}, {"appeal_within", p.AppealWithin, 0},
-		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0},
+		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0}, {"replace_within", p.ReplaceWithin, 0},
 		{"feedback_within", p.FeedbackWithin, 0}, {"feedback_revision_within", p.FeedbackRevisionWithin, 0},
 	} {
 		if d.v < d.min && d.v == 0 {
@@ -244,6 +247,9 @@ func (p *Policy) validateDisputes(bad func(field, format string, args ...any)) {
 	}
 	if p.ReturnWithin > 0 && p.NegotiateWithin == 0 {
 		bad("return_within", "a return is agreed in a negotiation, and negotiate_within is 0")
+	}
+	if p.ReplaceWithin > 0 && p.NegotiateWithin == 0 {
+		bad("replace_within", "a replacement is agreed in a negotiation, and negotiate_within is 0")
 	}
 	if p.EscalateAfter > 0 && p.NegotiateWithin == 0 {
 		bad("escalate_after", "there is no negotiation to escalate: negotiate_within is 0")

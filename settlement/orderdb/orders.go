@@ -85,7 +85,7 @@ func readOrders(rows *sql.Rows) (list []order.Order, policies []int64, err error
 
 const eventColumns = `e.order_id, e.intent, e.seq, e.event, e.actor, e.data, e.state, e.held, e.released, e.refunded,
 	e.fee_charged, e.tax_charged, e.maturing, coalesce(e.deadline, ''), e.deadline_at, e.at, e.paid_at, e.freeze_id,
-	e.buyer_extended, e.seller_extended, e.claim, e.captured, e.captured_fee, e.captured_tax, e.disputes,
+	e.buyer_extended, e.seller_extended, e.claim, e.captured, e.captured_fee, e.captured_tax, e.disputes, e.replaced,
 	coalesce(e.ledger_timestamp, 0), e.created_at`
 
 func (s *Store) events(ctx context.Context, query string, args ...any) ([]Event, error) {
@@ -101,7 +101,7 @@ func (s *Store) events(ctx context.Context, query string, args ...any) ([]Event,
 		if err := rows.Scan(&e.Position, (*uid)(&e.Order), (*uid)(&e.Intent), &e.Seq, &e.Event, &e.Actor, &e.Data,
 			&p.State, &p.Held, &p.Released, &p.Refunded, &p.FeeCharged, &p.TaxCharged, &p.Maturing,
 			&p.Deadline, (*moment)(&p.DeadlineAt), (*moment)(&p.At), (*moment)(&p.PaidAt), (*uid)(&p.Freeze),
-			&p.BuyerExtended, &p.SellerExtended, claim{&p.Claim}, (*amount)(&p.Captured.Amount), (*amount)(&p.Captured.Fee), (*amount)(&p.Captured.Tax), (*count)(&p.Disputes),
+			&p.BuyerExtended, &p.SellerExtended, claim{&p.Claim}, (*amount)(&p.Captured.Amount), (*amount)(&p.Captured.Fee), (*amount)(&p.Captured.Tax), (*count)(&p.Disputes), (*count)(&p.Replaced),
 			&e.LedgerTimestamp, (*moment)(&e.RecordedAt)); err != nil {
 			return nil, err
 		}

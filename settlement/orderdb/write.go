@@ -38,7 +38,7 @@ var (
 		{Name: "deadline_set", Kind: "boolean"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"}, {Name: "freeze_id", Kind: "uuid"},
 		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"}, {Name: "claim", Kind: "jsonb"},
 		{Name: "captured", Kind: "bigint"}, {Name: "captured_fee", Kind: "bigint"}, {Name: "captured_tax", Kind: "bigint"},
-		{Name: "disputes", Kind: "smallint"},
+		{Name: "disputes", Kind: "smallint"}, {Name: "replaced", Kind: "smallint"},
 	}}
 )
 
@@ -319,5 +319,6 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		putClaim(f, p.Claim)
 		putCaptured(f, p.Captured)
 		putCount(f, p.Disputes)
+		putCount(f, p.Replaced)
 	}, nil
 }

@@ -68,7 +68,7 @@ func (f *draft) loadRuling(now, deadlines time.Time) error {
 		return &order.Refusal{Rule: order.RuleFourEyes, Event: order.Event(e.cmd.Event), State: order.State(e.before.State), Allowed: treasury.AllowedIn(&e.before),
 			Detail: "the dispute is another one than when the ruling was proposed, or there was an appeal since: propose it anew"}
 	}
-	c := order.Command{Event: order.Rule, By: order.Operator, At: e.cmd.At, ToBuyer: r.ToBuyer, ToSeller: r.ToSeller, Return: r.Return, Reason: e.before.Reason, Approval: e.before.ID}
+	c := order.Command{Event: order.Rule, By: order.Operator, At: e.cmd.At, ToBuyer: r.ToBuyer, ToSeller: r.ToSeller, Return: r.Return, Replacement: r.Replacement, Reason: e.before.Reason, Approval: e.before.ID}
 	if f.task.req.Entry.Command.At.IsZero() {
 		c.At = time.Time{} // as for every event: never before the order's last
 	}

@@ -18,9 +18,10 @@ import (
 // RulingTerms are the details of a ruling. Amounts are minor units; together
 // they are the entry's amount.
 type RulingTerms struct {
-	ToBuyer  int64 `json:"to_buyer"`
-	ToSeller int64 `json:"to_seller"`
-	Return   bool  `json:"return,omitempty"` // only once the goods are back
+	ToBuyer     int64 `json:"to_buyer"`
+	ToSeller    int64 `json:"to_seller"`
+	Return      bool  `json:"return,omitempty"`      // only once the goods are back
+	Replacement bool  `json:"replacement,omitempty"` // other goods come in their place
 
 	// The dispute that was ruled on, filled in when the ruling is proposed: what
 	// was approved for one is not carried out on the next, nor after an appeal.
