@@ -280,10 +280,16 @@ func (t *teller) goodsCameBackDamaged() {
 	t.splits(at, t.story.Amount-damage)
 }
 
+// returnRuled has the goods sent back by the second ruling: nobody can act after
+// the first has been carried out, see replay.Drive.
 func (t *teller) returnRuled() {
 	at := t.heard()
+	t.rules(at, 0, "it can be used")
+	at = t.after(at, time.Hour, appealWithin)
+	t.happens(replay.Event{Kind: order.Appeal, At: at, By: order.Buyer, Reason: "it is another one than was shown"})
+	at = t.after(at, day, ruleWithin)
 	t.happens(replay.Event{Kind: order.Rule, At: at, ToBuyer: t.story.Amount, Return: true, Reason: "not as described"})
-	at = t.after(at.Add(appealWithin), time.Hour, returnWithin)
+	at = t.after(at, time.Hour, returnWithin)
 	t.happens(replay.Event{Kind: order.ShipBack, At: at, Carrier: carriers[t.rng.IntN(len(carriers))], Tracking: t.story.Reference + "-R"})
 	at = t.after(at, day, inspectWithin)
 	t.happens(replay.Event{Kind: order.ReceiveReturn, At: at})
