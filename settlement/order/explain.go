@@ -226,6 +226,9 @@ func offerWord(f *Offer) string {
 
 // whoRules says who ends a dispute that waits for the marketplace.
 func whoRules(o *Order) string {
+	if o.Policy == nil { // a report's order may be without
+		return "The marketplace rules how what is held is split."
+	}
 	if _, over := o.rulingLimit(); over {
 		return "The marketplace rules how what is held is split: one person proposes it and another approves it."
 	}

@@ -180,6 +180,9 @@ func (p *Poster) storeEntries(ctx context.Context, w *orderdb.Writer, d *decisio
 	if list, err = p.insertEntries(ctx, w, d, list); err != nil || len(list) == 0 {
 		return rest, err
 	}
+	if list, err = p.unblocked(ctx, w, d, list); err != nil || len(list) == 0 {
+		return rest, err
+	}
 	if err := addPolicies(ctx, w, list); err != nil {
 		return nil, err
 	}

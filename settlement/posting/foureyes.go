@@ -86,6 +86,29 @@ func (f *draft) loadRuling(now, deadlines time.Time) error {
 	return err
 }
 
+// unblocked returns the drafts but for the rulings whose order something else is
+// happening to: it passes, or it is frozen and never does. Once a part of a draft
+// is stored it is too late to tell, see storeEntries.
+func (p *Poster) unblocked(ctx context.Context, w *orderdb.Writer, d *decision, list []*draft) (free []*draft, err error) {
+	for _, f := range list {
+		if len(f.changes) > 0 {
+			id, seq, attempt := f.orders[0].ID, f.changes[0].After.Seq, f.orders[0].Attempt
+			blocker, err := w.Blocker(ctx, id, seq, attempt)
+			if err != nil {
+				return nil, err
+			}
+			if !blocker.Intent.IsZero() {
+				if err := p.parkBusy(ctx, w, d, f, id, seq, attempt); err != nil {
+					return nil, err
+				}
+				continue
+			}
+		}
+		free = append(free, f)
+	}
+	return free, nil
+}
+
 // storeRulings stores the orders' events that go with entries', and answers those
 // whose place in their order was free.
 func storeRulings(ctx context.Context, w *orderdb.Writer, list []*draft) (map[ledger.ID]bool, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -294,5 +295,64 @@ func TestPolicyByFourEyes(t *testing.T) {
 	}
 	if _, err := w.propose(&treasury.Terms{Kind: treasury.Policy, Details: []byte(`{"name":"x"}`), Maker: "eve"}); !errors.As(err, new(*posting.Invalid)) {
 		t.Errorf("a policy that is not valid: %v", err)
+	}
+}
+
+// squatter is a ledger in which, while it is on, something else stands under the
+// first id of each request: a payment like the first it saw, of 1.
+type squatter struct {
+	ledger.Engine
+	on   atomic.Bool
+	seen ledger.Transfer
+}
+
+func (s *squatter) CreateTransfers(ctx context.Context, ts []ledger.Transfer) ([]ledger.TransferResult, error) {
+	if s.seen.ID.IsZero() {
+		s.seen = ts[0]
+	}
+	if s.on.Load() {
+		other := s.seen
+		other.ID, other.Flags, other.Amount = ts[0].ID, 0, ledger.U64(1)
+		if _, err := s.Engine.CreateTransfers(ctx, []ledger.Transfer{other}); err != nil {
+			return nil, err
+		}
+	}
+	return s.Engine.CreateTransfers(ctx, ts)
+}
+
+// A ruling whose order stands still until a person has looked says so, whoever
+// made it stand still, and holds nobody else up.
+func TestRulingFrozen(t *testing.T) {
+	var books *squatter
+	w := newWorld(t, func(e ledger.Engine) ledger.Engine {
+		books = &squatter{Engine: e}
+		return books
+	})
+	one, two := w.disputed("A-1", 0), w.disputed("A-2", 0)
+	mine, err := w.propose(ruling(&one, 4_000))
+	w.must(err)
+	other, err := w.propose(ruling(&two, 4_000))
+	w.must(err)
+	books.on.Store(true)
+	var rejected *posting.Rejected
+	if _, err := w.poster.Do(w.ctx, w.approval(&mine, "max", "")); !errors.As(err, &rejected) || !rejected.Frozen {
+		t.Fatalf("its own: %v", err)
+	}
+	if _, err := w.poster.Do(w.ctx, w.event(two.ID, order.Command{Event: order.Withdraw, At: start})); !errors.As(err, &rejected) || !rejected.Frozen {
+		t.Fatalf("another event's: %v", err)
+	}
+	books.on.Store(false)
+	for range 2 {
+		for _, e := range []*treasury.Entry{&mine, &other} {
+			if _, err := w.poster.Do(w.ctx, w.approval(e, "max", "")); !errors.As(err, &rejected) || !rejected.Frozen {
+				t.Errorf("afterwards: %v", err)
+			}
+		}
+	}
+	if found, err := w.store.Entry(w.ctx, w.market.ID, mine.ID); err != nil || found.State != treasury.Proposed {
+		t.Errorf("the entry is %s, %v", found.State, err)
+	}
+	if o := w.do(w.agree("A-3").ID, order.Command{Event: order.Pay, Method: "card", At: start}); o.State != order.Held {
+		t.Errorf("the others: %+v", o.Progress)
 	}
 }
