@@ -162,7 +162,7 @@ func orderOf(o *order.Order) api.Order {
 		SellerTerms: api.SellerTerms{SellerTier: o.SellerTier, Jurisdiction: o.Jurisdiction}, BuyerShare: charge.BuyerShare, Method: o.Method,
 		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
 		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
-		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Events: o.Seq,
+		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Disputes: o.Disputes, Replaced: o.Replaced > 0, Events: o.Seq,
 	}
 	if charge.Amount != o.Amount {
 		out.AgreedAmount = o.Amount
@@ -185,12 +185,15 @@ func claimOf(c *order.Claim) *api.Claim {
 		if f == nil {
 			return nil
 		}
-		return &api.ClaimOffer{By: string(f.By), ToBuyer: f.ToBuyer, Return: f.Return}
+		return &api.ClaimOffer{By: string(f.By), ToBuyer: f.ToBuyer, Return: f.Return, Replacement: f.Replacement}
 	}
 	out := &api.Claim{OpenedAt: c.OpenedAt.UTC(), Amount: c.Amount, Offer: offer(c.Offer), Return: offer(c.Return),
 		Appealed: string(c.Appealed), BuyerEvidence: c.BuyerEvidence, SellerEvidence: c.SellerEvidence}
+	if d := c.Damage; d != nil {
+		out.Damage = &api.ClaimDamage{Amount: d.Amount, ToBuyer: d.ToBuyer}
+	}
 	if r := c.Ruling; r != nil {
-		out.Ruling = &api.ClaimRuling{ToBuyer: r.ToBuyer, ToSeller: r.ToSeller}
+		out.Ruling = &api.ClaimRuling{ToBuyer: r.ToBuyer, ToSeller: r.ToSeller, Return: r.Return, Replacement: r.Replacement}
 	}
 	return out
 }

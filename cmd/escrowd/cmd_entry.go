@@ -33,7 +33,7 @@ type payoutCmd struct {
 
 type entryListCmd struct {
 	marketFlags `embed:""`
-	Kind        string `placeholder:"KIND" help:"Only these: payout, receipt, repayment, recovery, write_off, adjustment, psp_settlement, fee_sweep, bank_details, conversion."`
+	Kind        string `placeholder:"KIND" help:"Only these: payout, receipt, repayment, recovery, write_off, adjustment, psp_settlement, fee_sweep, bank_details, conversion, ruling, policy."`
 	State       string `placeholder:"STATE" help:"Only in this state: proposed, sent, accepted, paid, due, unidentified, done, failed, returned, rejected, sent_back, expired, refused."`
 	Party       string `placeholder:"ID" help:"Only this seller's or buyer's."`
 	After       string `placeholder:"ID" help:"Only entries after this one: the last of the page before."`
@@ -188,7 +188,11 @@ func printEntry(g *Globals, e *treasury.Entry, events []orderdb.EntryEvent) erro
 	}
 	rows := [][]string{{"at", "event", "by", "person", "state", "note"}}
 	for _, ev := range events {
-		rows = append(rows, []string{ev.At.Format(time.RFC3339), string(ev.Event), string(ev.Actor), ev.Said.Person, string(ev.State), ev.Said.Note})
+		note := ev.Said.Note
+		if ev.Said.Result != "" {
+			note = strings.TrimPrefix(note+"; "+ev.Said.Result, "; ")
+		}
+		rows = append(rows, []string{ev.At.Format(time.RFC3339), string(ev.Event), string(ev.Actor), ev.Said.Person, string(ev.State), note})
 	}
 	if err := printTable(g.Stdout, rows); err != nil {
 		return err
@@ -237,21 +241,45 @@ func (entryDoCmd) Help() string {
 }
 
 // Run books the event.
-func (c *entryDoCmd) Run(ctx context.Context, g *Globals) (err error) {
-	s, err := c.StoreFlags.Open(ctx, g, JoinStore)
+func (c *entryDoCmd) Run(ctx context.Context, g *Globals) error {
+	return withPoster(ctx, g, c.marketFlags, c.EngineFlags, func(store *orderdb.Store, m orderdb.Marketplace, poster *posting.Poster) error {
+		e, err := findEntry(ctx, store, m, c.Entry)
+		if err != nil {
+			return err
+		}
+		event := treasury.Event(c.Event)
+		res, err := poster.Do(ctx, posting.Request{Marketplace: m.ID, Orders: posting.OrdersOf(&e.Terms, event), Entry: &posting.EntryRequest{ID: e.ID,
+			Command: treasury.Command{Event: event, Person: c.Person, Digest: c.Digest, Party: c.Party, Note: c.Note}}})
+		if err != nil {
+			return asFailedCheck(err)
+		}
+		_, err = fmt.Fprintf(g.Stdout, "%s %s: %s\n", res.Entry.Kind, res.Entry.ID.UUID(), res.Entry.State)
+		return err
+	})
+}
+
+// asFailedCheck marks what was decided and refused, and not what may pass.
+func asFailedCheck(err error) error {
+	if errors.Is(err, posting.ErrUnavailable) || errors.Is(err, posting.ErrUnknown) {
+		return err
+	}
+	return checkFailed("%w", err)
+}
+
+// withPoster runs f with a write path of its own, beside whatever server runs.
+func withPoster(ctx context.Context, g *Globals, market marketFlags, books EngineFlags,
+	f func(*orderdb.Store, orderdb.Marketplace, *posting.Poster) error) (err error) {
+	s, err := market.Open(ctx, g, JoinStore)
 	if err != nil {
 		return err
 	}
 	defer closeInto(s, &err)
-	m, err := c.find(ctx, orderdb.New(s.DB))
+	store := orderdb.New(s.DB)
+	m, err := market.find(ctx, store)
 	if err != nil {
 		return err
 	}
-	e, err := findEntry(ctx, orderdb.New(s.DB), m, c.Entry)
-	if err != nil {
-		return err
-	}
-	engine, err := c.EngineFlags.open(ctx, s)
+	engine, err := books.open(ctx, s)
 	if err != nil {
 		return fmt.Errorf("open the ledger: %w", err)
 	}
@@ -265,16 +293,7 @@ func (c *entryDoCmd) Run(ctx context.Context, g *Globals) (err error) {
 		defer cancel()
 		err = errors.Join(err, poster.Close(end))
 	}()
-	res, err := poster.Do(ctx, posting.Request{Marketplace: m.ID, Entry: &posting.EntryRequest{ID: e.ID, Command: treasury.Command{
-		Event: treasury.Event(c.Event), Person: c.Person, Digest: c.Digest, Party: c.Party, Note: c.Note}}})
-	if err != nil {
-		if errors.Is(err, posting.ErrUnavailable) || errors.Is(err, posting.ErrUnknown) {
-			return err
-		}
-		return checkFailed("%w", err)
-	}
-	_, err = fmt.Fprintf(g.Stdout, "%s %s: %s\n", res.Entry.Kind, res.Entry.ID.UUID(), res.Entry.State)
-	return err
+	return f(store, m, poster)
 }
 
 type payoutFileCmd struct {

@@ -139,15 +139,17 @@ type Contest struct {
 
 // Offer is how a party would end a dispute.
 type Offer struct {
-	ToBuyer int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What would go back to the buyer, in minor units; the rest to the seller, fee included." example:"2000"`
-	Return  bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller."`
-	Note    string `json:"note,omitempty" maxLength:"2000" doc:"In words; kept on the timeline." example:"a fifth off, and you keep it"`
+	ToBuyer     int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What would go back to the buyer, in minor units; the rest to the seller, fee included." example:"2000"`
+	Return      bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller."`
+	Replacement bool   `json:"replacement,omitempty" doc:"The seller ships other goods in place of those that came; to_buyer is 0 then: all that is held is the seller's once the buyer confirms them."`
+	Note        string `json:"note,omitempty" maxLength:"2000" doc:"In words; kept on the timeline." example:"a fifth off, and you keep it"`
 	Act
 }
 
 // AcceptOffer accepts what the other party offered last.
 type AcceptOffer struct {
-	ToBuyer int64 `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"The offer's own, said again so that an offer that has changed is not accepted by mistake." example:"2000"`
+	ToBuyer     int64 `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"The offer's own, said again so that an offer that has changed is not accepted by mistake." example:"2000"`
+	Replacement bool  `json:"replacement,omitempty" doc:"The offer's own as well."`
 	Act
 }
 
@@ -191,7 +193,15 @@ type ReceiveReturn struct{ Act }
 
 // RefuseReturn is the seller's word that they are not.
 type RefuseReturn struct {
+	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What the seller claims for damage, in minor units: of what was to go back to the buyer for the goods. The rest is offered to the buyer, and without the seller's evidence in time the claim falls. Left out: the return as a whole is refused, and the buyer has to give evidence." example:"1500"`
 	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"used and broken"`
+	Act
+}
+
+// ShipReplacement says that other goods left in place of those that came.
+type ShipReplacement struct {
+	Carrier  string `json:"carrier,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Who carries the goods." example:"DHL"`
+	Tracking string `json:"tracking,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The carrier's tracking number." example:"00340434292135100186"`
 	Act
 }
 
@@ -200,8 +210,9 @@ type Claim struct {
 	OpenedAt       time.Time    `json:"opened_at" example:"2017-05-20T09:30:00Z"`
 	Amount         int64        `json:"amount" doc:"What the buyer wants back." example:"4000"`
 	Offer          *ClaimOffer  `json:"offer,omitempty" doc:"The last offer, not accepted yet."`
-	Return         *ClaimOffer  `json:"return,omitempty" doc:"The accepted offer whose goods are to come back."`
+	Return         *ClaimOffer  `json:"return,omitempty" doc:"What was agreed, or ruled, for the goods that are to come back; by says who offered or ordered it."`
 	Ruling         *ClaimRuling `json:"ruling,omitempty" doc:"The ruling that may still be appealed."`
+	Damage         *ClaimDamage `json:"damage,omitempty" doc:"What the seller claims of goods that came back damaged."`
 	Appealed       string       `json:"appealed,omitempty" doc:"Who appealed against the ruling before." example:"seller"`
 	BuyerEvidence  int          `json:"buyer_evidence" doc:"Files of the buyer's on the timeline." example:"2"`
 	SellerEvidence int          `json:"seller_evidence" doc:"Files of the seller's on the timeline." example:"0"`
@@ -209,22 +220,33 @@ type Claim struct {
 
 // ClaimOffer is an offer that was made.
 type ClaimOffer struct {
-	By      string `json:"by" example:"seller"`
-	ToBuyer int64  `json:"to_buyer" example:"2000"`
-	Return  bool   `json:"return" doc:"Only once the goods are back."`
+	By          string `json:"by" example:"seller"`
+	ToBuyer     int64  `json:"to_buyer" example:"2000"`
+	Return      bool   `json:"return" doc:"Only once the goods are back."`
+	Replacement bool   `json:"replacement" doc:"The goods are replaced."`
+}
+
+// ClaimDamage is what the seller claims of goods that came back damaged.
+type ClaimDamage struct {
+	Amount  int64 `json:"amount" doc:"Of to_buyer, what the seller wants to keep." example:"1500"`
+	ToBuyer int64 `json:"to_buyer" doc:"What was to go to the buyer for the goods." example:"9000"`
 }
 
 // ClaimRuling is a ruling that is not carried out yet.
 type ClaimRuling struct {
-	ToBuyer  int64 `json:"to_buyer" example:"4000"`
-	ToSeller int64 `json:"to_seller" example:"8990"`
+	ToBuyer     int64 `json:"to_buyer" example:"4000"`
+	ToSeller    int64 `json:"to_seller" example:"8990"`
+	Return      bool  `json:"return" doc:"Only once the goods are back."`
+	Replacement bool  `json:"replacement" doc:"The goods are replaced."`
 }
 
 // Ruling ends a dispute. The two parts must sum to what is held.
 type Ruling struct {
-	ToBuyer  int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What goes back to the buyer, in minor units." example:"4000"`
-	ToSeller int64  `json:"to_seller" minimum:"0" maximum:"9007199254740991" doc:"What is released to the seller, fee included, in minor units." example:"8990"`
-	Reason   string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"damaged in transit, usable"`
+	ToBuyer     int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What goes back to the buyer, in minor units." example:"4000"`
+	ToSeller    int64  `json:"to_seller" minimum:"0" maximum:"9007199254740991" doc:"What is released to the seller, fee included, in minor units." example:"8990"`
+	Return      bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller, as an accepted offer of a return does."`
+	Replacement bool   `json:"replacement,omitempty" doc:"The seller ships other goods in place of those that came; to_buyer is 0 then."`
+	Reason      string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"damaged in transit, usable"`
 	Act
 }
 
@@ -245,17 +267,19 @@ type Order struct {
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
-	State      string    `json:"state" enum:"agreed,authorised,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
+	State      string    `json:"state" enum:"agreed,authorised,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,replacing,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
 	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included." example:"0"`
 	Refunded   int64     `json:"refunded" doc:"Went back to the buyer." example:"0"`
 	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released." example:"0"`
 	TaxCharged int64     `json:"tax_charged" doc:"The tax's part of what was released." example:"0"`
 	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
-	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,replace_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	At         time.Time `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
 	PaidAt     time.Time `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
+	Disputes   int16     `json:"disputes,omitempty" doc:"How often the buyer has disputed it, withdrawn disputes too; left out if never." example:"1"`
+	Replaced   bool      `json:"replaced,omitempty" doc:"true: a dispute ended with other goods in place of the first."`
 	Claim      *Claim    `json:"claim,omitempty" doc:"The open dispute; left out where there is none."`
 	Events     int32     `json:"events" doc:"How many events took place." example:"3"`
 
@@ -355,26 +379,29 @@ type ClockMoved struct {
 
 // PolicyTerms are a policy's rules. Durations are seconds.
 type PolicyTerms struct {
-	Name                 string         `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
-	Effective            time.Time      `json:"effective,omitzero" doc:"When the version comes into force, in the marketplace's time; orders agreed earlier get an older one. Left out: at once." example:"2026-12-01T00:00:00Z"`
-	PayWithin            int64          `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
-	AuthoriseWithin      int64          `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
-	ShipWithin           int64          `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
-	ConfirmAfterDelivery int64          `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
-	ConfirmAfterShipment int64          `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
-	ExtendTimes          int16          `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
-	ExtendBy             int64          `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
-	RuleWithin           int64          `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
-	RespondWithin        int64          `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
-	NegotiateWithin      int64          `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
-	EscalateAfter        int64          `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
-	EvidenceWithin       int64          `json:"evidence_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the escalation: then the marketplace rules, or the claim falls if the buyer gave no evidence." example:"432000"`
-	AppealWithin         int64          `json:"appeal_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the ruling: then it is carried out. 0: at once." example:"259200"`
-	ReturnWithin         int64          `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
-	InspectWithin        int64          `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
-	MatureAfter          int64          `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
-	Methods              []string       `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
-	Fees                 map[string]Fee `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
+	Name                 string           `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
+	Effective            time.Time        `json:"effective,omitzero" doc:"When the version comes into force, in the marketplace's time; orders agreed earlier get an older one. Left out: at once." example:"2026-12-01T00:00:00Z"`
+	PayWithin            int64            `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
+	AuthoriseWithin      int64            `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
+	ShipWithin           int64            `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
+	ConfirmAfterDelivery int64            `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
+	ConfirmAfterShipment int64            `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
+	ExtendTimes          int16            `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
+	ExtendBy             int64            `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
+	Disputes             int16            `json:"disputes,omitempty" minimum:"0" maximum:"100" doc:"How often the buyer may dispute an order at most, withdrawn disputes too. 0 or left out: no limit." example:"3"`
+	RuleWithin           int64            `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
+	RespondWithin        int64            `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
+	NegotiateWithin      int64            `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
+	EscalateAfter        int64            `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
+	EvidenceWithin       int64            `json:"evidence_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the escalation: then the marketplace rules, or the claim falls if the buyer gave no evidence." example:"432000"`
+	AppealWithin         int64            `json:"appeal_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the ruling: then it is carried out. 0: at once." example:"259200"`
+	ApproveRulingsOver   map[string]int64 `json:"approve_rulings_over,omitempty" doc:"By currency code, in minor units from 1: a ruling on more than that is proposed by one person and approved by another (POST /v1/entries, kind ruling). A currency that is left out has no such limit."`
+	ReturnWithin         int64            `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
+	InspectWithin        int64            `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
+	ReplaceWithin        int64            `json:"replace_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a replacement, or its ruling: then the claim is granted. 0: no replacements." example:"604800"`
+	MatureAfter          int64            `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
+	Methods              []string         `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
+	Fees                 map[string]Fee   `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
 	FeeTerms
 	FeedbackTerms
 }

@@ -48,6 +48,7 @@ func init() {
 		TakeBack:     (*planner).noMoney,
 		GrantReturn:  (*planner).grantReturn,
 		DenyReturn:   (*planner).refuseReturn,
+		SendAgain:    (*planner).shipReplacement,
 		MatureAll:    (*planner).matureAll,
 	}
 }
@@ -90,6 +91,8 @@ func (p *planner) next(s State) {
 		from(ReturnBy, pol.ReturnWithin)
 	case Returned:
 		from(InspectBy, pol.InspectWithin)
+	case Replacing:
+		from(ReplaceBy, pol.ReplaceWithin)
 	case Released, Ruled:
 		from(MatureAt, pol.MatureAfter)
 	default:

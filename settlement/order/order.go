@@ -46,11 +46,17 @@
 //	   | escalate, escalate_unsettled           (return_by) (inspect_by) |
 //	   v                                                                 | refuse_return
 //	escalated <----------------------------------------------------------'
-//	   | close_evidence (evidence_by); without any of the buyer's the claim falls -> released
+//	   | close_evidence (evidence_by); without any of the buyer's the claim falls -> released,
+//	   |                                without any of the seller's a claim for damage ----> split
 //	   v
 //	arbitration -- rule -> decided -- execute_ruling (appeal_by) --------------> split
-//	   ^                      | appeal, once
+//	   ^                      | appeal, once      of a return -> returning
 //	   '----------------------'
+//
+// An accepted offer, or a ruling, can also be that the goods are replaced:
+//
+//	replacing -- ship_replacement --> shipped, and the buyer may dispute once more
+//	    '------- accept_claim, grant_unreplaced (replace_by) ------------------> split
 //
 // The table is Rules in table.go: it is the one place where states, events,
 // who may cause them and deadlines are joined. The schema's CHECK on
@@ -106,6 +112,7 @@ const (
 	Decided     State = "decided"
 	Returning   State = "returning"
 	Returned    State = "returned"
+	Replacing   State = "replacing"
 
 	Ruled    State = "ruled"
 	Released State = "released"
@@ -117,7 +124,7 @@ const (
 
 // States lists every state in the order of an order's life.
 var States = []State{Agreed, Authorised, Held, Shipped, Delivered, Disputed,
-	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Ruled,
+	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Replacing, Ruled,
 	Released, Refunded, Canceled, Expired, Closed}
 
 // Event is something that happens to an order.
@@ -151,6 +158,8 @@ const (
 	ReceiveReturn Event = "receive_return"
 	RefuseReturn  Event = "refuse_return"
 
+	ShipReplacement Event = "ship_replacement"
+
 	Expire              Event = "expire"               // pay_by passed
 	ExpireAuthorisation Event = "expire_authorisation" // capture_by passed
 	CancelUnshipped     Event = "cancel_unshipped"     // ship_by passed
@@ -161,14 +170,15 @@ const (
 	ExecuteRuling       Event = "execute_ruling"       // appeal_by passed
 	DropUnreturned      Event = "drop_unreturned"      // return_by passed
 	GrantUninspected    Event = "grant_uninspected"    // inspect_by passed
+	GrantUnreplaced     Event = "grant_unreplaced"     // replace_by passed
 	Mature              Event = "mature"               // mature_at passed
 )
 
 // Events lists every event in the order of an order's life.
 var Events = []Event{Agree, Pay, Authorise, Capture, Void, Ship, Deliver, Confirm, Extend, Cancel, Refund, Dispute,
-	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn,
+	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn, ShipReplacement,
 	Expire, ExpireAuthorisation, CancelUnshipped, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
-	GrantUninspected, Mature}
+	GrantUninspected, GrantUnreplaced, Mature}
 
 // Role is who causes an event.
 type Role string
@@ -200,12 +210,13 @@ const (
 	AppealBy    Deadline = "appeal_by"
 	ReturnBy    Deadline = "return_by"
 	InspectBy   Deadline = "inspect_by"
+	ReplaceBy   Deadline = "replace_by"
 	MatureAt    Deadline = "mature_at"
 )
 
 // Deadlines lists every deadline in the order of an order's life.
 var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
-	ReturnBy, InspectBy, MatureAt}
+	ReturnBy, InspectBy, ReplaceBy, MatureAt}
 
 // Terms are what was agreed and never changes. Amounts are minor units; Amount is
 // what the goods cost.
@@ -253,6 +264,8 @@ type Progress struct {
 	Method         string    // how it was paid, under a policy with fee rules; "" otherwise
 	Freeze         ledger.ID // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute
 	Claim          *Claim    // the open dispute, nil for none; never changed in place
+	Disputes       int16     // how often the buyer has disputed the order, withdrawn disputes too
+	Replaced       int16     // how often until a replacement was shipped, 0 for none: once more is allowed after that
 	BuyerExtended  int16     // how often the buyer moved this deadline
 	SellerExtended int16     // how often the seller did
 }
@@ -289,17 +302,22 @@ type Command struct {
 	Books     Books
 	PaidBooks Books // of the ledger that FX came into
 
-	Method   string    // pay, authorise: how, one of the policy's methods; pay: or Balance
-	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held
-	FX       FX        // pay: in another currency than the order's; zero for in its own
-	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
-	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
-	Return   bool      // offer: only once the goods are back
-	Evidence Evidence  // evidence
-	Until    time.Time // extend: the new deadline, zero for as far as the policy goes
-	Carrier  string    // ship
-	Tracking string    // ship
-	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule
+	Method      string    // pay, authorise: how, one of the policy's methods; pay: or Balance
+	Amount      int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refuse_return: for damage, 0 for none
+	FX          FX        // pay: in another currency than the order's; zero for in its own
+	ToSeller    int64     // rule: how much of what is held the seller gets; the buyer gets the rest
+	ToBuyer     int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
+	Return      bool      // offer, rule: only once the goods are back
+	Replacement bool      // offer, rule: other goods in place of those that came; accept_offer: that this was offered
+	Evidence    Evidence  // evidence
+	Until       time.Time // extend: the new deadline, zero for as far as the policy goes
+	Carrier     string    // ship, ship_back, ship_replacement
+	Tracking    string    // ship, ship_back, ship_replacement
+	Reason      string    // dispute, contest, appeal, refuse_return, cancel, refund, rule
+
+	// Approval is what a second person's approval of a ruling is recorded under;
+	// zero for none. Only the write path fills it in, from what it has recorded.
+	Approval ledger.ID
 }
 
 // Balance is the method of a payment out of what the buyer has already: money

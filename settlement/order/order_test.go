@@ -239,7 +239,7 @@ func TestRefused(t *testing.T) {
 func TestEveryCell(t *testing.T) {
 	at := map[State]Order{}
 	collect := func(o Order) { at[o.State] = o }
-	o := agreed(t, 10_000, func(p *Policy) { steps(p); p.EscalateAfter = 0 })
+	o := agreed(t, 10_000, func(p *Policy) { steps(p); p.EscalateAfter, p.ReplaceWithin = 0, 7*day })
 	collect(o)
 	collect(must(t, o, Command{Event: Expire}))
 	collect(must(t, o, Command{Event: Cancel}))
@@ -257,7 +257,9 @@ func TestEveryCell(t *testing.T) {
 	collect(o)
 	collect(must(t, o, Command{Event: AcceptClaim}))
 	collect(must(t, o, Command{Event: Rule, ToSeller: 1, ToBuyer: 9999}))
-	o = must(t, must(t, o, Command{Event: Contest, Reason: "x"}), Command{Event: MakeOffer, By: Seller, ToBuyer: 9999, Return: true})
+	o = must(t, o, Command{Event: Contest, Reason: "x"})
+	collect(must(t, must(t, o, Command{Event: MakeOffer, By: Seller, Replacement: true}), Command{Event: AcceptOffer, By: Buyer, Replacement: true}))
+	o = must(t, o, Command{Event: MakeOffer, By: Seller, ToBuyer: 9999, Return: true})
 	collect(o)
 	back := must(t, o, Command{Event: AcceptOffer, By: Buyer, ToBuyer: 9999})
 	collect(back)
@@ -313,7 +315,7 @@ func other(r Role) Role {
 
 // The schema names the same states, each with the same deadline.
 func TestSchemaAgrees(t *testing.T) {
-	src, err := os.ReadFile("../../deploy/migrations/00009_authorised.sql")
+	src, err := os.ReadFile("../../deploy/migrations/00014_disputes_by_four_eyes.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,6 +325,7 @@ func TestSchemaAgrees(t *testing.T) {
 	}
 	p := Standard()
 	steps(&p)
+	p.ReplaceWithin = 7 * day
 	for _, s := range States {
 		o := Order{Terms: Terms{Policy: &p}}
 		(&planner{o: &o}).next(s)

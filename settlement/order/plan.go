@@ -37,6 +37,8 @@ const (
 	RulePolicy      = "policy"        // the order's policy has no such step
 	RuleCurrency    = "currency"      // a payment or an entry cannot be in the currency, such as one that is withdrawn
 	RuleRate        = "rate"          // at this rate it comes to another amount
+	RuleAgain       = "again"         // as often as the policy allows already
+	RuleFourEyes    = "four-eyes"     // two people have to do it: one proposes, another approves
 )
 
 // Plan decides one event: the order afterwards, its deadline and the

@@ -93,8 +93,9 @@ func TestForeseeFindsEveryOpenState(t *testing.T) {
 		if p.RespondWithin > 0 {
 			p.EscalateAfter = Seconds(rapid.Int64Range(0, int64(min(p.RespondWithin+p.NegotiateWithin-1, maxSeconds))).Draw(t, "escalate"))
 			maybe("return", []State{Returning, Returned}, &p.ReturnWithin, &p.InspectWithin)
+			maybe("replace", []State{Replacing}, &p.ReplaceWithin)
 		} else {
-			absent[Returning], absent[Returned] = true, true
+			absent[Returning], absent[Returned], absent[Replacing] = true, true, true
 		}
 		maybe("appeal", []State{Decided}, &p.AppealWithin)
 		// After the evidence, or after an appeal, the marketplace rules.

@@ -560,6 +560,12 @@ func (f fields) set(target reflect.Value, path, value string) error {
 			return err
 		}
 		v.SetInt(n)
+	case v.CanUint(): // a part of an id
+		n, err := strconv.ParseUint(value, 10, v.Type().Bits())
+		if err != nil {
+			return err
+		}
+		v.SetUint(n)
 	case v.CanInt(): // a plain number, such as a size in bytes
 		n, err := strconv.ParseInt(value, 10, v.Type().Bits())
 		if err != nil {

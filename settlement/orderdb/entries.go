@@ -311,7 +311,9 @@ func (w *Writer) InsertEntries(ctx context.Context, list []treasury.Terms) (map[
 
 // EntryIntent is one decided event of an entry, as it is stored.
 type EntryIntent struct {
-	ID       ledger.ID // also its chain's
+	ID       ledger.ID
+	Chain    ledger.ID // the first intent of the chain: its own, or that of the order's event which it goes with
+	Position int16     // in the chain
 	Entry    treasury.Entry
 	Attempt  int16
 	Event    treasury.Event
@@ -338,7 +340,7 @@ func (w *Writer) InsertEntryIntents(ctx context.Context, list []EntryIntent) (ma
 		if err != nil {
 			return nil, err
 		}
-		intents[i] = Intent{ID: n.ID, Chain: n.ID, Attempt: n.Attempt, Event: order.Event(n.Event), Actor: n.Actor, Data: said, Accounts: n.Accounts, Legs: n.Legs,
+		intents[i] = Intent{ID: n.ID, Chain: n.Chain, Position: n.Position, Attempt: n.Attempt, Event: order.Event(n.Event), Actor: n.Actor, Data: said, Accounts: n.Accounts, Legs: n.Legs,
 			Order: order.Order{Terms: order.Terms{ID: n.Entry.ID, Marketplace: n.Entry.Marketplace}, Seq: n.Entry.Seq,
 				Progress: order.Progress{State: order.State(n.Entry.State), At: n.Entry.At, DeadlineAt: n.Entry.DueAt, Freeze: n.Entry.Pending}}}
 	}
@@ -391,12 +393,14 @@ func (w *Writer) moveEntries(ctx context.Context, r *Recording, set map[ledger.I
 	return nil
 }
 
-// EntryChains reads the intents with these ids that are entries', with the
-// entries as they stood right after them.
-func (w *Writer) EntryChains(ctx context.Context, ids []ledger.ID) ([]Recorded, error) {
-	rows, err := w.conn.QueryContext(ctx, `SELECT `+entryAfterColumns+`, i.id, coalesce(c.outcome, ''), coalesce(c.reason, ''), coalesce(c.ledger_timestamp, 0)
-		FROM intents i JOIN entries e ON e.id = i.order_id LEFT JOIN outcomes c ON c.intent = i.id
-		WHERE i.id = ANY($1::uuid[]) AND i.entry ORDER BY i.id`, uids(ids))
+// EntryChains reads the intents of chains that are entries', with the entries as
+// they stood right after them.
+func (w *Writer) EntryChains(ctx context.Context, chains []ledger.ID) ([]Recorded, error) {
+	first, last := chainRanges(chains)
+	rows, err := w.conn.QueryContext(ctx, `SELECT `+entryAfterColumns+`, i.id, i.chain, coalesce(c.outcome, ''), coalesce(c.reason, ''), coalesce(c.ledger_timestamp, 0)
+		FROM unnest($1::uuid[], $2::uuid[]) AS q (first, last)
+		JOIN intents i ON i.id BETWEEN q.first AND q.last JOIN entries e ON e.id = i.order_id LEFT JOIN outcomes c ON c.intent = i.id
+		WHERE i.entry ORDER BY i.id`, first, last)
 	if err != nil {
 		return nil, err
 	}
@@ -404,10 +408,9 @@ func (w *Writer) EntryChains(ctx context.Context, ids []ledger.ID) ([]Recorded, 
 	var list []Recorded
 	for rows.Next() {
 		r := Recorded{Entry: &treasury.Entry{}}
-		if err := scanEntry(rows, r.Entry, (*uid)(&r.Intent), &r.Outcome, &r.Reason, &r.LedgerTimestamp); err != nil {
+		if err := scanEntry(rows, r.Entry, (*uid)(&r.Intent), (*uid)(&r.Chain), &r.Outcome, &r.Reason, &r.LedgerTimestamp); err != nil {
 			return nil, err
 		}
-		r.Chain = r.Intent
 		list = append(list, r)
 	}
 	return list, rows.Err()

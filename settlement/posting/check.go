@@ -27,6 +27,9 @@ func (r *Request) check() error {
 		return &Invalid{"data", fmt.Sprintf("longer than %d bytes", MaxData)}
 	}
 	if r.Entry != nil {
+		if len(r.Orders) > 1 {
+			return &Invalid{"orders", "an entry is about one order at most"}
+		}
 		return r.Entry.check()
 	}
 	a := r.Agreement

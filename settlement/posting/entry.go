@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"escrowd/ledger"
@@ -17,13 +18,17 @@ import (
 // intent, given to the ledger, recorded. They are few, so nothing of them is
 // remembered, and each is read when it is decided.
 
-// MaxDetails is how many bytes an entry's details can have.
-const MaxDetails = 4096
+// MaxDetails is how many bytes an entry's details can have, and MaxPolicy how
+// many a policy's document.
+const (
+	MaxDetails = 4096
+	MaxPolicy  = 16_000
+)
 
 // about are the orders that a request is about, or its entry.
 func (r *Request) about() []ledger.ID {
 	if r.Entry != nil && r.Entry.New == nil {
-		return []ledger.ID{r.Entry.ID}
+		return append([]ledger.ID{r.Entry.ID}, r.Orders...)
 	}
 	return r.Orders
 }
@@ -54,10 +59,14 @@ func (r *EntryRequest) check() error {
 			return err
 		}
 	}
-	if len(t.Details) > MaxDetails {
-		return &Invalid{"details", fmt.Sprintf("longer than %d bytes", MaxDetails)}
+	most := MaxDetails
+	if t.Kind == treasury.Policy {
+		most = MaxPolicy
 	}
-	if market, _, ok := chart.SplitLedger(t.Ledger); t.Kind != treasury.BankDetails && (!ok || market == 0) {
+	if len(t.Details) > most {
+		return &Invalid{"details", fmt.Sprintf("longer than %d bytes", most)}
+	}
+	if market, _, ok := chart.SplitLedger(t.Ledger); t.Kind.InLedger() && (!ok || market == 0) {
 		return &Invalid{"currency", "not an ISO 4217 currency"}
 	}
 	if field, detail := t.Check(); field != "" {
@@ -72,6 +81,9 @@ type entryDraft struct {
 	cmd    treasury.Command
 	needs  []treasury.Place
 	change *treasury.Change
+	data   []byte        // of the order's event that goes with it, for its timeline
+	policy *order.Policy // that it adds
+	result string        // see treasury.Said
 }
 
 // loadEntry reads or makes the entry of a task and drafts its command. refused
@@ -85,7 +97,7 @@ func (p *Poster) loadEntry(ctx context.Context, w *orderdb.Writer, f *draft, now
 		c.By = order.Operator
 	}
 	if r.New != nil {
-		if market, _, _ := chart.SplitLedger(r.New.Ledger); r.New.Kind != treasury.BankDetails && market != f.market.ID {
+		if market, _, _ := chart.SplitLedger(r.New.Ledger); r.New.Kind.InLedger() && market != f.market.ID {
 			return &Invalid{"currency", "not a ledger of this marketplace"}, nil
 		}
 		e.before.Terms = *r.New
@@ -144,8 +156,10 @@ func (e *entryDraft) plan(account func(orderdb.AccountName) ledger.ID) (err erro
 	for _, a := range e.needs {
 		e.cmd.Accounts[a] = account(orderdb.AccountName{Ledger: a.Ledger, Code: a.Code, Owner: a.Owner})
 	}
-	e.change, err = treasury.Plan(e.before, e.cmd)
-	return err
+	if e.change, err = treasury.Plan(e.before, e.cmd); err != nil {
+		return err
+	}
+	return e.readPolicy()
 }
 
 // storeEntries writes the entries that are made, the intents of all of them and
@@ -166,11 +180,22 @@ func (p *Poster) storeEntries(ctx context.Context, w *orderdb.Writer, d *decisio
 	if list, err = p.insertEntries(ctx, w, d, list); err != nil || len(list) == 0 {
 		return rest, err
 	}
+	if list, err = p.unblocked(ctx, w, d, list); err != nil || len(list) == 0 {
+		return rest, err
+	}
+	if err := addPolicies(ctx, w, list); err != nil {
+		return nil, err
+	}
+	ruled, err := storeRulings(ctx, w, list)
+	if err != nil {
+		return nil, err
+	}
 	intents := make([]orderdb.EntryIntent, len(list))
 	for i, f := range list {
 		e := f.entry
-		intents[i] = orderdb.EntryIntent{ID: f.intent, Entry: e.change.After, Attempt: e.before.Attempt, Event: e.cmd.Event, Actor: e.cmd.By,
-			Said:     treasury.Said{Person: e.cmd.Person, Note: e.cmd.Note, Digest: e.cmd.Digest},
+		intents[i] = orderdb.EntryIntent{ID: e.cmd.Intent, Chain: f.intent, Position: int16(len(f.changes)),
+			Entry: e.change.After, Attempt: e.before.Attempt, Event: e.cmd.Event, Actor: e.cmd.By,
+			Said:     treasury.Said{Person: e.cmd.Person, Note: e.cmd.Note, Digest: e.cmd.Digest, Result: e.result},
 			Accounts: e.change.Accounts, Legs: e.change.Legs}
 	}
 	done, err := w.InsertEntryIntents(ctx, intents)
@@ -179,7 +204,12 @@ func (p *Poster) storeEntries(ctx context.Context, w *orderdb.Writer, d *decisio
 	}
 	var keys []orderdb.KeyUse
 	for _, f := range list {
-		if !done[f.intent] {
+		stored := done[f.entry.cmd.Intent]
+		if len(f.changes) > 0 && ruled[f.cmds[0].Intent] != stored || !stored && f.entry.policy != nil {
+			// A part of it stands in this transaction: give all of it up.
+			return nil, &decideAgain{park: f.task}
+		}
+		if !stored {
 			if err := p.parkBusy(ctx, w, d, f, f.entry.before.ID, f.entry.change.After.Seq, f.entry.before.Attempt); err != nil {
 				return nil, err
 			}
@@ -228,14 +258,22 @@ func (p *Poster) insertEntries(ctx context.Context, w *orderdb.Writer, d *decisi
 func (f *draft) finishEntry(d *decision) {
 	e := f.entry
 	r := Result{Intent: f.intent, Entry: &e.change.After}
-	if len(e.change.Legs) == 0 {
-		d.fresh = append(d.fresh, orderdb.Outcome{Intent: f.intent, Marketplace: f.market.ID, Outcome: orderdb.Applied})
-		d.entries[f.intent] = true
-		d.replies = append(d.replies, reply{task: f.task, answer: Answer{Result: r}})
+	// The order's event first: the chain's first intent has its first leg.
+	c := &chain{id: f.intent, market: f.market.ID, task: f.task}
+	for i, ch := range f.changes {
+		r.Orders = append(r.Orders, ch.After)
+		c.add(f.cmds[i].Intent, ch.After.ID, ch.Accounts, ch.Legs)
+	}
+	c.add(e.cmd.Intent, e.before.ID, e.change.Accounts, e.change.Legs)
+	c.intents[len(f.changes)].entry = true
+	c.result = r
+	if c.legs > 0 {
+		d.chains = append(d.chains, c)
 		return
 	}
-	c := &chain{id: f.intent, market: f.market.ID, task: f.task, result: r}
-	c.add(f.intent, e.before.ID, e.change.Accounts, e.change.Legs)
-	c.intents[0].entry = true
-	d.chains = append(d.chains, c)
+	for _, n := range c.intents {
+		d.fresh = append(d.fresh, orderdb.Outcome{Intent: n.id, Marketplace: f.market.ID, Outcome: orderdb.Applied})
+	}
+	d.entries[e.cmd.Intent] = true
+	d.replies = append(d.replies, reply{task: f.task, answer: Answer{Result: r}, now: slices.Clone(r.Orders)})
 }

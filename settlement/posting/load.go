@@ -51,18 +51,6 @@ next:
 			return nil, err
 		}
 		now, deadlines := market.At(machine)
-		if t.req.Entry != nil {
-			refused, err := p.loadEntry(ctx, w, f, now, deadlines)
-			if err != nil {
-				return nil, err
-			}
-			if refused != nil {
-				d.refuse(t, refused)
-				continue
-			}
-			drafts = append(drafts, f)
-			continue
-		}
 		if t.req.Agreement != nil {
 			o, err := p.newOrder(ctx, w, market, t.req.Agreement, agreedAt(t, now), policies)
 			if refused := new(Invalid); errors.As(err, &refused) {
@@ -86,13 +74,28 @@ next:
 			}
 			f.orders = append(f.orders, o)
 		}
+		if t.req.Entry != nil {
+			refused, err := p.loadEntry(ctx, w, f, now, deadlines)
+			if err == nil && refused == nil {
+				refused = f.loadRuling(now, deadlines)
+			}
+			if err != nil {
+				return nil, err
+			}
+			if refused != nil {
+				d.refuseDraft(f, refused)
+				continue
+			}
+			drafts = append(drafts, f)
+			continue
+		}
 		for i := range f.orders {
 			c, refusal := command(&f.orders[i], t.req.Command, now, deadlines)
 			if refusal != nil {
 				d.refuseDraft(f, refusal)
 				continue next
 			}
-			c.Intent = orderdb.ChainMember(f.intent, i)
+			c.Intent, c.Approval = orderdb.ChainMember(f.intent, i), ledger.ID{}
 			f.cmds = append(f.cmds, c)
 			f.needs = append(f.needs, booksFor(&f.orders[i], &c)...)
 		}

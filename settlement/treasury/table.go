@@ -1,6 +1,7 @@
 package treasury
 
 import (
+	"slices"
 	"time"
 
 	"escrowd/ledger"
@@ -83,7 +84,7 @@ var (
 
 // Rules is the table: the rest of the money table, beside that of
 // settlement/order. What is not in it is refused.
-var Rules = append([]Row{
+var Rules = slices.Concat([]Row{
 	{Kind: Payout, From: None, Event: Send, Who: anyone, Legs: []Leg{{Code: chart.Payout, How: pending}}, To: Sent},
 	{Kind: Payout, From: Sent, Event: Accept, Who: operator, Legs: []Leg{{Code: chart.Payout, How: post}}, To: Accepted},
 	{Kind: Payout, From: Sent, Event: Fail, Who: operator, Legs: []Leg{{Code: chart.Payout, How: void}}, To: Failed},
@@ -116,7 +117,7 @@ var Rules = append([]Row{
 		Legs: []Leg{{Code: chart.FXSold}, {Code: chart.FXBought, Of: Other}}},
 	{Kind: Conversion, From: Proposed, Event: Reject, Who: operator, To: Rejected, Checks: true},
 	{Kind: Conversion, From: Proposed, Event: Expire, Who: system, To: Expired},
-}, append(append(fourEyes(WriteOff, leg(chart.WrittenOff)), fourEyes(Adjustment, leg(chart.Adjustment))...), fourEyes(BankDetails, nil)...)...)
+}, fourEyes(WriteOff, leg(chart.WrittenOff)), fourEyes(Adjustment, leg(chart.Adjustment)), fourEyes(BankDetails, nil), fourEyes(Ruling, nil), fourEyes(Policy, nil))
 
 // fourEyes are the rows of a kind that one person proposes and another
 // approves.
@@ -147,9 +148,9 @@ var answeredWithin = map[State]time.Duration{
 // money into a ledger that was not in it before, and so are not made in a currency
 // that is withdrawn. All else ends what was there before, and goes on.
 var kinds = map[Kind]struct {
-	first                                           Event
-	amount, party, method, reference, reason, maker bool
-	brings                                          []Part
+	first                                                    Event
+	amount, party, method, reference, reason, maker, details bool
+	brings                                                   []Part
 }{
 	Payout:        {first: Send, amount: true, party: true},
 	Receipt:       {first: Receive, amount: true, method: true, reference: true, brings: []Part{Whole}},
@@ -159,9 +160,15 @@ var kinds = map[Kind]struct {
 	Adjustment:    {first: Propose, amount: true, reason: true, maker: true},
 	PSPSettlement: {first: Settle, amount: true, method: true, reference: true},
 	FeeSweep:      {first: Sweep, amount: true, reference: true},
-	BankDetails:   {first: Propose, party: true, maker: true},
+	BankDetails:   {first: Propose, party: true, maker: true, details: true},
+	Ruling:        {first: Propose, amount: true, party: true, reason: true, maker: true, details: true},
+	Policy:        {first: Propose, maker: true, details: true},
 	Conversion:    {first: Propose, amount: true, maker: true, brings: []Part{Other}},
 }
+
+// InLedger reports whether entries of the kind are about an amount of one of
+// the ledgers.
+func (k Kind) InLedger() bool { return kinds[k].amount }
 
 // Lookup is the row for an event of an entry as it stands, and whether there is
 // one.

@@ -13,7 +13,8 @@
 // # Four eyes
 //
 // Entries that no outside event proves (an adjustment, a write-off, a seller's
-// bank details, a conversion) are proposed by one person and approved by another. The
+// bank details, a conversion; a ruling, a policy) are proposed by one person and
+// approved by another. The
 // approval names the Digest of the terms, so it binds exactly what the checker
 // has seen; terms cannot be edited, so there is nothing to edit after it. A
 // proposal that nobody decides within ProposalWithin expires.
@@ -67,10 +68,12 @@ const (
 	FeeSweep      Kind = "fee_sweep"      // earned fees leave the safeguarded bank
 	BankDetails   Kind = "bank_details"   // where a seller is paid out to; four eyes, no money
 	Conversion    Kind = "conversion"     // a buyer's balance, or the marketplace's position, into another currency; four eyes
+	Ruling        Kind = "ruling"         // how an order's dispute is split; four eyes, the order's event moves the money
+	Policy        Kind = "policy"         // the next version of a policy; four eyes, no money
 )
 
 // Kinds lists every kind.
-var Kinds = []Kind{Payout, Receipt, Repayment, Recovery, WriteOff, Adjustment, PSPSettlement, FeeSweep, BankDetails, Conversion}
+var Kinds = []Kind{Payout, Receipt, Repayment, Recovery, WriteOff, Adjustment, PSPSettlement, FeeSweep, BankDetails, Conversion, Ruling, Policy}
 
 // State is where an entry stands.
 type State string
@@ -147,14 +150,14 @@ type Terms struct {
 	Kind        Kind            `json:"kind"`
 	Ledger      uint32          `json:"ledger"`              // marketplace and currency, see chart.Ledger
 	Reference   string          `json:"reference,omitempty"` // the outside world's own name, unique within marketplace and kind
-	Party       string          `json:"party,omitempty"`     // the seller or the buyer
+	Party       string          `json:"party,omitempty"`     // the seller or the buyer; ruling: the order's id
 	Method      string          `json:"method,omitempty"`    // the payment method whose clearing account it goes over
 	Amount      int64           `json:"amount,omitempty"`
 	Fee         int64           `json:"fee,omitempty"`     // psp_settlement: what the provider kept
 	Debit       Account         `json:"debit,omitzero"`    // adjustment
 	Credit      Account         `json:"credit,omitzero"`   // adjustment
 	To          ConvertTo       `json:"to,omitzero"`       // conversion
-	Details     json.RawMessage `json:"details,omitempty"` // bank_details: the details; payout: the entry that has them
+	Details     json.RawMessage `json:"details,omitempty"` // bank_details: the details; payout: the entry that has them; ruling: see RulingTerms; policy: the document
 	Reason      string          `json:"reason,omitempty"`
 	Maker       string          `json:"maker,omitempty"` // the person who made it
 	MadeAt      time.Time       `json:"made_at"`
@@ -219,6 +222,7 @@ type Said struct {
 	Person string `json:"person,omitempty"` // who acted
 	Note   string `json:"note,omitempty"`
 	Digest string `json:"digest,omitempty"` // approve: what was approved
+	Result string `json:"result,omitempty"` // approve: what else it brought about, such as a policy's version
 }
 
 // Change is what an event does: the entry afterwards and the transfers, one
@@ -232,11 +236,11 @@ type Change struct {
 
 // The rules that Plan refuses by, beside those of settlement/order.
 const (
-	RuleFourEyes   = "four-eyes"  // the maker cannot approve, and an approval names what was seen
-	RulePerson     = "person"     // a person has to be named
-	RuleUnverified = "unverified" // the seller's bank details are not approved
-	RuleBlocked    = "blocked"    // the seller is not paid out
-	RuleParty      = "party"      // whose money it is has to be said
+	RuleFourEyes   = order.RuleFourEyes // the maker cannot approve, and an approval names what was seen
+	RulePerson     = "person"           // a person has to be named
+	RuleUnverified = "unverified"       // the seller's bank details are not approved
+	RuleBlocked    = "blocked"          // the seller is not paid out
+	RuleParty      = "party"            // whose money it is has to be said
 )
 
 // Check says what is wrong with an entry's terms: the field and why; "" for
@@ -265,16 +269,26 @@ func (t *Terms) Check() (field, detail string) {
 		return "reason", "is required"
 	case k.maker && t.Maker == "":
 		return "person", "is required: somebody else has to approve it"
-	case t.Kind == BankDetails && (len(t.Details) == 0 || t.Details[0] != '{' || !json.Valid(t.Details)):
+	case k.details && (len(t.Details) == 0 || t.Details[0] != '{' || !json.Valid(t.Details)):
 		return "details", "must be a JSON object"
-	case t.Kind != BankDetails && len(t.Details) > 0:
-		return "details", "only of bank_details"
-	case t.Kind == Conversion:
+	case !k.details && len(t.Details) > 0:
+		return "details", "only of bank_details, ruling and policy"
+	case t.Kind != Conversion && t.To != (ConvertTo{}):
+		return "to", "only of a conversion"
+	}
+	switch t.Kind {
+	case Conversion:
 		if field, detail := t.checkConversion(); field != "" {
 			return field, detail
 		}
-	case t.To != (ConvertTo{}):
-		return "to", "only of a conversion"
+	case Ruling:
+		if detail := t.checkRuling(); detail != "" {
+			return "details", detail
+		}
+	case Policy:
+		if _, err := t.PolicyDocument(); err != nil {
+			return "details", err.Error()
+		}
 	}
 	if t.Kind != Adjustment {
 		if t.Debit != (Account{}) {

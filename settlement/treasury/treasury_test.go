@@ -107,7 +107,7 @@ func (b *books) balanceIn(a Place) (posted, pending int64) {
 
 func (b *books) entry(t Terms) Entry {
 	t.ID, t.Marketplace, t.MadeAt = b.id(), 1, t0
-	if t.Kind != BankDetails {
+	if t.Kind.InLedger() {
 		t.Ledger = usd
 	}
 	if field, detail := t.Check(); field != "" {
@@ -183,6 +183,8 @@ func TestMoneyTable(t *testing.T) {
 	adjust := Terms{Kind: Adjustment, Amount: 5, Debit: Account{Code: chart.PSPCost}, Credit: clearing, Reason: "rounding at the provider", Maker: "eve"}
 	forgive := Terms{Kind: WriteOff, Party: "bob", Amount: 40, Reason: "out of business", Maker: "eve"}
 	details := Terms{Kind: BankDetails, Party: "bob", Details: []byte(`{"iban":"DE02120300000000202051"}`), Maker: "eve"}
+	ruling := Terms{Kind: Ruling, Party: ledger.U64(7).UUID(), Amount: 100, Details: []byte(`{"to_buyer":40,"to_seller":60}`), Reason: "usable", Maker: "eve"}
+	policy := Terms{Kind: Policy, Details: standard(), Maker: "eve"}
 	approve := Command{Event: Approve, Person: "max"}
 	reject := Command{Event: Reject, Person: "max"}
 	expire := Command{Event: Expire, By: order.System}
@@ -253,6 +255,12 @@ func TestMoneyTable(t *testing.T) {
 			map[Account]int64{position: 900, bank: -900}},
 		{"a conversion is rejected", back, []step{{Command{Event: Propose}, Proposed}, {reject, Rejected}}, nil},
 		{"a conversion expires", sale, []step{{Command{Event: Propose}, Proposed}, {expire, Expired}}, nil},
+		{"a ruling is approved: its order's event moves the money", ruling, []step{{Command{Event: Propose}, Proposed}, {approve, Done}}, nil},
+		{"a ruling is rejected", ruling, []step{{Command{Event: Propose}, Proposed}, {reject, Rejected}}, nil},
+		{"a ruling expires", ruling, []step{{Command{Event: Propose}, Proposed}, {expire, Expired}}, nil},
+		{"a policy is approved", policy, []step{{Command{Event: Propose}, Proposed}, {approve, Done}}, nil},
+		{"a policy is rejected", policy, []step{{Command{Event: Propose}, Proposed}, {reject, Rejected}}, nil},
+		{"a policy expires", policy, []step{{Command{Event: Propose}, Proposed}, {expire, Expired}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBooks(t)

@@ -43,6 +43,7 @@ const (
 	appealWithin    = 3 * day
 	returnWithin    = 10 * day
 	inspectWithin   = 3 * day
+	replaceWithin   = 7 * day
 
 	matureAfter = 3 * day
 )
@@ -55,10 +56,10 @@ func Policy() api.PolicyTerms {
 		Name:      "demo",
 		PayWithin: seconds(payWithin), AuthoriseWithin: seconds(authorised), ShipWithin: seconds(shipWithin),
 		ConfirmAfterDelivery: seconds(confirmBy), ConfirmAfterShipment: seconds(confirmBlind),
-		ExtendTimes: 1, ExtendBy: seconds(extendBy),
+		Disputes: 3, ExtendTimes: 1, ExtendBy: seconds(extendBy),
 		RespondWithin: seconds(respondWithin), NegotiateWithin: seconds(negotiateWithin), EscalateAfter: seconds(escalateAfter),
 		EvidenceWithin: seconds(evidenceWithin), AppealWithin: seconds(appealWithin),
-		ReturnWithin: seconds(returnWithin), InspectWithin: seconds(inspectWithin),
+		ReturnWithin: seconds(returnWithin), InspectWithin: seconds(inspectWithin), ReplaceWithin: seconds(replaceWithin),
 		RuleWithin: seconds(ruleWithin), MatureAfter: seconds(matureAfter),
 		Methods: []string{"card", "bank_transfer", "wallet"},
 		Fees: map[string]api.Fee{
@@ -95,8 +96,8 @@ var plots = []struct {
 	paid   bool // whether it is paid, so that it can share a payment
 	tell   func(*teller)
 }{
-	{17, true, (*teller).confirmed},
-	{13, true, (*teller).deliveredAndForgotten},
+	{13, true, (*teller).confirmed},
+	{12, true, (*teller).deliveredAndForgotten},
 	{5, true, (*teller).shippedAndForgotten},
 	{6, false, (*teller).neverPaid},
 	{3, false, (*teller).canceledUnpaid},
@@ -117,6 +118,10 @@ var plots = []struct {
 	{2, true, (*teller).noEvidence},
 	{3, true, (*teller).ruled},
 	{2, true, (*teller).ruledTwice},
+	{2, true, (*teller).goodsReplaced},
+	{1, true, (*teller).goodsNeverReplaced},
+	{1, true, (*teller).goodsCameBackDamaged},
+	{1, true, (*teller).returnRuled},
 	{3, true, (*teller).shippedLate},
 	{3, true, (*teller).confirmedLate},
 }

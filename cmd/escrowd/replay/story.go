@@ -53,10 +53,11 @@ type Event struct {
 
 	Method            string    // pay, authorise
 	Until             time.Time // extend
-	Carrier, Tracking string    // ship
-	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised
+	Carrier, Tracking string    // ship, ship_back, ship_replacement
+	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised; refuse_return: for damage, 0 for none
 	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
-	Return            bool      // offer
+	Return            bool      // offer, rule
+	Replacement       bool      // offer, accept_offer, rule
 	Evidence          order.Evidence
 	Reason            string // cancel, refund, dispute, contest, appeal, refuse_return, rule
 	By                order.Role
