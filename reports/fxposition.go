@@ -12,7 +12,9 @@ import (
 
 // FXPositionRow is what a marketplace has exchanged in one currency: Debits and
 // Credits of its FX position (1400), the Position, which is debits less credits,
-// and the Spread that it kept (4110).
+// and the Spread that it kept (4110). Below zero, the marketplace has that much of
+// the currency which it got for another one; above zero, it has given that much
+// more than it got.
 type FXPositionRow struct {
 	Marketplace uint32 `json:"marketplace"`
 	Name        string `json:"name"`
@@ -41,8 +43,7 @@ type FXMovementRow struct {
 
 const (
 	fxPosition      = "fx-position"
-	fxPositionTitle = "FX position"
-	fxPositionNote  = "a position is debits less credits: below zero, the marketplace has that much of the currency which it got for another one; above zero, it has given that much more than it got"
+	fxPositionTitle = "FX position, debits less credits"
 )
 
 // FXPosition sums what was exchanged, per marketplace and currency. Currencies
@@ -76,7 +77,7 @@ func (b *Books) FXPosition(ctx context.Context, o Options) (*Of[FXPositionRow], 
 		slices.SortFunc(r.Rows, func(a, b FXPositionRow) int {
 			return cmp.Or(cmp.Compare(a.Marketplace, b.Marketplace), cmp.Compare(a.Currency, b.Currency))
 		})
-		r.Problems, r.Notes = s.imbalances(sums), append(s.notes, fxPositionNote)
+		r.Problems, r.Notes = s.imbalances(sums), s.notes
 		return nil
 	})
 	if err != nil {

@@ -1,10 +1,9 @@
 // Package treasury is the money that moves for no order: payouts to sellers,
 // receipts that nobody announced, refunds on their way to the payer, sellers'
 // debts, what providers and banks settle, currencies converted, and corrections
-// by hand. It is pure,
-// as settlement/order is: Plan(entry, command) is the next state and the
-// transfers that go with it, and settlement/posting stores and submits those
-// on the one write path.
+// by hand. It is pure, as settlement/order is: Plan(entry, command) is the next
+// state and the transfers that go with it, and settlement/posting stores and
+// submits those on the one write path.
 //
 // One such movement is an Entry. Its terms are fixed when it is made and never
 // change; Rules in table.go says which events each kind of entry has, what they
@@ -13,11 +12,10 @@
 // # Four eyes
 //
 // Entries that no outside event proves (an adjustment, a write-off, a seller's
-// bank details, a conversion; a ruling, a policy) are proposed by one person and
-// approved by another. The
-// approval names the Digest of the terms, so it binds exactly what the checker
-// has seen; terms cannot be edited, so there is nothing to edit after it. A
-// proposal that nobody decides within ProposalWithin expires.
+// bank details, a conversion, a ruling, a policy) are proposed by one person and
+// approved by another. The approval names the Digest of the terms, so it binds exactly what
+// the checker has seen; terms cannot be edited, so there is nothing to edit after
+// it. A proposal that nobody decides within ProposalWithin expires.
 //
 // # Conversions
 //
