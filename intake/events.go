@@ -2,9 +2,11 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"reflect"
 	"strconv"
+	"time"
 
 	"escrowd/intake/api"
 	"escrowd/ledger"
@@ -17,13 +19,13 @@ import (
 // ask what it would do.
 type eventRoutes struct{ single, bulk, preview route }
 
-// said is what the caller said of an event, for the timeline; empty words are
-// left out.
-type said map[string]string
+// said is what the caller said of an event, for the timeline: words, and lists of
+// them. Empty ones are left out.
+type said map[string]any
 
 func (w said) json() json.RawMessage {
 	for k, v := range w {
-		if v == "" {
+		if list, ok := v.([]string); v == "" || ok && len(list) == 0 {
 			delete(w, k)
 		}
 	}
@@ -34,7 +36,7 @@ func (w said) json() json.RawMessage {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // six bytes for "<" could pass the limit that the sender kept
 	if err := e.Encode(w); err != nil {
-		panic(err) // strings always have a JSON form
+		panic(err) // words always have a JSON form
 	}
 	return bytes.TrimSpace(b.Bytes())
 }
@@ -54,6 +56,24 @@ func yes(b bool) string {
 		return "true"
 	}
 	return ""
+}
+
+func momentWord(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// tracked is the event that a carrier's status is.
+func tracked(in *api.Track) order.Event {
+	switch {
+	case in.Status != order.ScanDelivered:
+		return order.Track
+	case len(in.Parts) > 0:
+		return order.DeliverPart
+	}
+	return order.Deliver
 }
 
 // events are the routes of the events of one order.
@@ -80,9 +100,31 @@ func (s *Server) events() []eventRoutes {
 				return in.Act, order.Command{Carrier: in.Carrier, Tracking: in.Tracking},
 					said{"carrier": in.Carrier, "tracking": in.Tracking}
 			}),
+		eventOf(s, "track", order.Track, "Note where the goods are", "A carrier's scan, kept on the timeline. It moves neither money nor a deadline; but delivered is the event deliver, or deliver_part where it names parts.",
+			func(i *api.TrackItem) (*api.Track, *api.Target) { return &i.Track, &i.Target },
+			func(in *api.Track) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Event: tracked(in), Scan: order.Scan{Status: in.Status, At: in.ScannedAt}, Parts: in.Parts},
+					said{"status": in.Status, "location": in.Location, "scanned_at": momentWord(in.ScannedAt), "tracking": in.Tracking, "parts": in.Parts, "note": in.Note}
+			}),
 		eventOf(s, "deliver", order.Deliver, "Book that the goods arrived", "The time to confirm starts anew.",
 			func(i *api.DeliverItem) (*api.Deliver, *api.Target) { return &i.Deliver, &i.Target },
 			func(in *api.Deliver) (api.Act, order.Command, said) { return in.Act, order.Command{}, nil }),
+		eventOf(s, "ship-part", order.ShipPart, "Book that parts of the order left", "Their time to confirm starts.",
+			func(i *api.ShipPartItem) (*api.ShipPart, *api.Target) { return &i.ShipPart, &i.Target },
+			func(in *api.ShipPart) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Parts: in.Parts, Carrier: in.Carrier, Tracking: in.Tracking},
+					said{"parts": in.Parts, "carrier": in.Carrier, "tracking": in.Tracking}
+			}),
+		eventOf(s, "deliver-part", order.DeliverPart, "Book that parts of the order arrived", "Their time to confirm starts anew.",
+			func(i *api.DeliverPartItem) (*api.DeliverPart, *api.Target) { return &i.DeliverPart, &i.Target },
+			func(in *api.DeliverPart) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Parts: in.Parts}, said{"parts": in.Parts}
+			}),
+		eventOf(s, "release-part", order.ReleasePart, "Book the buyer's confirmation of parts of the order", "What is held of them is released to the seller, less its share of the fee. It matures with the rest, after the order's last release.",
+			func(i *api.ReleasePartItem) (*api.ReleasePart, *api.Target) { return &i.ReleasePart, &i.Target },
+			func(in *api.ReleasePart) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Parts: in.Parts}, said{"parts": in.Parts}
+			}),
 		eventOf(s, "confirm", order.Confirm, "Book the buyer's confirmation", "All that is held is released to the seller, less the fee.",
 			func(i *api.ConfirmItem) (*api.Confirm, *api.Target) { return &i.Confirm, &i.Target },
 			func(in *api.Confirm) (api.Act, order.Command, said) { return in.Act, order.Command{}, nil }),
@@ -99,7 +141,7 @@ func (s *Server) events() []eventRoutes {
 		eventOf(s, "refund", order.Refund, "Give a part of what is held, or all, back to the buyer", "Where all is refunded the order ends.",
 			func(i *api.RefundItem) (*api.Refund, *api.Target) { return &i.Refund, &i.Target },
 			func(in *api.Refund) (api.Act, order.Command, said) {
-				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason}
+				return in.Act, order.Command{Amount: in.Amount, Parts: in.Parts, Reason: in.Reason}, said{"parts": in.Parts, "reason": in.Reason}
 			}),
 		eventOf(s, "dispute", order.Dispute, "Open the buyer's dispute", "All that is held is frozen in the ledger until the dispute ends.",
 			func(i *api.DisputeItem) (*api.Dispute, *api.Target) { return &i.Dispute, &i.Target },
@@ -179,12 +221,13 @@ func (s *Server) events() []eventRoutes {
 }
 
 // eventOf makes the routes of an event. parts takes a bulk item apart, say
-// puts a request's fields into a command and the timeline.
+// puts a request's fields into a command and the timeline; it may say another
+// event than the route's.
 func eventOf[In, Item any](s *Server, name string, event order.Event, summary, description string,
 	parts func(*Item) (*In, *api.Target), say func(*In) (api.Act, order.Command, said)) eventRoutes {
 	request := func(in *In, id ledger.ID) posting.Request {
 		act, cmd, words := say(in)
-		cmd.Event, cmd.By, cmd.At = event, order.Role(act.By), act.At
+		cmd.Event, cmd.By, cmd.At = cmp.Or(cmd.Event, event), order.Role(act.By), act.At
 		return posting.Request{Orders: []ledger.ID{id}, Command: cmd, Data: words.json()}
 	}
 	problems := []string{api.ProblemNotFound, api.ProblemLedger, api.ProblemFrozen}

@@ -12,6 +12,7 @@ import (
 	"escrowd/intake/api"
 	"escrowd/intake/client"
 	"escrowd/ledger"
+	orders "escrowd/settlement/order" // tests call an order one
 )
 
 type orderID = ledger.ID
@@ -175,6 +176,203 @@ func TestAuthorised(t *testing.T) {
 	}
 	if e := one(c.Order(ctx, late.ID)); e.State != "expired" || e.Held+e.Refunded != 0 || !e.At.Equal(start.Add(7*24*time.Hour)) {
 		t.Errorf("expired: %+v", e)
+	}
+}
+
+// TestParts takes an order in parts through its life, and looks at what the API
+// says of the parts.
+func TestParts(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order, one := must[api.Order](t), must[api.OrderDetail](t)
+	create := func(reference string) api.Order {
+		t.Helper()
+		o := order(c.CreateOrder(ctx, api.NewOrder{Reference: reference, Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_001,
+			Parts: []api.NewPart{{Name: "table top", Bps: 6_000}, {Name: "legs", Bps: 4_000}}}))
+		must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card"}))
+		return o
+	}
+	o := create("web-1")
+	if want := []api.Part{{Name: "table top", Amount: 6_001, State: "agreed"}, {Name: "legs", Amount: 4_000, State: "agreed"}}; !reflect.DeepEqual(o.Parts, want) {
+		t.Errorf("agreed: %+v, want %+v", o.Parts, want)
+	}
+	top := api.ShipPart{Parts: []string{"table top"}, Carrier: "DHL", Tracking: "T1"}
+	o = order(c.ShipPart(ctx, o.ID, top, client.Key("ship")))
+	day := 24 * time.Hour
+	want := []api.Part{{Name: "table top", Amount: 6_001, State: "shipped", Held: 6_001, Deadline: "confirm_part_by", DeadlineAt: start.Add(15 * day)},
+		{Name: "legs", Amount: 4_000, State: "held", Held: 4_000, Deadline: "ship_by", DeadlineAt: start.Add(10 * day)}}
+	if o.State != "part_shipped" || o.Deadline != "ship_by" || !reflect.DeepEqual(o.Parts, want) {
+		t.Errorf("shipped in part: %+v", o)
+	}
+	if again := order(c.ShipPart(ctx, o.ID, top, client.Key("ship"))); !reflect.DeepEqual(again, o) {
+		t.Errorf("repeated: %+v, want %+v", again, o)
+	}
+	d := one(c.Order(ctx, o.ID))
+	if want := "USD 100.01 is held for 2 of 2 parts: table top (USD 60.01, shipped, to be confirmed by 2017-01-16T00:00:00Z) and legs (USD 40.00, to be shipped by 2017-01-11T00:00:00Z)."; d.Explanation.Why != want {
+		t.Errorf("why: %s", d.Explanation.Why)
+	}
+	for _, a := range d.Allowed {
+		if a.Event == "release_unconfirmed" || a.Event == "confirm" {
+			t.Errorf("allowed: %+v", a)
+		}
+	}
+	order(c.DeliverPart(ctx, o.ID, api.DeliverPart{Parts: []string{"table top"}}))
+	if o = order(c.ReleasePart(ctx, o.ID, api.ReleasePart{Parts: []string{"table top"}})); o.Released != 6_001 || o.FeeCharged != 300 || o.Held != 4_000 || o.State != "part_shipped" {
+		t.Errorf("released in part: %+v", o)
+	}
+	if p := s.problem("POST", "/v1/orders/"+o.ID+"/release-part", `{"parts":["table top"]}`); p.Rule != "part" || p.Detail == "" {
+		t.Errorf("released twice: %+v", p)
+	}
+	if p := s.problem("POST", "/v1/orders/"+o.ID+"/release-part", `{"parts":["legs"],"by":"seller"}`); p.Rule != "role" {
+		t.Errorf("released by the seller: %+v", p)
+	}
+	o = order(c.Refund(ctx, o.ID, api.Refund{Parts: []string{"legs"}, Amount: 1_000, Reason: "a scratch"}))
+	if o.Parts[1].Held != 3_000 || o.Parts[1].Refunded != 1_000 {
+		t.Errorf("refunded of a part: %+v", o.Parts)
+	}
+	timeline := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events
+	if !sameJSON(t, timeline[2].Data, `{"parts":["table top"],"carrier":"DHL","tracking":"T1"}`) || !sameJSON(t, timeline[5].Data, `{"parts":["legs"],"reason":"a scratch"}`) {
+		t.Errorf("timeline: %s %s", timeline[2].Data, timeline[5].Data)
+	}
+	// The seller says nothing more: the rest of the legs goes back to the buyer.
+	moved := must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(40*day), false))
+	if d = one(c.Order(ctx, o.ID)); moved.Fired != 2 || d.State != "closed" || d.Released != 6_001 || d.Refunded != 4_000 || d.Parts[1].State != "refunded" {
+		t.Errorf("fired %d: %+v", moved.Fired, d)
+	}
+
+	// Many at once.
+	o = create("bulk")
+	answers := must[[]api.Answer](t)(client.Bulk(ctx, c, []api.ShipPartItem{
+		{Target: api.Target{Order: o.ID}, ShipPart: api.ShipPart{Parts: []string{"legs"}}},
+		{Target: api.Target{Order: o.ID}, ShipPart: api.ShipPart{Parts: []string{"drawer"}}}}))
+	if answers[0].Status != 200 || answers[0].Order.State != "part_shipped" || answers[1].Problem == nil || answers[1].Problem.Rule != "part" {
+		t.Errorf("shipped in bulk: %+v", answers)
+	}
+	answers = must[[]api.Answer](t)(client.Bulk(ctx, c, []api.DeliverPartItem{{Target: api.Target{Order: o.ID}, DeliverPart: api.DeliverPart{Parts: []string{"legs"}}}}))
+	if answers[0].Status != 200 {
+		t.Errorf("delivered in bulk: %+v", answers)
+	}
+	answers = must[[]api.Answer](t)(client.Bulk(ctx, c, []api.ReleasePartItem{{Target: api.Target{Order: o.ID}, ReleasePart: api.ReleasePart{Parts: []string{"legs"}}}}))
+	if answers[0].Status != 200 || answers[0].Order.Released != 4_000 {
+		t.Errorf("released in bulk: %+v", answers)
+	}
+
+	// What cannot be agreed.
+	with := func(parts string) string {
+		return `{"reference":"x","buyer":"b","seller":"s","currency":"USD","amount":100,"parts":` + parts + `}`
+	}
+	for _, c := range []struct{ parts, pointer string }{
+		{`[{"name":"a","amount":100}]`, "/parts"},
+		{`[{"name":"a","amount":50},{"amount":50}]`, "/parts/1/name"},
+		{`[{"name":"a","amount":50},{"name":"a","amount":50}]`, "/parts/1/name"},
+		{`[{"name":"a"},{"name":"b","amount":50}]`, "/parts/0/amount"},
+		{`[{"name":"a","amount":50},{"name":"b","bps":5000}]`, "/parts/1/bps"},
+		{`[{"name":"a","amount":50},{"name":"b","part":1}]`, "/parts/1/part"},
+		{`[{"name":"a","amount":0},{"name":"b"}]`, "/parts/0/amount"},
+		{`["a","b"]`, "/parts/0"},
+		{`{}`, "/parts"},
+	} {
+		if p := s.problem("POST", "/v1/orders", with(c.parts)); p.Type != api.ProblemInvalid || len(p.Errors) == 0 || p.Errors[0].Pointer != c.pointer {
+			t.Errorf("%s: %+v, want an error at %s", c.parts, p, c.pointer)
+		}
+	}
+	if p := s.problem("POST", "/v1/orders", with(`[{"name":"a","amount":50},{"name":"b","amount":49}]`)); p.Status != 409 || p.Rule != "amount" {
+		t.Errorf("parts that do not sum: %+v", p)
+	}
+	status, _, text := s.send("POST", "/v1/bulk/orders", `{"items":[`+with(`[{"name":"a","amount":50},{"name":"b","amount":50},{"name":"a","amount":1}]`)+`]}`)
+	if status != 200 || !strings.Contains(text, `"pointer":"/items/0/parts/2/name"`) {
+		t.Errorf("in bulk: %d %s", status, text)
+	}
+}
+
+// TestTrack: scans are on the timeline and move nothing; delivered is a delivery.
+func TestTrack(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order := must[api.Order](t)
+	o := s.held("web-1", 10_000)
+	if p := s.problem("POST", "/v1/orders/"+o.ID+"/track", `{"status":"picked_up"}`); p.Rule != "state" {
+		t.Errorf("before the shipment: %+v", p)
+	}
+	shipped := order(c.Ship(ctx, o.ID, api.Ship{}))
+	must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(48*time.Hour), false))
+	scan := api.Track{Status: "in_transit", Location: "Leipzig, DE", ScannedAt: start.Add(24 * time.Hour), Tracking: "T1", Note: "night flight"}
+	o = order(c.Track(ctx, o.ID, scan, client.Key("scan")))
+	if o.State != "shipped" || !o.DeadlineAt.Equal(shipped.DeadlineAt) || !o.At.Equal(start.Add(48*time.Hour)) || o.Held != 10_000 {
+		t.Errorf("tracked: %+v", o)
+	}
+	if again := order(c.Track(ctx, o.ID, scan, client.Key("scan"))); !reflect.DeepEqual(again, o) {
+		t.Errorf("repeated: %+v, want %+v", again, o)
+	}
+	answers := must[[]api.Answer](t)(client.Bulk(ctx, c, []api.TrackItem{
+		{Target: api.Target{Order: o.ID}, Track: api.Track{Status: "exception", Act: api.Act{By: "operator"}}},
+		{Target: api.Target{Order: o.ID}, Track: api.Track{Status: "exception", Act: api.Act{By: "buyer"}}},
+		{Target: api.Target{Order: o.ID}, Track: api.Track{Status: "delivered", Location: "the door"}}}))
+	if answers[0].Status != 200 || answers[1].Problem == nil || answers[1].Problem.Rule != "role" || answers[2].Status != 200 || answers[2].Order.State != "delivered" {
+		t.Errorf("in bulk: %+v", answers)
+	}
+	timeline := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events
+	if e := timeline[3]; e.Event != "track" || e.By != "carrier" || e.LedgerTimestamp != "" ||
+		!sameJSON(t, e.Data, `{"status":"in_transit","location":"Leipzig, DE","scanned_at":"2017-01-02T00:00:00Z","tracking":"T1","note":"night flight"}`) {
+		t.Errorf("%+v %s", e, e.Data)
+	}
+	if e := timeline[5]; e.Event != "deliver" || e.By != "carrier" || !sameJSON(t, e.Data, `{"status":"delivered","location":"the door"}`) {
+		t.Errorf("%+v %s", e, e.Data)
+	}
+	for body, pointer := range map[string]string{`{}`: "/status", `{"status":"gone"}`: "/status", `{"status":"customs","scanned_at":"yesterday"}`: "/scanned_at"} {
+		if p := s.problem("POST", "/v1/orders/"+o.ID+"/track", body); p.Type != api.ProblemInvalid || p.Errors[0].Pointer != pointer {
+			t.Errorf("%s: %+v", body, p)
+		}
+	}
+	if p := s.problem("POST", "/v1/orders/"+o.ID+"/track", `{"status":"delivered"}`); p.Rule != "state" || p.Event != "deliver" {
+		t.Errorf("delivered twice: %+v", p)
+	}
+}
+
+// The statuses that the document lists are those of the rule.
+func TestScanStatuses(t *testing.T) {
+	f, _ := reflect.TypeFor[api.Track]().FieldByName("Status")
+	if got, want := f.Tag.Get("enum"), strings.Join(append(slices.Clone(orders.ScanStatuses), orders.ScanDelivered), ","); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestHolidays: a policy's calendar lengthens the time to confirm, and says so;
+// virtual goods have a time of their own.
+func TestHolidays(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order := must[api.Order](t)
+	terms := must[[]api.Policy](t)(c.Policies(ctx))[0].PolicyTerms
+	terms.Calendar = api.Calendar{Name: "new-year", Days: []string{"2017-01-01", "2017-01-15", "2017-01-16"}}
+	if p := must[api.Policy](t)(c.AddPolicy(ctx, terms)); !reflect.DeepEqual(p.PolicyTerms, terms) || p.Version != 2 {
+		t.Errorf("added: %+v", p)
+	}
+	day := 24 * time.Hour
+	for _, virtual := range []bool{false, true} {
+		o := order(c.CreateOrder(ctx, api.NewOrder{Reference: fmt.Sprint("virtual ", virtual), Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 100, Virtual: virtual}))
+		must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card"}))
+		o = order(c.Ship(ctx, o.ID, api.Ship{}))
+		want, holidays := start.Add(18*day), int16(3)
+		if virtual {
+			want, holidays = start.Add(4*day), 1
+		}
+		if o.Virtual != virtual || o.Holidays != holidays || !o.DeadlineAt.Equal(want) {
+			t.Errorf("virtual %v: %s by %d: %+v", virtual, o.DeadlineAt, o.Holidays, o)
+		}
+		until := must[api.OrderDetail](t)(c.Order(ctx, o.ID)).Explanation.Until
+		if !strings.Contains(until, fmt.Sprintf("lengthened by %d holiday", holidays)) || !strings.HasSuffix(until, "of calendar new-year") {
+			t.Errorf("until %s", until)
+		}
+	}
+	body := func(days string) string {
+		text, _ := json.Marshal(terms)
+		return strings.Replace(string(text), `["2017-01-01","2017-01-15","2017-01-16"]`, days, 1)
+	}
+	for days, where := range map[string]string{`[]`: "/calendar/days", `["2017-1-1"]`: "/calendar/days/0", `["2017-02-30"]`: "/calendar/days/0", `["2017-02-02","2017-02-01"]`: "/calendar/days/1"} {
+		if p := s.problem("POST", "/v1/policies", body(days)); p.Type != api.ProblemInvalid || p.Errors[0].Pointer != where {
+			t.Errorf("%s: %+v", days, p)
+		}
 	}
 }
 
@@ -381,6 +579,17 @@ func TestQuote(t *testing.T) {
 		Next: "The buyer pays; until then anyone may cancel.", Otherwise: "The order expires; no money has moved."}
 	if len(steps) != 8 || !reflect.DeepEqual(steps[0], first) || steps[7].Next != "Nobody has to act." {
 		t.Errorf("steps: %+v", steps)
+	}
+	inParts := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 12_990, Parts: []api.NewPart{{Name: "a", Bps: 5_000}, {Name: "b"}}}))
+	if inParts.Cost != q.Cost || len(inParts.Steps) != 9 || inParts.Steps[3].State != "part_shipped" || !strings.HasPrefix(inParts.Steps[3].Until, "confirm_part_by of each part") {
+		t.Errorf("in parts: %+v", inParts)
+	}
+	virtual := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 12_990, Virtual: true}))
+	if virtual.Steps[4].Until != "confirm_by: 3 days from the shipment" {
+		t.Errorf("virtual: %+v", virtual.Steps[4])
+	}
+	if p := s.problem("POST", "/v1/quotes", `{"currency":"USD","amount":100,"parts":[{"name":"a","amount":60},{"name":"b","amount":50}]}`); p.Rule != "amount" {
+		t.Errorf("parts that are more than the whole: %+v", p)
 	}
 	if page := must[api.Orders](t)(c.Orders(ctx, clientFilter("", "", "", 0))); len(page.Orders) != 0 {
 		t.Errorf("a quote left %+v", page.Orders)

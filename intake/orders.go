@@ -21,8 +21,9 @@ func agreement(in *api.NewOrder) posting.Request {
 		Command: order.Command{Event: order.Agree, By: order.Role(in.By), At: in.At},
 		Agreement: &posting.Agreement{Reference: in.Reference, Buyer: in.Buyer, Seller: in.Seller,
 			Currency: in.Currency, Amount: in.Amount, Category: in.Category, Policy: in.Policy, ShipByDate: in.ShipBy,
-			SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction},
+			SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction, Virtual: in.Virtual},
 	}
+	req.Agreement.Parts = partTerms(in.Parts)
 	if len(in.Goods) > 0 {
 		req.Data = append(append([]byte(`{"goods":`), in.Goods...), '}')
 	}
@@ -41,6 +42,13 @@ func (s *Server) createOrder(c *call) (answer, error) {
 	return a, err
 }
 
+func partTerms(list []api.NewPart) (out []order.PartTerms) {
+	for _, p := range list {
+		out = append(out, order.PartTerms(p))
+	}
+	return out
+}
+
 // quote is createOrder without an order: nothing is stored.
 func (s *Server) quote(c *call) (answer, error) {
 	in, err := decode[api.NewQuote](c)
@@ -52,7 +60,8 @@ func (s *Server) quote(c *call) (answer, error) {
 		return answer{}, err
 	}
 	o, err := posting.Quote(c.ctx, s.opts.Store, m,
-		posting.Agreement{Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction},
+		posting.Agreement{Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction,
+			Virtual: in.Virtual, Parts: partTerms(in.Parts)},
 		in.At, s.opts.Clock())
 	if err != nil {
 		return answer{}, err
@@ -90,7 +99,7 @@ func (s *Server) getOrder(c *call) (answer, error) {
 		return answer{}, err
 	}
 	return answer{body: api.OrderDetail{Order: orderOf(&o), Explanation: api.Explanation(order.Explain(&o)),
-		Allowed: allowedOf(order.AllowedIn(o.State))}}, nil
+		Allowed: allowedOf(o.Allowed())}}, nil
 }
 
 // order is the order of the path, if it is the caller's.
@@ -163,6 +172,7 @@ func orderOf(o *order.Order) api.Order {
 		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
 		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
 		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Disputes: o.Disputes, Replaced: o.Replaced > 0, Events: o.Seq,
+		Virtual: o.Virtual, Holidays: o.Holidays,
 	}
 	if charge.Amount != o.Amount {
 		out.AgreedAmount = o.Amount
@@ -174,6 +184,19 @@ func orderOf(o *order.Order) api.Order {
 		out.Policy, out.PolicyVersion = o.Policy.Name, o.Policy.Version
 	}
 	out.Claim = claimOf(o.Claim)
+	out.Parts = partsOf(o.Parts)
+	return out
+}
+
+func partsOf(parts *order.Parts) (out []api.Part) {
+	if parts == nil {
+		return nil
+	}
+	for i := range parts.List {
+		p := &parts.List[i]
+		out = append(out, api.Part{Name: p.Name, Amount: p.Amount, BuyerShare: p.BuyerShare, State: string(p.State), Held: p.Held, Refunded: p.Refunded,
+			Deadline: string(p.Deadline()), DeadlineAt: utc(p.DeadlineAt), Holidays: p.Holidays})
+	}
 	return out
 }
 

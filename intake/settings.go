@@ -93,6 +93,14 @@ func (s *Server) addPolicy(c *call) (answer, error) {
 	return answer{body: policyOf(&p, now)}, nil
 }
 
+// convert is a list of words as another type of word; nil stays nil.
+func convert[To, From ~string](list []From) (out []To) {
+	for _, w := range list {
+		out = append(out, To(w))
+	}
+	return out
+}
+
 // atPointers says what Validate found as the body's mistakes are said.
 func atPointers(list order.FieldErrors) *strict.Error {
 	e := &strict.Error{}
@@ -106,6 +114,7 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 	p := order.Policy{Name: in.Name, Effective: in.Effective,
 		PayWithin: order.Seconds(in.PayWithin), AuthoriseWithin: order.Seconds(in.AuthoriseWithin), ShipWithin: order.Seconds(in.ShipWithin),
 		ConfirmAfterDelivery: order.Seconds(in.ConfirmAfterDelivery), ConfirmAfterShipment: order.Seconds(in.ConfirmAfterShipment),
+		ConfirmVirtual: order.Seconds(in.ConfirmVirtual), Calendar: order.Calendar{Name: in.Calendar.Name, Days: convert[order.Day](in.Calendar.Days)},
 		Disputes: in.Disputes, ExtendTimes: in.ExtendTimes, ExtendBy: order.Seconds(in.ExtendBy),
 		RespondWithin: order.Seconds(in.RespondWithin), NegotiateWithin: order.Seconds(in.NegotiateWithin),
 		EscalateAfter: order.Seconds(in.EscalateAfter), EvidenceWithin: order.Seconds(in.EvidenceWithin),
@@ -133,6 +142,7 @@ func policyOf(p *order.Policy, now time.Time) api.Policy {
 	out := api.Policy{Version: p.Version, InForce: !p.Effective.After(now), PolicyTerms: api.PolicyTerms{Name: p.Name, Effective: utc(p.Effective),
 		PayWithin: int64(p.PayWithin), AuthoriseWithin: int64(p.AuthoriseWithin), ShipWithin: int64(p.ShipWithin),
 		ConfirmAfterDelivery: int64(p.ConfirmAfterDelivery), ConfirmAfterShipment: int64(p.ConfirmAfterShipment),
+		ConfirmVirtual: int64(p.ConfirmVirtual), Calendar: api.Calendar{Name: p.Calendar.Name, Days: convert[string](p.Calendar.Days)},
 		Disputes: p.Disputes, ExtendTimes: p.ExtendTimes, ExtendBy: int64(p.ExtendBy),
 		RespondWithin: int64(p.RespondWithin), NegotiateWithin: int64(p.NegotiateWithin),
 		EscalateAfter: int64(p.EscalateAfter), EvidenceWithin: int64(p.EvidenceWithin),

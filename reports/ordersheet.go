@@ -46,33 +46,50 @@ type FeedbackLine struct {
 
 // OrderFacts are the terms of an order and where its money is.
 type OrderFacts struct {
-	ID          string     `json:"id"`
-	Marketplace uint32     `json:"marketplace"`
-	Reference   string     `json:"reference"`
-	Buyer       string     `json:"buyer"`
-	Seller      string     `json:"seller"`
-	Category    string     `json:"category,omitempty"`
-	Currency    string     `json:"currency"`
-	Policy      string     `json:"policy"`
-	State       string     `json:"state"`
-	Amount      Amount     `json:"amount"` // what the goods cost: what was agreed, or the part of it that was captured
-	Agreed      Amount     `json:"agreed_amount"`
-	Held        Amount     `json:"held"`
-	Released    Amount     `json:"released"` // fee and tax included
-	Refunded    Amount     `json:"refunded"`
-	Fee         Amount     `json:"fee_charged"`
-	Tax         Amount     `json:"tax_charged"`
-	Maturing    Amount     `json:"maturing"`
-	AgreedAt    time.Time  `json:"agreed_at"`
-	PaidAt      *time.Time `json:"paid_at"`
-	PaidIn      *order.FX  `json:"fx,omitempty"` // how it was paid in another currency; nil for in its own
-	Deadline    string     `json:"deadline"`     // "" for none
-	DeadlineAt  *time.Time `json:"deadline_at"`
+	ID           string     `json:"id"`
+	Marketplace  uint32     `json:"marketplace"`
+	Reference    string     `json:"reference"`
+	Buyer        string     `json:"buyer"`
+	Seller       string     `json:"seller"`
+	Category     string     `json:"category,omitempty"`
+	SellerTier   string     `json:"seller_tier,omitempty"`
+	Jurisdiction string     `json:"jurisdiction,omitempty"` // the seller's jurisdiction
+	Method       string     `json:"method,omitempty"`       // how it was paid, where the fee could depend on it
+	Currency     string     `json:"currency"`
+	Policy       string     `json:"policy"`
+	State        string     `json:"state"`
+	Amount       Amount     `json:"amount"`                // what the goods cost: what was agreed, or the part of it that was captured
+	BuyerShare   *Amount    `json:"buyer_share,omitempty"` // what of fee and tax the buyer pays on top; nil for nothing
+	Agreed       Amount     `json:"agreed_amount"`
+	Held         Amount     `json:"held"`
+	Released     Amount     `json:"released"` // fee and tax included
+	Refunded     Amount     `json:"refunded"`
+	Fee          Amount     `json:"fee_charged"`
+	Tax          Amount     `json:"tax_charged"`
+	Maturing     Amount     `json:"maturing"`
+	AgreedAt     time.Time  `json:"agreed_at"`
+	PaidAt       *time.Time `json:"paid_at"`
+	PaidIn       *order.FX  `json:"fx,omitempty"` // how it was paid in another currency; nil for in its own
+	Deadline     string     `json:"deadline"`     // "" for none
+	DeadlineAt   *time.Time `json:"deadline_at"`
+	// Parts are what the order was agreed in; none for an order that is not.
+	Parts []OrderPart `json:"parts,omitempty"`
+	// Virtual goods are not carried. Holidays is by how many of the policy's
+	// calendar the deadline was lengthened.
+	Virtual  bool  `json:"virtual,omitempty"`
+	Holidays int16 `json:"holidays,omitempty"`
+}
 
-	SellerTier   string  `json:"seller_tier,omitempty"`
-	Jurisdiction string  `json:"jurisdiction,omitempty"` // the seller's
-	BuyerShare   *Amount `json:"buyer_share,omitempty"`  // what of fee and tax the buyer pays on top of the amount; nil for nothing
-	Method       string  `json:"method,omitempty"`       // how it was paid, where the fee could depend on it
+// OrderPart is one part of an order: a part shipment, or a milestone.
+type OrderPart struct {
+	Name       string     `json:"name"`
+	Amount     Amount     `json:"amount"`                // what its goods cost, as agreed
+	BuyerShare *Amount    `json:"buyer_share,omitempty"` // its part of the order's, once that was paid; nil for nothing
+	State      string     `json:"state"`
+	Held       Amount     `json:"held"`
+	Refunded   Amount     `json:"refunded"` // but not by a ruling
+	Deadline   string     `json:"deadline"` // "" for none
+	DeadlineAt *time.Time `json:"deadline_at"`
 }
 
 // OrderEvent is one line of an order's timeline.
@@ -164,6 +181,14 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		Timeline:    []OrderEvent{},
 		Escrow:      lines,
 		Problems:    []string{},
+	}
+	s.Order.Virtual, s.Order.Holidays = o.Virtual, o.Holidays
+	if o.Parts != nil {
+		for i := range o.Parts.List {
+			p := &o.Parts.List[i]
+			s.Order.Parts = append(s.Order.Parts, OrderPart{Name: p.Name, Amount: Units(p.Amount), BuyerShare: unitsOrNil(p.BuyerShare), State: string(p.State),
+				Held: Units(p.Held), Refunded: Units(p.Refunded), Deadline: string(p.Deadline()), DeadlineAt: orNil(p.DeadlineAt)})
+		}
 	}
 	for _, e := range events {
 		if e.Event == order.Pay {

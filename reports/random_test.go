@@ -35,6 +35,11 @@ func TestRandomHistories(t *testing.T) {
 			Agreement: &posting.Agreement{Reference: fmt.Sprint(i), Buyer: fmt.Sprint("b", i%7), Seller: fmt.Sprint("s", i%3),
 				Currency: currencies[random.IntN(3)], Amount: 1 + random.Int64N(100_000)}})
 	}
+	for i := range agree { // a third of them in parts
+		if a := agree[i].Agreement; i%3 == 0 && a.Amount >= 3 {
+			a.Parts = []order.PartTerms{{Name: "1", Amount: 1 + random.Int64N(a.Amount-2)}, {Name: "2"}}
+		}
+	}
 	for i, a := range w.poster.DoAll(ctx, agree) {
 		if a.Err != nil {
 			t.Fatalf("agree %d: %v", i, a.Err)
@@ -122,7 +127,7 @@ func (h *hand) wholeChains(upto uint64) (end uint64) {
 
 // randomCommand is something that may happen to the order next.
 func randomCommand(r *rand.Rand, o *order.Order) (order.Command, bool) {
-	allowed := order.AllowedIn(o.State)
+	allowed := o.Allowed()
 	if len(allowed) == 0 || r.IntN(8) == 0 {
 		return order.Command{}, false
 	}
@@ -131,6 +136,10 @@ func randomCommand(r *rand.Rand, o *order.Order) (order.Command, bool) {
 	switch {
 	case order.DueAt(a.Event) != order.NoDeadline:
 		c.At = o.DeadlineAt
+	case a.Event == order.ShipPart, a.Event == order.DeliverPart, a.Event == order.ReleasePart:
+		c.Parts = []string{fmt.Sprint(1 + r.IntN(2))} // refused where that part is elsewhere
+	case a.Event == order.Refund && o.Parts != nil:
+		c.Parts = []string{fmt.Sprint(1 + r.IntN(2))}
 	case a.Event == order.Refund:
 		c.Amount = 1 + r.Int64N(o.Held)
 	case a.Event == order.Capture && r.IntN(2) == 0:

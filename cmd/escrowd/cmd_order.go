@@ -71,7 +71,7 @@ func (c *orderShowCmd) Run(ctx context.Context, g *Globals) (err error) {
 
 type orderListCmd struct {
 	StoreFlags  `embed:""`
-	State       string `placeholder:"STATE" help:"Only orders in this state: agreed, held, shipped, delivered, disputed, ruled, released, refunded, canceled, expired, closed."`
+	State       string `placeholder:"STATE" help:"Only orders in this state: agreed, authorised, held, part_shipped, shipped, delivered, disputed, negotiating, escalated, arbitration, decided, returning, returned, ruled, released, refunded, canceled, expired, closed."`
 	Marketplace string `placeholder:"NAME|ID" help:"Only this marketplace's."`
 	Currency    string `placeholder:"CODE" help:"Only in this currency: an ISO 4217 code."`
 	After       string `placeholder:"ID" help:"Only orders after this one: the last of the page before."`
@@ -114,6 +114,7 @@ type orderQuoteCmd struct {
 
 	SellerTier   string `placeholder:"WORD" help:"The seller's tier, by which the fee can differ."`
 	Jurisdiction string `placeholder:"CODE" help:"The seller's jurisdiction, like DE or US-CA, by which tax on the fee can differ."`
+	Virtual      bool   `help:"Of virtual goods, which nobody carries."`
 }
 
 func (orderQuoteCmd) Help() string {
@@ -139,7 +140,7 @@ func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 	}
 	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
 		o, err := posting.Quote(ctx, store, m, posting.Agreement{Currency: cur.Code, Amount: int64(amount.Lo),
-			Policy: c.Policy, SellerTier: c.SellerTier, Jurisdiction: c.Jurisdiction}, c.At, time.Now())
+			Policy: c.Policy, SellerTier: c.SellerTier, Jurisdiction: c.Jurisdiction, Virtual: c.Virtual}, c.At, time.Now())
 		if _, refused := errors.AsType[*posting.Invalid](err); refused {
 			return usageError("%w", err)
 		}

@@ -41,6 +41,9 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
     ship_within: 10d
     confirm_after_delivery: 7d
     confirm_after_shipment: 15d
+    confirm_virtual: 3d          # from the shipment of virtual goods; left out: there are none
+    calendar:                    # left out: none; each day in the time to confirm lengthens it by one
+      {name: cn, days: [2026-10-01, 2026-10-02]}
     extend_times: 1
     extend_by: 15d
     disputes: 3                  # how often a buyer may dispute an order; left out: no limit
@@ -152,6 +155,13 @@ func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
 	rows := [][]string{{"in force", from}, {"paid by", strings.Join(p.Methods, ", ")}, {"extension", extensionInWords(p)}}
 	if p.Disputes > 0 {
 		rows = append(rows, []string{"disputes", timesInWords(int64(p.Disputes)) + " at most"})
+	}
+	if p.ConfirmVirtual > 0 {
+		rows = append(rows, []string{"virtual goods", fmt.Sprintf("confirmed within %s of their shipment", p.ConfirmVirtual)})
+	}
+	if n := len(p.Calendar.Days); n > 0 {
+		rows = append(rows, []string{"holidays", fmt.Sprintf("%d of calendar %s, from %s to %s; each lengthens the time to confirm by a day",
+			n, p.Calendar.Name, p.Calendar.Days[0], p.Calendar.Days[n-1])})
 	}
 	if p.EscalateAfter > 0 {
 		rows = append(rows, []string{"escalation", fmt.Sprintf("by buyer or seller from %s after the dispute on", p.EscalateAfter)})

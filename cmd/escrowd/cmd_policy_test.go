@@ -206,6 +206,12 @@ func TestPolicyCheckMistakes(t *testing.T) {
 	r.check(t, exitCheckFailed, good+": policy shop is in order.", "nowhere.yaml: no such file")
 	escrowd(t, "policy", "check", "nowhere.yaml", good).check(t, exitUsage, "is in order", "those that come with escrowd are alibaba, express, inspection")
 
+	festive := policyFile(t, policyText+"confirm_virtual: 36h\ncalendar: {name: cn, days: [2026-10-01, 2026-10-02]}\n")
+	r = escrowd(t, "policy", "check", festive)
+	r.check(t, exitOK, "confirmed within 1 day 12 hours of their shipment", "")
+	r.check(t, exitOK, "2 of calendar cn, from 2026-10-01 to 2026-10-02; each lengthens the time to confirm by a day", "")
+	r.check(t, exitOK, ", and a day for each holiday of calendar cn in it", "")
+
 	r = escrowd(t, "policy", "check", "--format=json", bad, good)
 	var list []checkedPolicy
 	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || r.code != exitCheckFailed || len(list) != 2 {
@@ -281,6 +287,8 @@ func TestOrderQuote(t *testing.T) {
 
 	quote("USD", "129.90").check(t, exitOK, "Agreed at 2026-11-01T00:00:00Z under policy standard version 1: "+
 		"the buyer pays USD 129.90; fee USD 6.50, tax on it USD 0.00; the seller gets USD 123.40.\n\nagreed      until      pay_by: 5 days from the agreement\n", "")
+	quote("USD", "129.90", "--virtual").check(t, exitOK, "confirm_by: 3 days from the shipment", "")
+	quote("JPY", "10000", "--virtual", "--at", "2026-12-01T00:00:00Z").check(t, exitUsage, "", "virtual: policy standard has no confirm_virtual")
 	r := quote("JPY", "10000", "--at", "2026-12-01T00:00:00Z", "--format", "json")
 	var q api.Quote
 	if err := json.Unmarshal([]byte(r.stdout), &q); err != nil {

@@ -41,9 +41,19 @@ type NewOrder struct {
 	Category  string          `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods it is, a word of the marketplace's own: sellers can be eligible in some categories only." example:"furniture"`
 	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy under whose newest version in force the order is agreed. Left out: standard." example:"standard"`
 	ShipBy    time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
+	Parts     []NewPart       `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"What is shipped, confirmed and released by itself: part shipments, or milestones. All are amounts or all basis points of the order's amount, which they have to come to. Left out: all is released at once."`
+	Virtual   bool            `json:"virtual,omitempty" doc:"Nothing is carried (a licence, a code): the buyer's time to confirm is the policy's confirm_virtual from the shipment, whatever is reported of a delivery."`
 	Goods     json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
 	SellerTerms
 	Act
+}
+
+// NewPart is a part of an order as it is agreed: an amount, or basis points. The
+// last may say neither: it is what the others leave.
+type NewPart struct {
+	Name   string `json:"name" minLength:"1" maxLength:"60" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Its name, unique within the order." example:"table top"`
+	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What of the order's amount is for it, in minor units." example:"8000"`
+	Bps    int64  `json:"bps,omitempty" minimum:"1" maximum:"10000" doc:"The same in basis points, halves rounded to even; the last part takes what rounding leaves." example:"6000"`
 }
 
 // Payment is one payment that covers one or several orders of one buyer.
@@ -94,8 +104,43 @@ type Ship struct {
 	Act
 }
 
+// Track says where the goods are: what a carrier has scanned. It moves neither
+// money nor a deadline, but for delivered, which is the event deliver, or
+// deliver_part where it names parts.
+type Track struct {
+	Status    string    `json:"status" enum:"label_created,picked_up,in_transit,customs,out_for_delivery,attempted,at_pickup_point,exception,returning_to_sender,delivered" doc:"What the carrier says." example:"in_transit"`
+	Location  string    `json:"location,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Where; kept on the timeline." example:"Leipzig, DE"`
+	ScannedAt time.Time `json:"scanned_at,omitzero" doc:"When the carrier noted it, for what is reported late: at cannot be before the order's last event. Never later than at." example:"2017-05-18T04:12:00Z"`
+	Tracking  string    `json:"tracking,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The carrier's tracking number." example:"00340434292135100186"`
+	Parts     []string  `json:"parts,omitempty" minItems:"1" maxItems:"50" nullable:"false" doc:"Of an order in parts, which of them it is about." example:"table top"`
+	Note      string    `json:"note,omitempty" maxLength:"2000" doc:"In words; kept on the timeline." example:"address not found"`
+	Act
+}
+
 // Deliver says that the goods arrived; the time to confirm starts anew.
 type Deliver struct{ Act }
+
+// ShipPart says that parts of the order left.
+type ShipPart struct {
+	Parts    []string `json:"parts" minItems:"1" maxItems:"50" nullable:"false" doc:"Their names." example:"table top"`
+	Carrier  string   `json:"carrier,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Who carries them." example:"DHL"`
+	Tracking string   `json:"tracking,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The carrier's tracking number." example:"00340434292135100186"`
+	Act
+}
+
+// DeliverPart says that parts of the order arrived; their time to confirm starts
+// anew.
+type DeliverPart struct {
+	Parts []string `json:"parts" minItems:"1" maxItems:"50" nullable:"false" doc:"Their names." example:"table top"`
+	Act
+}
+
+// ReleasePart is the buyer's word that parts of the order are as agreed: what is
+// held of them is released to the seller, less its share of the fee.
+type ReleasePart struct {
+	Parts []string `json:"parts" minItems:"1" maxItems:"50" nullable:"false" doc:"Their names." example:"table top"`
+	Act
+}
 
 // Confirm is the buyer's word that the goods are as agreed: what is held is
 // released to the seller, less the fee.
@@ -115,8 +160,9 @@ type Cancel struct {
 
 // Refund gives a part of what is held, or all of it, back to the buyer.
 type Refund struct {
-	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units. Left out: all that is held." example:"500"`
-	Reason string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"one chair arrived scratched"`
+	Amount int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units. Left out: all that is held." example:"500"`
+	Parts  []string `json:"parts,omitempty" minItems:"1" maxItems:"50" nullable:"false" doc:"Of an order in parts, of which of them: all that is held of each, or amount of a single one. Left out: all of the order." example:"table top"`
+	Reason string   `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"one chair arrived scratched"`
 	Act
 }
 
@@ -267,25 +313,42 @@ type Order struct {
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
-	State      string    `json:"state" enum:"agreed,authorised,held,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,replacing,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
+	Virtual bool `json:"virtual,omitempty" doc:"Nothing is carried."`
+
+	State      string    `json:"state" enum:"agreed,authorised,held,part_shipped,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,replacing,ruled,released,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held       int64     `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
 	Released   int64     `json:"released" doc:"Left escrow for the seller, fee and tax included." example:"0"`
 	Refunded   int64     `json:"refunded" doc:"Went back to the buyer." example:"0"`
 	FeeCharged int64     `json:"fee_charged" doc:"The fee's part of what was released." example:"0"`
 	TaxCharged int64     `json:"tax_charged" doc:"The tax's part of what was released." example:"0"`
 	Maturing   int64     `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
-	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,replace_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	Deadline   string    `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,replace_by,mature_at" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
+	Holidays   int16     `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar the deadline was lengthened, a day each." example:"7"`
 	At         time.Time `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
 	PaidAt     time.Time `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
 	Disputes   int16     `json:"disputes,omitempty" doc:"How often the buyer has disputed it, withdrawn disputes too; left out if never." example:"1"`
 	Replaced   bool      `json:"replaced,omitempty" doc:"true: a dispute ended with other goods in place of the first."`
 	Claim      *Claim    `json:"claim,omitempty" doc:"The open dispute; left out where there is none."`
+	Parts      []Part    `json:"parts,omitempty" nullable:"false" doc:"What it was agreed in, and how far each part is; left out for an order that is not in parts. The order's state is that of the least advanced part that money is held for, its deadline the earliest of theirs."`
 	Events     int32     `json:"events" doc:"How many events took place." example:"3"`
 
 	SellerTerms
 	BuyerShare int64  `json:"buyer_share,omitempty" doc:"What the buyer pays on top of amount: what it bears of fee and tax. amount + buyer_share = held + released + refunded, once it is paid." example:"195"`
 	Method     string `json:"method,omitempty" doc:"How it was paid; only under a policy with fee rules." example:"card"`
+}
+
+// Part is one part of an order.
+type Part struct {
+	Name       string    `json:"name" example:"table top"`
+	Amount     int64     `json:"amount" doc:"What of the order's amount is for it, as agreed." example:"8000"`
+	BuyerShare int64     `json:"buyer_share,omitempty" doc:"What of the order's buyer_share is for it, from the payment on: pro rata to the amounts, to the cent." example:"240"`
+	State      string    `json:"state" enum:"agreed,held,shipped,delivered,released,refunded,ruled" doc:"agreed until the order is paid; ruled: a dispute split what was held." example:"shipped"`
+	Held       int64     `json:"held" doc:"Of amount and buyer_share: in escrow now." example:"8000"`
+	Refunded   int64     `json:"refunded" doc:"Of amount and buyer_share: went back to the buyer, but not by a ruling, which is about the whole order." example:"0"`
+	Deadline   string    `json:"deadline,omitempty" enum:"ship_by,confirm_part_by" doc:"What has to happen to it by deadline_at." example:"confirm_part_by"`
+	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
+	Holidays   int16     `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar it was lengthened." example:"7"`
 }
 
 // OrderDetail is an order, why its money is where it is, and what can happen
@@ -386,6 +449,8 @@ type PolicyTerms struct {
 	ShipWithin           int64            `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
 	ConfirmAfterDelivery int64            `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
 	ConfirmAfterShipment int64            `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
+	ConfirmVirtual       int64            `json:"confirm_virtual,omitempty" minimum:"0" maximum:"316224000" doc:"From the shipment of virtual goods, in place of both. 0: no orders of virtual goods." example:"259200"`
+	Calendar             Calendar         `json:"calendar,omitzero" doc:"Holidays, each of which lengthens the time to confirm by a day if it falls into it."`
 	ExtendTimes          int16            `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
 	ExtendBy             int64            `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
 	Disputes             int16            `json:"disputes,omitempty" minimum:"0" maximum:"100" doc:"How often the buyer may dispute an order at most, withdrawn disputes too. 0 or left out: no limit." example:"3"`
@@ -404,6 +469,12 @@ type PolicyTerms struct {
 	Fees                 map[string]Fee   `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
 	FeeTerms
 	FeedbackTerms
+}
+
+// Calendar is a list of holidays.
+type Calendar struct {
+	Name string   `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"cn-2026"`
+	Days []string `json:"days" pattern:"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" minItems:"1" maxItems:"400" nullable:"false" doc:"Days in UTC, in order, each once." example:"2026-10-01"`
 }
 
 // Policy is one version of a policy; a version never changes and an order
@@ -458,6 +529,8 @@ type NewQuote struct {
 	Currency string    `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
 	Amount   int64     `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What would be agreed, in minor units." example:"12990"`
 	Policy   string    `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy. Left out: standard." example:"standard"`
+	Virtual  bool      `json:"virtual,omitempty" doc:"Nothing is carried: the time to confirm is the policy's confirm_virtual."`
+	Parts    []NewPart `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"The parts it would be agreed in: each has deadlines of its own. What the order costs and pays out is the same."`
 	At       time.Time `json:"at,omitzero" doc:"When it would be agreed, also in the future. Left out: the marketplace's now." example:"2026-12-01T00:00:00Z"`
 	SellerTerms
 }
@@ -496,7 +569,7 @@ type MethodCost struct {
 type Step struct {
 	State     string   `json:"state" example:"agreed"`
 	Deadline  string   `json:"deadline" doc:"What has to happen in time." example:"pay_by"`
-	Within    int64    `json:"within" doc:"How long after the event that leads to the state, in seconds." example:"432000"`
+	Within    int64    `json:"within" doc:"How long after the event that leads to the state, in seconds, holidays not counted; of an order in parts, as the first of them is moved." example:"432000"`
 	Until     string   `json:"until" doc:"The deadline in words." example:"pay_by: 5 days from the agreement"`
 	Actors    []string `json:"actors" nullable:"false" doc:"Who has to act; system is a deadline that passes." example:"buyer"`
 	Next      string   `json:"next" doc:"What they do." example:"The buyer pays; until then anyone may cancel."`

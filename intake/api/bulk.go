@@ -73,6 +73,26 @@ type (
 		Target
 		Deliver
 	}
+	// TrackItem is an item of /v1/bulk/track.
+	TrackItem struct {
+		Target
+		Track
+	}
+	// ShipPartItem is an item of /v1/bulk/ship-part.
+	ShipPartItem struct {
+		Target
+		ShipPart
+	}
+	// DeliverPartItem is an item of /v1/bulk/deliver-part.
+	DeliverPartItem struct {
+		Target
+		DeliverPart
+	}
+	// ReleasePartItem is an item of /v1/bulk/release-part.
+	ReleasePartItem struct {
+		Target
+		ReleasePart
+	}
 	// ConfirmItem is an item of /v1/bulk/confirm.
 	ConfirmItem struct {
 		Target

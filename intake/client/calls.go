@@ -98,6 +98,26 @@ func (c *Client) Deliver(ctx context.Context, id string, in api.Deliver, opts ..
 	return c.event(ctx, id, "deliver", in, opts)
 }
 
+// Track notes where the goods are; delivered books a delivery.
+func (c *Client) Track(ctx context.Context, id string, in api.Track, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "track", in, opts)
+}
+
+// ShipPart books a shipment of parts of an order.
+func (c *Client) ShipPart(ctx context.Context, id string, in api.ShipPart, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "ship-part", in, opts)
+}
+
+// DeliverPart books a delivery of parts of an order.
+func (c *Client) DeliverPart(ctx context.Context, id string, in api.DeliverPart, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "deliver-part", in, opts)
+}
+
+// ReleasePart books the buyer's confirmation of parts of an order.
+func (c *Client) ReleasePart(ctx context.Context, id string, in api.ReleasePart, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "release-part", in, opts)
+}
+
 // Confirm books the buyer's confirmation.
 func (c *Client) Confirm(ctx context.Context, id string, in api.Confirm, opts ...Option) (api.Order, error) {
 	return c.event(ctx, id, "confirm", in, opts)
@@ -197,6 +217,7 @@ type Items interface {
 	api.NewOrderItem | api.PaymentItem | api.AuthoriseItem | api.CaptureItem | api.VoidItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
 		api.ExtendItem | api.CancelItem | api.RefundItem | api.DisputeItem | api.RulingItem |
 		api.AcceptClaimItem | api.ContestItem | api.OfferItem | api.AcceptOfferItem | api.EvidenceItem | api.WithdrawItem |
+		api.TrackItem | api.ShipPartItem | api.DeliverPartItem | api.ReleasePartItem |
 		api.EscalateItem | api.AppealItem | api.ShipBackItem | api.ReceiveReturnItem | api.RefuseReturnItem | api.ShipReplacementItem
 	Keyed() bool
 }
@@ -230,6 +251,14 @@ func bulkPath(items any) string {
 		return "ship"
 	case []api.DeliverItem:
 		return "deliver"
+	case []api.TrackItem:
+		return "track"
+	case []api.ShipPartItem:
+		return "ship-part"
+	case []api.DeliverPartItem:
+		return "deliver-part"
+	case []api.ReleasePartItem:
+		return "release-part"
 	case []api.ConfirmItem:
 		return "confirm"
 	case []api.ExtendItem:

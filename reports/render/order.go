@@ -63,6 +63,10 @@ func orderText(s *reports.OrderSheet) string {
 	line("maturing", "%s", money(o.Maturing))
 	line("refunded", "%s", money(o.Refunded))
 
+	if len(o.Parts) > 0 {
+		b.WriteString("\nParts\n" + partsTable(o.Parts, money) + "\n")
+	}
+
 	b.WriteString("\nTimeline\n")
 	t := newTable([]column{{name: "#", right: true}, {name: "event"}, {name: "by"}, {name: "took effect"}, {name: "booked"},
 		{name: "state after"}, {name: "held after", right: true}})
@@ -122,6 +126,19 @@ func sellerText(o *reports.OrderFacts) string {
 		text += ", in " + o.Jurisdiction
 	}
 	return text
+}
+
+func partsTable(parts []reports.OrderPart, money func(reports.Amount) string) string {
+	t := newTable([]column{{name: "part"}, {name: "amount", right: true}, {name: "state"}, {name: "held", right: true},
+		{name: "refunded", right: true}, {name: "deadline"}, {name: "at"}})
+	for _, p := range parts {
+		at := ""
+		if p.DeadlineAt != nil {
+			at = moment(*p.DeadlineAt)
+		}
+		t.AppendRow(table.Row{printable(p.Name), money(p.Amount), p.State, money(p.Held), money(p.Refunded), p.Deadline, at})
+	}
+	return t.Render()
 }
 
 // short is a time to the second: the ledger's nanoseconds are in the JSON.

@@ -172,14 +172,19 @@ func (c *collector) orders(ctx context.Context) ([]prometheus.Metric, error) {
 		name        string // of a currency or a deadline
 	}
 	type counts struct{ due, overdue float64 }
-	oldest, waiting := map[series]time.Time{}, map[series]counts{}
+	type stand struct {
+		marketplace     uint32
+		currency, state string
+	}
+	type money struct{ held, orders float64 }
+	oldest, waiting, held := map[series]time.Time{}, map[series]counts{}, map[stand]money{}
 	var out []prometheus.Metric
 	for rows.Next() {
 		var in, l uint32
 		var state, deadline string
-		var held, orders, due, overdue float64
+		var amount, orders, due, overdue float64
 		var since sql.NullTime
-		if err := rows.Scan(&in, &l, &state, &deadline, &held, &orders, &since, &due, &overdue); err != nil {
+		if err := rows.Scan(&in, &l, &state, &deadline, &amount, &orders, &since, &due, &overdue); err != nil {
 			return nil, fmt.Errorf("open orders: %w", err)
 		}
 		d := series{in, deadline}
@@ -187,9 +192,11 @@ func (c *collector) orders(ctx context.Context) ([]prometheus.Metric, error) {
 		if orders == 0 {
 			continue
 		}
-		// A state has one deadline, so this is its only row.
+		// The orders of a state may wait for different deadlines: some are in
+		// parts, some in disputes of other policies.
 		currency := currencyOf(l)
-		out = append(out, gauge(descHeld, held, names[in], currency, state), gauge(descHeldOrders, orders, names[in], currency, state))
+		s := stand{in, currency, state}
+		held[s] = money{held[s].held + amount, held[s].orders + orders}
 		k := series{in, currency}
 		if t, ok := oldest[k]; !ok || since.Time.Before(t) {
 			oldest[k] = since.Time
@@ -197,6 +204,9 @@ func (c *collector) orders(ctx context.Context) ([]prometheus.Metric, error) {
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("open orders: %w", err)
+	}
+	for s, m := range held {
+		out = append(out, gauge(descHeld, m.held, names[s.marketplace], s.currency, s.state), gauge(descHeldOrders, m.orders, names[s.marketplace], s.currency, s.state))
 	}
 	for k, t := range oldest {
 		out = append(out, gauge(descOldest, unixSeconds(t), names[k.marketplace], k.name))

@@ -19,7 +19,7 @@ import (
 var deadlinesOf = map[string][]order.Deadline{
 	ExpireUnpaid:    {order.PayBy, order.CaptureBy},
 	CancelUnshipped: {order.ShipBy},
-	AutoRelease:     {order.ConfirmBy},
+	AutoRelease:     {order.ConfirmBy, order.ConfirmPartBy},
 	MoveDisputes:    {order.RespondBy, order.NegotiateBy, order.EvidenceBy, order.AppealBy, order.ReturnBy, order.InspectBy, order.ReplaceBy},
 	Mature:          {order.MatureAt},
 }

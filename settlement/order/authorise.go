@@ -37,6 +37,8 @@ func (p *planner) capture(to []State) error {
 		return p.refuse(RuleAmount, "%d is authorised, %d cannot be captured", whole, amount)
 	case amount < whole && c.By != Operator:
 		return p.refuse(RuleRole, "%d is authorised: that only %d is captured is for operator to say, not %s", whole, amount, roleWord(c.By))
+	case amount < whole && o.Parts != nil:
+		return p.refuse(RulePart, "the order is in parts, whose amounts were agreed: all is captured, and what a part is not to have is refunded of it")
 	case amount < whole:
 		if err := p.chargePart(amount); err != nil {
 			return err
@@ -48,6 +50,7 @@ func (p *planner) capture(to []State) error {
 	p.leg(chart.Hold, o.BuyerAccount, o.ID, amount)
 	o.Held, o.PaidAt = amount, c.At
 	p.next(to[0])
+	p.holdParts()
 	return nil
 }
 

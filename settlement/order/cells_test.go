@@ -105,7 +105,7 @@ func (e *entry) upTo(t testing.TB, events int) position {
 // leaves out times and amounts, but for which amounts there are, and ids.
 func (p position) kind() string {
 	k := p.now
-	k.Terms = order.Terms{}
+	k.Terms = order.Terms{Virtual: p.now.Virtual}
 	return shape(reflect.ValueOf(*p.now.Policy)) + shape(reflect.ValueOf(k))
 }
 
@@ -117,6 +117,12 @@ func shape(v reflect.Value) string {
 		return v.String() + ";"
 	case v.Kind() == reflect.Pointer && !v.IsNil():
 		return "&" + shape(v.Elem())
+	case v.Kind() == reflect.Slice:
+		var b strings.Builder
+		for i := range v.Len() {
+			b.WriteString(shape(v.Index(i)))
+		}
+		return b.String() + ";"
 	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
 		var b strings.Builder
 		for i := range v.NumField() {
@@ -222,6 +228,10 @@ func amountsIn(v reflect.Value) (amounts []int64) {
 		return []int64{v.Int()}
 	case v.Kind() == reflect.Pointer && !v.IsNil():
 		return amountsIn(v.Elem())
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			amounts = append(amounts, amountsIn(v.Index(i))...)
+		}
 	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
 		for i := range v.NumField() {
 			amounts = append(amounts, amountsIn(v.Field(i))...)

@@ -26,6 +26,7 @@ type Claim struct {
 	ConfirmLeft    int64 `json:"confirm_left_us"` // microseconds
 	BuyerExtended  int16 `json:"buyer_extended,omitempty"`
 	SellerExtended int16 `json:"seller_extended,omitempty"`
+	Holidays       int16 `json:"holidays,omitempty"` // by how many that time was lengthened
 
 	Offer    *Offer  `json:"offer,omitempty"`  // the last one, open
 	Return   *Offer  `json:"return,omitempty"` // what was agreed or ruled for the goods that are to come back
@@ -117,7 +118,7 @@ func (p *planner) openDispute(to []State) error {
 	o.Freeze = frozen.ID
 	o.Disputes++
 	o.Claim = &Claim{OpenedAt: o.At, Amount: amount, From: o.State, ConfirmLeft: o.DeadlineAt.Sub(o.At).Microseconds(),
-		BuyerExtended: o.BuyerExtended, SellerExtended: o.SellerExtended}
+		BuyerExtended: o.BuyerExtended, SellerExtended: o.SellerExtended, Holidays: o.Holidays}
 	p.next(to[0])
 	return nil
 }
@@ -262,7 +263,8 @@ func (p *planner) withdraw([]State) error {
 	o.Freeze, o.Claim = ledger.ID{}, nil
 	p.next(claim.From)
 	o.DeadlineAt = o.At.Add(time.Duration(claim.ConfirmLeft) * time.Microsecond)
-	o.BuyerExtended, o.SellerExtended = claim.BuyerExtended, claim.SellerExtended
+	o.BuyerExtended, o.SellerExtended, o.Holidays = claim.BuyerExtended, claim.SellerExtended, claim.Holidays
+	p.thawParts(o.At.Sub(claim.OpenedAt))
 	return nil
 }
 
@@ -341,6 +343,14 @@ func (p *planner) divide(toBuyer int64) error {
 	o := p.o
 	p.void(chart.DisputeFreeze, o.Freeze)
 	o.Freeze, o.Claim = ledger.ID{}, nil
+	switch toBuyer {
+	case 0:
+		p.endParts(Released)
+	case o.Held:
+		p.endParts(Refunded)
+	default:
+		p.endParts(Ruled)
+	}
 	p.release(o.Held-toBuyer, chart.RulingRelease, chart.RulingFee, chart.RulingFeeTax)
 	p.refund(toBuyer, chart.RulingRefund)
 	switch {

@@ -27,7 +27,7 @@ func init() {
 		Reserve:      (*planner).authorise,
 		HoldCaptured: (*planner).capture,
 		Unreserve:    (*planner).voidAuthorisation,
-		StartConfirm: (*planner).noMoney,
+		StartConfirm: (*planner).startConfirm,
 		MoveDeadline: (*planner).moveDeadline,
 		ReleaseAll:   (*planner).releaseAll,
 		RefundAll:    (*planner).refundAll,
@@ -49,6 +49,11 @@ func init() {
 		GrantReturn:  (*planner).grantReturn,
 		DenyReturn:   (*planner).refuseReturn,
 		SendAgain:    (*planner).shipReplacement,
+		NoteScan:     (*planner).track,
+		StartParts:   (*planner).startParts,
+		ReleaseParts: (*planner).releaseParts,
+		ReleaseDue:   (*planner).releaseDue,
+		RefundRest:   (*planner).refundRest,
 		MatureAll:    (*planner).matureAll,
 	}
 }
@@ -57,6 +62,10 @@ func init() {
 func (p *planner) next(s State) {
 	o, pol := p.o, p.o.Policy
 	o.State = s
+	if o.keepsClock(s) && o.Deadline == ConfirmBy {
+		return
+	}
+	o.Holidays = 0
 	from := func(d Deadline, within Seconds) {
 		o.Deadline, o.DeadlineAt = d, o.At.Add(within.Duration())
 		o.BuyerExtended, o.SellerExtended = 0, 0
@@ -66,15 +75,14 @@ func (p *planner) next(s State) {
 		from(PayBy, pol.PayWithin)
 	case Authorised:
 		from(CaptureBy, pol.AuthoriseWithin)
-	case Held:
+	case Held, PartShipped: // of an order in parts, theirs take its place
 		from(ShipBy, pol.ShipWithin)
 		if o.ShipByDate.After(o.DeadlineAt) {
 			o.DeadlineAt = o.ShipByDate
 		}
-	case Shipped:
-		from(ConfirmBy, pol.ConfirmAfterShipment)
-	case Delivered:
-		from(ConfirmBy, pol.ConfirmAfterDelivery)
+	case Shipped, Delivered:
+		from(ConfirmBy, 0)
+		o.DeadlineAt, o.Holidays = p.confirmBy(s)
 	case Disputed:
 		if from(RespondBy, pol.RespondWithin); pol.RespondWithin == 0 {
 			from(RuleBy, pol.RuleWithin)
@@ -131,6 +139,7 @@ func (p *planner) holdPayment(to []State) error {
 	p.leg(chart.Hold, o.BuyerAccount, o.ID, pays)
 	o.Held, o.PaidAt = pays, c.At
 	p.next(to[0])
+	p.holdParts()
 	return nil
 }
 
@@ -172,23 +181,30 @@ func (p *planner) moveDeadline([]State) error {
 		return p.refuse(RuleExtension, "the new %s must be after %s and at most %s", o.Deadline, stamp(o.DeadlineAt), stamp(latest))
 	}
 	*used++
+	before := o.DeadlineAt
 	o.DeadlineAt = until
+	p.moveParts(before)
 	return nil
 }
 
 func (p *planner) releaseAll(to []State) error {
+	p.endParts(Released)
 	p.release(p.o.Held, chart.Release, chart.Fee, chart.FeeTax)
 	p.next(to[0])
 	return nil
 }
 
 func (p *planner) refundAll(to []State) error {
+	p.endParts(Refunded)
 	p.refund(p.o.Held, chart.RefundToBuyer)
 	p.next(to[0])
 	return nil
 }
 
 func (p *planner) refundPart(to []State) error {
+	if p.o.Parts != nil || len(p.c.Parts) > 0 {
+		return p.refundParts()
+	}
 	amount := p.c.Amount
 	if amount == 0 {
 		amount = p.o.Held

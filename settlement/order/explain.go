@@ -26,6 +26,8 @@ func NextActors(s State) []Role {
 		return roles(Operator)
 	case Held:
 		return roles(Seller)
+	case PartShipped:
+		return roles(Seller, Buyer)
 	case Shipped, Delivered:
 		return roles(Buyer)
 	case Disputed:
@@ -53,6 +55,8 @@ func HeldBecause(s State) string {
 	switch s {
 	case Held:
 		return "paid, not yet shipped"
+	case PartShipped:
+		return "shipped in part, the rest not yet"
 	case Shipped:
 		return "shipped, receipt not confirmed"
 	case Delivered:
@@ -88,7 +92,12 @@ func Explain(o *Order) Explanation {
 	}
 	e := Explanation{Until: "no deadline"}
 	if o.Deadline != NoDeadline {
-		e.Until = fmt.Sprintf("%s, %s", stamp(o.DeadlineAt), o.Deadline)
+		e.Until = fmt.Sprintf("%s, %s%s", stamp(o.DeadlineAt), o.Deadline, lengthenedBy(o))
+	}
+	if o.inParts() {
+		explainParts(&e, o, money)
+		explainCharge(&e, o, money)
+		return e
 	}
 	switch o.State {
 	case Agreed:
@@ -101,6 +110,9 @@ func Explain(o *Order) Explanation {
 		}
 		e.Next = "The buyer pays; until then anyone may cancel."
 		e.Otherwise = "The order expires; no money has moved."
+		if o.Parts != nil {
+			e.Why += fmt.Sprintf(" It is to be shipped and released in %d parts.", len(o.Parts.List))
+		}
 	case Authorised:
 		e.Why = fmt.Sprintf("Nothing is held yet: %s is authorised, which the buyer's bank has promised, and not captured.", money(o.Charge().Pays()))
 		e.Next = "The marketplace captures the payment; until then buyer, seller or marketplace may void it."
@@ -113,6 +125,10 @@ func Explain(o *Order) Explanation {
 		e.Why = fmt.Sprintf("%s is held: %s shipped and nobody has reported their delivery.", money(o.Held), goodsWere(o))
 		e.Next = "The buyer confirms or opens a dispute; a reported delivery starts the time to confirm anew."
 		e.Otherwise = "What is held is released to the seller, less the fee."
+		if o.Virtual {
+			e.Why = fmt.Sprintf("%s is held: the virtual goods were handed over and the buyer has not confirmed.", money(o.Held))
+			e.Next = "The buyer confirms or opens a dispute."
+		}
 	case Delivered:
 		e.Why = fmt.Sprintf("%s is held: %s delivered and the buyer has not confirmed.", money(o.Held), goodsWere(o))
 		e.Next = "The buyer confirms or opens a dispute."
@@ -121,11 +137,17 @@ func Explain(o *Order) Explanation {
 		explainDispute(&e, o, money)
 	case Released:
 		e.Why = fmt.Sprintf("Nothing is held: %s was released, of which %s is the fee and %s tax on it.", money(o.Released), money(o.FeeCharged), money(o.TaxCharged))
+		if o.Parts != nil && o.Refunded > 0 {
+			e.Why += fmt.Sprintf(" %s was refunded.", money(o.Refunded))
+		}
 		e.Next = fmt.Sprintf("Nobody has to act: %s matures.", money(o.Maturing))
 		e.Otherwise = "The seller's money becomes available at that moment."
 	case Ruled:
 		e.Why = fmt.Sprintf("Nothing is held: a ruling released %s to the seller, fee %s included, and refunded %s to the buyer.",
 			money(o.Released), money(o.FeeCharged), money(o.Refunded))
+		if o.Parts != nil {
+			e.Why += " Parts that were released or refunded before it are counted in."
+		}
 		e.Next = fmt.Sprintf("Nobody has to act: %s matures.", money(o.Maturing))
 		e.Otherwise = "The seller's money becomes available at that moment."
 	case Refunded:
@@ -256,6 +278,21 @@ func onceBack(r *Ruling) string {
 		return ", once the goods are back"
 	}
 	return ""
+}
+
+// lengthenedBy says that holidays have moved the deadline.
+func lengthenedBy(o *Order) string {
+	if o.Holidays == 0 {
+		return ""
+	}
+	days, of := "holidays", ""
+	if o.Holidays == 1 {
+		days = "holiday"
+	}
+	if o.Policy != nil {
+		of = " of calendar " + o.Policy.Calendar.Name
+	}
+	return fmt.Sprintf(", lengthened by %d %s%s", o.Holidays, days, of)
 }
 
 func onReturn(f *Offer) string {

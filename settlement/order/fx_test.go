@@ -143,7 +143,7 @@ func TestAnyPaymentInAnotherCurrency(t *testing.T) {
 		pay := order.Command{Event: order.Pay, By: order.Buyer, At: start, Method: "card", FX: fx}
 		w := newWorld(t)
 		for off := int64(-1); off <= 1; off++ {
-			e := w.agree(fmt.Sprint("order ", off), order.Terms{Ledger: books, Policy: &policy, Buyer: "ann", Seller: "bob", Amount: comes + off})
+			e := w.agree(fmt.Sprint("order ", off), order.Terms{Ledger: books, Policy: &policy, Buyer: "ann", Seller: "bob", Amount: comes + off}, nil)
 			r := w.refusedOrDone(pay, e)
 			switch {
 			case off == 0 && (r != nil || e.now.Held != comes):

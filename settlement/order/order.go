@@ -58,6 +58,32 @@
 //	replacing -- ship_replacement --> shipped, and the buyer may dispute once more
 //	    '------- accept_claim, grant_unreplaced (replace_by) ------------------> split
 //
+// An order can be agreed in parts: part shipments, or the milestones of a piece
+// of work. Each part goes the way of an order by itself, held, shipped,
+// delivered, then released or refunded, with a deadline of its own; the order is
+// where the least advanced of those is that still hold money, and its deadline
+// is the earliest of theirs:
+//
+//	        ship_part                ship, or ship_part of the last
+//	held --------------> part_shipped ------------------------------> shipped
+//	   |                   |  ^  |  | cancel, cancel_unshipped (ship_by):
+//	   | ship              '--'  |  | what was not shipped is refunded
+//	   v            deliver_part |  '---------------------> shipped, delivered
+//	shipped         release_part |
+//	   |        release_part_    | dispute
+//	   |             unconfirmed '----------------------------------> disputed
+//	   |       (confirm_part_by)
+//	   | deliver, or deliver_part of the last
+//	   v
+//	delivered -- confirm, or the release of the last part ----------> released
+//
+// A dispute freezes all that is held, of every part. What was released of parts
+// matures together, mature_after after the last release: until then the order
+// is open, and what the seller has of it can still be needed.
+//
+// From the shipment on track notes where the goods are: it moves neither money
+// nor deadlines. That they were delivered is an event of its own.
+//
 // The table is Rules in table.go: it is the one place where states, events,
 // who may cause them and deadlines are joined. The schema's CHECK on
 // orders.state names the same states.
@@ -67,7 +93,7 @@
 // All times are UTC with microseconds, the ledger's user_data_64. An event
 // takes effect At; an event at or before a deadline is in time. What a
 // deadline causes takes effect at the deadline itself, however late a job
-// books it.
+// books it. Holidays of the policy's calendar lengthen the time to confirm.
 //
 // # Money
 //
@@ -106,6 +132,8 @@ const (
 	Delivered  State = "delivered"
 	Disputed   State = "disputed"
 
+	PartShipped State = "part_shipped" // in parts, of which some are to be shipped yet
+
 	Negotiating State = "negotiating"
 	Escalated   State = "escalated"
 	Arbitration State = "arbitration"
@@ -123,7 +151,7 @@ const (
 )
 
 // States lists every state in the order of an order's life.
-var States = []State{Agreed, Authorised, Held, Shipped, Delivered, Disputed,
+var States = []State{Agreed, Authorised, Held, PartShipped, Shipped, Delivered, Disputed,
 	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Replacing, Ruled,
 	Released, Refunded, Canceled, Expired, Closed}
 
@@ -145,6 +173,11 @@ const (
 	Refund    Event = "refund"
 	Dispute   Event = "dispute"
 	Rule      Event = "rule"
+
+	ShipPart    Event = "ship_part"
+	DeliverPart Event = "deliver_part"
+	ReleasePart Event = "release_part"
+	Track       Event = "track"
 
 	AcceptClaim   Event = "accept_claim"
 	Contest       Event = "contest"
@@ -172,12 +205,14 @@ const (
 	GrantUninspected    Event = "grant_uninspected"    // inspect_by passed
 	GrantUnreplaced     Event = "grant_unreplaced"     // replace_by passed
 	Mature              Event = "mature"               // mature_at passed
+
+	ReleasePartUnconfirmed Event = "release_part_unconfirmed" // confirm_part_by passed
 )
 
 // Events lists every event in the order of an order's life.
-var Events = []Event{Agree, Pay, Authorise, Capture, Void, Ship, Deliver, Confirm, Extend, Cancel, Refund, Dispute,
+var Events = []Event{Agree, Pay, Authorise, Capture, Void, ShipPart, Ship, Track, DeliverPart, Deliver, ReleasePart, Confirm, Extend, Cancel, Refund, Dispute,
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn, ShipReplacement,
-	Expire, ExpireAuthorisation, CancelUnshipped, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
+	Expire, ExpireAuthorisation, CancelUnshipped, ReleasePartUnconfirmed, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
 	GrantUninspected, GrantUnreplaced, Mature}
 
 // Role is who causes an event.
@@ -212,10 +247,12 @@ const (
 	InspectBy   Deadline = "inspect_by"
 	ReplaceBy   Deadline = "replace_by"
 	MatureAt    Deadline = "mature_at"
+
+	ConfirmPartBy Deadline = "confirm_part_by" // of a part, see Parts
 )
 
 // Deadlines lists every deadline in the order of an order's life.
-var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
+var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmPartBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
 	ReturnBy, InspectBy, ReplaceBy, MatureAt}
 
 // Terms are what was agreed and never changes. Amounts are minor units; Amount is
@@ -232,6 +269,7 @@ type Terms struct {
 	Fee         int64     // on the whole amount, by the policy at agreement
 	Tax         int64     // on the fee
 	ShipByDate  time.Time // agreed date of shipment, zero for none
+	Virtual     bool      // nothing is carried: the time to confirm runs from the shipment alone
 	AgreedAt    time.Time
 	Policy      *Policy // the version fixed at agreement
 
@@ -266,6 +304,8 @@ type Progress struct {
 	Claim          *Claim    // the open dispute, nil for none; never changed in place
 	Disputes       int16     // how often the buyer has disputed the order, withdrawn disputes too
 	Replaced       int16     // how often until a replacement was shipped, 0 for none: once more is allowed after that
+	Parts          *Parts    // what the order was agreed in, nil for the whole at once; never changed in place
+	Holidays       int16     // by how many days of the policy's calendar the deadline was lengthened
 	BuyerExtended  int16     // how often the buyer moved this deadline
 	SellerExtended int16     // how often the seller did
 }
@@ -311,6 +351,8 @@ type Command struct {
 	Replacement bool      // offer, rule: other goods in place of those that came; accept_offer: that this was offered
 	Evidence    Evidence  // evidence
 	Until       time.Time // extend: the new deadline, zero for as far as the policy goes
+	Scan        Scan      // track; deliver, deliver_part: when it was noted
+	Parts       []string  // ship_part, deliver_part, release_part, track: their names; refund of an order in parts: of which
 	Carrier     string    // ship, ship_back, ship_replacement
 	Tracking    string    // ship, ship_back, ship_replacement
 	Reason      string    // dispute, contest, appeal, refuse_return, cancel, refund, rule

@@ -34,6 +34,8 @@ const (
 	RuleTooEarly    = "too-early"     // the policy lets that happen later
 	RuleOffer       = "offer"         // no offer, one's own, or another than was said
 	RuleEvidence    = "evidence"      // too large, too many, or of a forbidden type
+	RulePart        = "part"          // no such part, or it is not where the event needs it
+	RuleTracking    = "tracking"      // not a status that a carrier reports
 	RulePolicy      = "policy"        // the order's policy has no such step
 	RuleCurrency    = "currency"      // a payment or an entry cannot be in the currency, such as one that is withdrawn
 	RuleRate        = "rate"          // at this rate it comes to another amount
@@ -56,6 +58,9 @@ func Plan(o Order, c Command) (*Change, error) {
 		return nil, refuse(&o, &c, RuleOrderOfTime, "it would take effect at %s, before the order's last event at %s",
 			stamp(c.At), stamp(o.At))
 	}
+	if c.Scan.At.After(c.At) {
+		return nil, refuse(&o, &c, RuleOrderOfTime, "it was noted at %s and would take effect before, at %s", stamp(c.Scan.At), stamp(c.At))
+	}
 	if d := DueAt(c.Event); d != NoDeadline {
 		if o.Deadline != d || !c.At.Equal(o.DeadlineAt) {
 			return nil, refuse(&o, &c, RuleNotDue, "the order's deadline is %s at %s", o.Deadline, stamp(o.DeadlineAt))
@@ -72,6 +77,9 @@ func Plan(o Order, c Command) (*Change, error) {
 	}
 	if !slices.Contains(row.To, ch.After.State) {
 		return nil, fmt.Errorf("order: %s leads an order that is %s to %s, which the table does not say", c.Event, stateWord(o.State), stateWord(ch.After.State))
+	}
+	if err := ch.After.checkParts(); err != nil {
+		return nil, err
 	}
 	ch.link()
 	return ch, nil
@@ -114,7 +122,7 @@ func PlanPayment(orders []Order, cs []Command) ([]*Change, error) {
 
 func refuse(o *Order, c *Command, rule, format string, args ...any) *Refusal {
 	return &Refusal{Rule: rule, Event: c.Event, State: o.State,
-		Detail: fmt.Sprintf(format, args...), Allowed: AllowedIn(o.State)}
+		Detail: fmt.Sprintf(format, args...), Allowed: o.Allowed()}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00") }

@@ -61,6 +61,11 @@ type Policy struct {
 	// the shipment as long as nobody reports a delivery: then the seller is paid.
 	ConfirmAfterDelivery Seconds `json:"confirm_after_delivery"`
 	ConfirmAfterShipment Seconds `json:"confirm_after_shipment"`
+	// ConfirmVirtual runs from the shipment of virtual goods, in place of both. 0:
+	// no orders of virtual goods.
+	ConfirmVirtual Seconds `json:"confirm_virtual,omitempty"`
+	// Calendar lengthens the time to confirm by a day for each holiday in it.
+	Calendar Calendar `json:"calendar,omitzero"`
 	// ExtendTimes is how often each of buyer and seller may move a ship_by or
 	// confirm_by deadline, ExtendBy how far in one step at most.
 	ExtendTimes int16   `json:"extend_times"`
@@ -125,7 +130,7 @@ func Standard() Policy {
 	return Policy{
 		Name: "standard", Version: 1,
 		PayWithin: 5 * day, AuthoriseWithin: 7 * day, ShipWithin: 10 * day,
-		ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 15 * day,
+		ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 15 * day, ConfirmVirtual: 3 * day,
 		ExtendTimes: 1, ExtendBy: 15 * day,
 		Disputes: 3, RuleWithin: 14 * day, MatureAfter: 2 * day,
 		FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day,
@@ -171,6 +176,7 @@ func (p *Policy) Validate() error {
 		{"pay_within", p.PayWithin, 1}, {"authorise_within", p.AuthoriseWithin, 0}, {"ship_within", p.ShipWithin, 1},
 		{"confirm_after_delivery", p.ConfirmAfterDelivery, 1},
 		{"confirm_after_shipment", p.ConfirmAfterShipment, 1},
+		{"confirm_virtual", p.ConfirmVirtual, 0},
 		{"rule_within", p.RuleWithin, 1},
 		{"extend_by", p.ExtendBy, 0}, {"mature_after", p.MatureAfter, 0},
 		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
@@ -184,6 +190,7 @@ func (p *Policy) Validate() error {
 			bad(d.name, "must be from %s to %s", d.min, maxSeconds)
 		}
 	}
+	p.Calendar.validate(at)
 	p.validateDisputes(bad)
 	if p.FeedbackRevisionWithin > 0 && p.FeedbackWithin == 0 {
 		bad("feedback_revision_within", "there is no feedback to revise: feedback_within is 0")

@@ -28,19 +28,47 @@ type Cost struct {
 type Step struct {
 	State     State
 	Deadline  Deadline
-	Within    Seconds // how long after the state is entered the deadline is
+	Within    Seconds // how long after the state is entered the deadline is, holidays not counted
 	Actors    []Role  // who has to act until then
 	Able      bool    // whether one of them can lead it on under this policy: not only put it off or cancel
 	Next      string  // what they do, in words
 	Otherwise string  // what happens if nobody does, in words
+	when      string
 }
 
 // When is the step's deadline in words.
-func (s Step) When() string {
-	if s.Within == 0 {
-		return fmt.Sprintf("%s: at once", s.Deadline)
+func (s Step) When() string { return s.when }
+
+// whenOf says how long a state's deadline is, and from when.
+func whenOf(s *Step, o *Order) string {
+	pol := o.Policy
+	span := func(within Seconds, from string) string {
+		if within == 0 {
+			return "at once"
+		}
+		return fmt.Sprintf("%s from %s", within, from)
 	}
-	return fmt.Sprintf("%s: %s from the %s", s.Deadline, s.Within, entry(s.State))
+	from := entry(s.State)
+	if s.State == Delivered && o.keepsClock(s.State) {
+		from = entry(Shipped)
+	}
+	text := fmt.Sprintf("%s: %s", s.Deadline, span(s.Within, "the "+from))
+	confirm := s.State == Shipped || s.State == Delivered || s.State == PartShipped
+	if o.Parts != nil && confirm {
+		text = fmt.Sprintf("%s of each part: %s", ConfirmPartBy, span(pol.ConfirmAfterShipment, "its shipment")+", or "+span(pol.ConfirmAfterDelivery, "its delivery"))
+		if o.Virtual {
+			text = fmt.Sprintf("%s of each part: %s", ConfirmPartBy, span(pol.ConfirmVirtual, "its shipment"))
+		} else if s.State == Delivered {
+			text = fmt.Sprintf("%s of each part: %s", ConfirmPartBy, span(pol.ConfirmAfterDelivery, "its delivery"))
+		}
+	}
+	if confirm && pol.Calendar.Name != "" {
+		text += fmt.Sprintf(", and a day for each holiday of calendar %s in it", pol.Calendar.Name)
+	}
+	if s.State == PartShipped {
+		text += fmt.Sprintf("; %s of those not shipped: as before", ShipBy)
+	}
+	return text
 }
 
 // entry is what leads to a state, whichever of its events that is: the moment
@@ -53,6 +81,8 @@ func entry(s State) string {
 		return "authorisation"
 	case Held:
 		return "payment"
+	case PartShipped:
+		return "shipment of a part"
 	case Shipped:
 		return "shipment"
 	case Delivered:
@@ -173,10 +203,13 @@ func tryAll(o *Order, row Row) []tried {
 	for _, by := range row.Who {
 		for _, toBuyer := range []int64{o.Held, 0, o.Held / 2} {
 			c := Command{Event: row.Event, By: by, At: o.At, Reason: "a preview", ToBuyer: toBuyer, ToSeller: o.Held - toBuyer,
-				Return: row.Event == MakeOffer && o.Policy.ReturnWithin > 0, Evidence: sample, Approval: ledger.U64(1)}
+				Return: row.Event == MakeOffer && o.Policy.ReturnWithin > 0, Evidence: sample, Approval: ledger.U64(1), Scan: Scan{Status: ScanStatuses[0]}}
 			if row.Event == MakeOffer || row.Event == AcceptOffer || row.Event == Rule {
-				c.Replacement = toBuyer == 0 && o.Policy.ReplaceWithin > 0
+				c.Replacement = toBuyer == 0 && o.Policy.ReplaceWithin > 0 && o.Parts == nil
 				c.Return = c.Return && !c.Replacement
+			}
+			if o.Parts != nil {
+				c.Parts = []string{o.Parts.List[0].Name} // one is moved by itself, the others with the order
 			}
 			if by == System {
 				c.At = o.DeadlineAt
@@ -193,15 +226,30 @@ func tryAll(o *Order, row Row) []tried {
 }
 
 func stepOf(o *Order) Step {
-	e := Explain(o)
+	unnamed := *o
+	unnamed.Parts = nil // which of them is where is not foreseen
+	e := Explain(&unnamed)
 	s := Step{State: o.State, Deadline: o.Deadline, Actors: NextActors(o.State), Next: e.Next, Otherwise: e.Otherwise}
+	if o.State == PartShipped {
+		s.Otherwise = partsOtherwise(ConfirmPartBy, "") + " " + partsOtherwise(ShipBy, "")
+	}
 	if slices.Equal(s.Actors, roles(System)) {
 		s.Next = "Nobody has to act." // how much then matures is known when it is
 	}
 	if o.Deadline != NoDeadline {
-		s.Within = Seconds(o.DeadlineAt.Sub(o.At) / time.Second)
+		s.Within = Seconds(o.DeadlineAt.Sub(o.At)/time.Second) - Seconds(o.Holidays)*day
 	}
+	s.when = whenOf(&s, o)
 	return s
+}
+
+// examples are Example, and the same in two parts, which can stand in states of
+// their own. Orders of virtual goods go through the states of the others.
+func (p *Policy) examples() []Order {
+	o := p.Example()
+	inParts := o
+	inParts.Parts = &Parts{List: []Part{{Name: "one", Amount: o.Amount / 2, State: Agreed}, {Name: "other", Amount: o.Amount - o.Amount/2, State: Agreed}}}
+	return []Order{o, inParts}
 }
 
 // Example is an order of a hundred units of a currency that the policy names,
@@ -234,8 +282,14 @@ const (
 // in order.
 func (p *Policy) gaps() FieldErrors {
 	var errs FieldErrors
-	for _, s := range Foresee(p.Example()).Steps {
-		errs = append(errs, s.gaps()...)
+	for _, o := range p.examples() {
+		for _, s := range Foresee(o).Steps {
+			for _, e := range s.gaps() {
+				if !slices.ContainsFunc(errs, func(known FieldError) bool { return known.Detail == e.Detail }) {
+					errs = append(errs, e)
+				}
+			}
+		}
 	}
 	return errs
 }

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +66,37 @@ func TestForeseeDisputes(t *testing.T) {
 	}
 }
 
+// What an order in parts, one of virtual goods and a calendar make of the times.
+func TestForeseePartsAndHolidays(t *testing.T) {
+	p := Standard()
+	p.Calendar = Calendar{Name: "feast", Days: []Day{"2026-03-05"}}
+	parts, virtual := p.examples()[1], p.Example()
+	virtual.Virtual = true
+	var got []string
+	for _, o := range []Order{parts, virtual} {
+		o.At = t0
+		for _, s := range Foresee(o).Steps {
+			if o.Virtual && (s.State == Shipped || s.State == Delivered) || !o.Virtual && slices.Contains([]State{Held, PartShipped, Shipped, Delivered}, s.State) {
+				got = append(got, fmt.Sprintf("%s %s, %s, %s: %s %s", s.State, joinRoles(s.Actors), s.Within, s.When(), s.Next, s.Otherwise))
+			}
+		}
+	}
+	want := []string{
+		"held seller, 10 days, ship_by: 10 days from the payment: The seller ships; until then buyer or seller may cancel. The order is canceled and all that is held goes back to the buyer.",
+		"part_shipped seller or buyer, 10 days, confirm_part_by of each part: 15 days from its shipment, or 7 days from its delivery, and a day for each holiday of calendar feast in it; ship_by of those not shipped: as before: " +
+			"The seller ships the rest; until then buyer or seller may cancel that. The buyer confirms what was shipped or opens a dispute. What is held of the parts that were not confirmed in time is released to the seller, less its share of the fee. What is held of the parts that were not shipped goes back to the buyer.",
+		"shipped buyer, 15 days, confirm_part_by of each part: 15 days from its shipment, or 7 days from its delivery, and a day for each holiday of calendar feast in it: " +
+			"The buyer confirms what was shipped or opens a dispute. What is held of the parts that were not confirmed in time is released to the seller, less its share of the fee.",
+		"delivered buyer, 7 days, confirm_part_by of each part: 7 days from its delivery, and a day for each holiday of calendar feast in it: " +
+			"The buyer confirms what was shipped or opens a dispute. What is held of the parts that were not confirmed in time is released to the seller, less its share of the fee.",
+		"shipped buyer, 3 days, confirm_by: 3 days from the shipment, and a day for each holiday of calendar feast in it: The buyer confirms or opens a dispute. What is held is released to the seller, less the fee.",
+		"delivered buyer, 3 days, confirm_by: 3 days from the shipment, and a day for each holiday of calendar feast in it: The buyer confirms or opens a dispute. What is held is released to the seller, less the fee.",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 // Every open state of the table that a policy has is foreseen, whatever the
 // durations: none can be forgotten when the table grows.
 func TestForeseeFindsEveryOpenState(t *testing.T) {
@@ -93,9 +125,9 @@ func TestForeseeFindsEveryOpenState(t *testing.T) {
 		if p.RespondWithin > 0 {
 			p.EscalateAfter = Seconds(rapid.Int64Range(0, int64(min(p.RespondWithin+p.NegotiateWithin-1, maxSeconds))).Draw(t, "escalate"))
 			maybe("return", []State{Returning, Returned}, &p.ReturnWithin, &p.InspectWithin)
-			maybe("replace", []State{Replacing}, &p.ReplaceWithin)
+			maybe("replace", nil, &p.ReplaceWithin)
 		} else {
-			absent[Returning], absent[Returned], absent[Replacing] = true, true, true
+			absent[Returning], absent[Returned] = true, true
 		}
 		maybe("appeal", []State{Decided}, &p.AppealWithin)
 		// After the evidence, or after an appeal, the marketplace rules.
@@ -103,16 +135,20 @@ func TestForeseeFindsEveryOpenState(t *testing.T) {
 		if err := p.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		var found []State
-		for _, s := range Foresee(p.Example()).Steps {
-			found = append(found, s.State)
-			if entry(s.State) == "" {
-				t.Fatalf("nothing leads to %s, in words", s.State)
+		for _, o := range p.examples() {
+			var found []State
+			for _, s := range Foresee(o).Steps {
+				found = append(found, s.State)
+				if entry(s.State) == "" || s.When() == "" {
+					t.Fatalf("nothing leads to %s, in words", s.State)
+				}
 			}
-		}
-		want := slices.DeleteFunc(slices.Clone(States), func(s State) bool { return !s.Open() || absent[s] })
-		if !slices.Equal(found, want) {
-			t.Fatalf("found %v, want %v", found, want)
+			absent[PartShipped] = o.Parts == nil
+			absent[Replacing] = p.ReplaceWithin == 0 || o.Parts != nil
+			want := slices.DeleteFunc(slices.Clone(States), func(s State) bool { return !s.Open() || absent[s] })
+			if !slices.Equal(found, want) {
+				t.Fatalf("found %v, want %v", found, want)
+			}
 		}
 	})
 }

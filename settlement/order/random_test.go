@@ -96,11 +96,34 @@ func (a *atlas) randomOrder(t *rapid.T, w *world) {
 		Buyer:  rapid.SampledFrom([]string{"ann", "zoe"}).Draw(t, "buyer"),
 		Seller: rapid.SampledFrom([]string{"bob", "eve"}).Draw(t, "seller"),
 		Amount: rapid.OneOf(rapid.Int64Range(1, 50), rapid.Int64Range(1, 1_000_000), rapid.Int64Range(1, order.MaxAmount/8)).Draw(t, "amount"),
+
+		Virtual: way.born.Virtual, SellerTier: way.born.SellerTier, Jurisdiction: way.born.Jurisdiction,
 	}
+	parts := randomParts(t, way.born.Parts, &terms.Amount)
 	if rapid.Bool().Draw(t, "dated") {
 		terms.ShipByDate = start.Add(randomSpan(t))
 	}
-	w.agree(fmt.Sprintf("order %d", len(w.orders)+1), terms).ahead = way.done[1:]
+	w.agree(fmt.Sprintf("order %d", len(w.orders)+1), terms, parts).ahead = way.done[1:]
+}
+
+// randomParts are those of an order of a scenario with other amounts. Each is at
+// least one, so the whole may have to be more.
+func randomParts(t *rapid.T, like *order.Parts, whole *int64) (parts []order.PartTerms) {
+	if like == nil {
+		return nil
+	}
+	n := len(like.List)
+	*whole = max(*whole, int64(n))
+	left := *whole
+	for i, p := range like.List {
+		terms := order.PartTerms{Name: p.Name}
+		if rest := int64(n - 1 - i); rest > 0 {
+			terms.Amount = rapid.Int64Range(1, left-rest).Draw(t, p.Name)
+			left -= terms.Amount
+		}
+		parts = append(parts, terms)
+	}
+	return parts
 }
 
 // randomPolicy is a policy of the scenarios with other times and fees: which
@@ -157,7 +180,7 @@ func (a *atlas) randomPayment(t *rapid.T, w *world) *order.Refusal {
 func (a *atlas) randomCommand(t *rapid.T, o order.Order) order.Command {
 	event := anyOf(t, order.Events, "any event")
 	by := anyOf(t, allRoles, "anybody")
-	if allowed := order.AllowedIn(o.State); len(allowed) > 0 && mostly(t) {
+	if allowed := o.Allowed(); len(allowed) > 0 && mostly(t) {
 		next := anyOf(t, allowed, "event")
 		event = next.Event
 		if mostly(t) {

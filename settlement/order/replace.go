@@ -19,6 +19,8 @@ func (p *planner) checkReplacement(toBuyer int64) error {
 		return nil
 	case pol.ReplaceWithin == 0:
 		return p.refuse(RulePolicy, "policy %s version %d has no replacements", pol.Name, pol.Version)
+	case p.o.Parts != nil:
+		return p.refuse(RulePart, "an order in parts is not replaced: refund the part, and agree on the other goods anew")
 	case p.c.Return:
 		return p.refuse(RuleOffer, "the goods' return and their replacement are two ends of a dispute: choose one")
 	case toBuyer != 0:

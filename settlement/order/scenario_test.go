@@ -119,6 +119,14 @@ func (s *scenario) given(key, name, value string) error {
 	case "Let":
 		s.lets[name] = value
 	case "Policy":
+		// A list or an object, in which commas stand, has a line of its own.
+		if name, v, _ := strings.Cut(value, " "); strings.ContainsAny(v, "[{") {
+			if !json.Valid([]byte(v)) {
+				return fmt.Errorf("policy %s: not JSON: %s", name, v)
+			}
+			s.policy[name] = json.RawMessage(v)
+			return nil
+		}
 		for _, part := range strings.Split(value, ",") {
 			name, v, _ := strings.Cut(strings.TrimSpace(part), " ")
 			if d, err := parseSpan(v); err == nil {
@@ -359,16 +367,40 @@ func (s *scenario) order(t testing.TB, w *world, name, text string) *entry {
 	}
 	terms := order.Terms{Ledger: number, Buyer: "ann", Seller: "bob", Policy: s.newPolicy(t, currency)}
 	words := fields{currency: currency}
+	var inParts []order.PartTerms
 	if err := words.set(reflect.ValueOf(&terms), "amount", amount); err != nil {
 		t.Fatalf("%s: %v", s.place, err)
 	}
 	for _, p := range parts[1:] {
 		field, value, _ := strings.Cut(strings.TrimSpace(p), " ")
-		if err := words.set(reflect.ValueOf(&terms), field, value); err != nil {
+		if field == "parts" {
+			if inParts, err = parseParts(value, currency); err == nil {
+				continue
+			}
+		} else {
+			err = words.set(reflect.ValueOf(&terms), field, value)
+		}
+		if err != nil {
 			t.Fatalf("%s: %v", s.place, err)
 		}
 	}
-	return w.agree(name, terms)
+	return w.agree(name, terms, inParts)
+}
+
+// parseParts reads "hull 50.00 + mast 30.00 + sail", of which the last may be
+// what the others leave.
+func parseParts(text string, c chart.Currency) (parts []order.PartTerms, err error) {
+	for _, part := range strings.Split(text, " + ") {
+		name, amount, _ := strings.Cut(part, " ")
+		p := order.PartTerms{Name: name}
+		if amount != "" {
+			if p.Amount, err = parseMoney(c, amount); err != nil {
+				return nil, err
+			}
+		}
+		parts = append(parts, p)
+	}
+	return parts, nil
 }
 
 // newPolicy is the standard policy with what the scenario says of it. It goes
@@ -554,6 +586,8 @@ func (f fields) set(target reflect.Value, path, value string) error {
 			return fmt.Errorf("%s: want yes or no, not %q", path, value)
 		}
 		v.SetBool(value == "yes")
+	case v.Type() == reflect.TypeFor[[]string]():
+		v.Set(reflect.ValueOf(strings.Split(value, "+")))
 	case v.Kind() == reflect.Int64 && (len(names) == 1 || f.nested):
 		n, err := parseMoney(f.currency, value)
 		if err != nil {

@@ -16,12 +16,19 @@ func mulDiv(a, b, c int64) int64 {
 
 // releaseParts splits a release of gross into the seller's net, the fee and
 // the tax: pro rata to what of the buyer's payment has been released, so that a
-// fee taken in portions comes to the same as one taken at once. The parts always
-// sum to gross and none is negative.
+// fee taken in portions comes to the same as one taken at once, and the last
+// portion takes what rounding has left. The parts always sum to gross and none
+// is negative.
+//
+// The tax is what fee and tax come to together, less the fee. Rounded by itself
+// it could round down where the fee does, the seller would be paid what belongs
+// to the tax, and the last portion could not make up for it.
 func releaseParts(o *Order, gross int64) (net, fee, tax int64) {
 	released := o.Released + gross
 	whole := o.Charge()
-	fee = min(mulDiv(whole.Fee, released, whole.Pays())-o.FeeCharged, gross)
-	tax = max(0, min(mulDiv(whole.Tax, released, whole.Pays())-o.TaxCharged, gross-fee))
+	feeSoFar := mulDiv(whole.Fee, released, whole.Pays())
+	taxSoFar := mulDiv(whole.Fee+whole.Tax, released, whole.Pays()) - feeSoFar
+	fee = min(feeSoFar-o.FeeCharged, gross)
+	tax = max(0, min(taxSoFar-o.TaxCharged, gross-fee))
 	return gross - fee - tax, fee, tax
 }

@@ -45,6 +45,11 @@ const (
 	GrantReturn  Effect = "the freeze ends and what was held is split as agreed for the return"
 	DenyReturn   Effect = "the time for evidence runs from the event: the return falls, or the seller claims damage"
 	SendAgain    Effect = "the freeze ends and the time to confirm runs from the event"
+	StartParts   Effect = "the time to confirm the parts runs from the event"
+	ReleaseParts Effect = "what is held of the parts goes to the seller, less its share of the fee"
+	ReleaseDue   Effect = "what is held of the parts whose time to confirm has passed goes to the seller, less its share of the fee"
+	RefundRest   Effect = "what is held of the parts that were not shipped goes back to the buyer"
+	NoteScan     Effect = "where the goods are is noted"
 	MatureAll    Effect = "what was released becomes available to the seller"
 )
 
@@ -63,28 +68,48 @@ var Rules = []Row{
 	{Authorised, ExpireAuthorisation, roles(System), Unreserve, to(Expired)},
 
 	{Held, Ship, roles(Seller, Operator), StartConfirm, to(Shipped)},
+	{Held, ShipPart, roles(Seller, Operator), StartParts, to(PartShipped, Shipped)},
 	{Held, Extend, roles(Seller, Buyer), MoveDeadline, to(Held)},
 	{Held, Cancel, roles(Buyer, Seller, Operator), RefundAll, to(Canceled)},
 	{Held, Refund, roles(Seller, Operator), RefundPart, to(Held, Refunded)},
 	{Held, CancelUnshipped, roles(System), RefundAll, to(Canceled)},
 
+	{PartShipped, ShipPart, roles(Seller, Operator), StartParts, to(PartShipped, Shipped)},
+	{PartShipped, Ship, roles(Seller, Operator), StartConfirm, to(Shipped)},
+	{PartShipped, Track, roles(Carrier, Seller, Operator), NoteScan, to(PartShipped)},
+	{PartShipped, DeliverPart, roles(Carrier, Seller, Operator), StartParts, to(PartShipped)},
+	{PartShipped, ReleasePart, roles(Buyer), ReleaseParts, to(PartShipped)},
+	{PartShipped, Extend, roles(Seller, Buyer), MoveDeadline, to(PartShipped)},
+	{PartShipped, Cancel, roles(Buyer, Seller, Operator), RefundRest, to(Shipped, Delivered, Released, Refunded)},
+	{PartShipped, Refund, roles(Seller, Operator), RefundPart, to(PartShipped, Shipped, Delivered, Released, Refunded)},
+	{PartShipped, Dispute, roles(Buyer), Freeze, to(Disputed)},
+	{PartShipped, CancelUnshipped, roles(System), RefundRest, to(Shipped, Delivered, Released, Refunded)},
+	{PartShipped, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(PartShipped)},
+
 	{Shipped, Deliver, roles(Carrier, Seller, Operator), StartConfirm, to(Delivered)},
+	{Shipped, Track, roles(Carrier, Seller, Operator), NoteScan, to(Shipped)},
+	{Shipped, DeliverPart, roles(Carrier, Seller, Operator), StartParts, to(Shipped, Delivered)},
+	{Shipped, ReleasePart, roles(Buyer), ReleaseParts, to(Shipped, Delivered, Released)},
 	{Shipped, Confirm, roles(Buyer), ReleaseAll, to(Released)},
 	{Shipped, Extend, roles(Buyer, Seller), MoveDeadline, to(Shipped)},
-	{Shipped, Refund, roles(Seller, Operator), RefundPart, to(Shipped, Refunded)},
+	{Shipped, Refund, roles(Seller, Operator), RefundPart, to(Shipped, Refunded, Delivered, Released)},
 	{Shipped, Dispute, roles(Buyer), Freeze, to(Disputed)},
+	{Shipped, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(Shipped, Delivered, Released)},
 	{Shipped, ReleaseUnconfirmed, roles(System), ReleaseAll, to(Released)},
 
 	{Delivered, Confirm, roles(Buyer), ReleaseAll, to(Released)},
+	{Delivered, Track, roles(Carrier, Seller, Operator), NoteScan, to(Delivered)},
+	{Delivered, ReleasePart, roles(Buyer), ReleaseParts, to(Delivered, Released)},
 	{Delivered, Extend, roles(Buyer, Seller), MoveDeadline, to(Delivered)},
-	{Delivered, Refund, roles(Seller, Operator), RefundPart, to(Delivered, Refunded)},
+	{Delivered, Refund, roles(Seller, Operator), RefundPart, to(Delivered, Refunded, Released)},
 	{Delivered, Dispute, roles(Buyer), Freeze, to(Disputed)},
+	{Delivered, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(Delivered, Released)},
 	{Delivered, ReleaseUnconfirmed, roles(System), ReleaseAll, to(Released)},
 
 	{Disputed, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Disputed, Contest, roles(Seller), Negotiate, to(Negotiating)},
 	{Disputed, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Disputed)},
-	{Disputed, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
+	{Disputed, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
 	{Disputed, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
 	{Disputed, GrantUnanswered, roles(System), GrantClaim, to(Refunded, Ruled)},
 
@@ -92,7 +117,7 @@ var Rules = []Row{
 	{Negotiating, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning, Replacing)},
 	{Negotiating, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Negotiating, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Negotiating)},
-	{Negotiating, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
+	{Negotiating, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
 	{Negotiating, Escalate, roles(Buyer, Seller, Operator), Hear, to(Escalated)},
 	{Negotiating, EscalateUnsettled, roles(System), Hear, to(Escalated)},
 
@@ -100,12 +125,12 @@ var Rules = []Row{
 	{Escalated, MakeOffer, roles(Seller, Buyer), PutOffer, to(Escalated)},
 	{Escalated, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning, Replacing)},
 	{Escalated, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
-	{Escalated, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
+	{Escalated, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
 	{Escalated, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
 	{Escalated, CloseEvidence, roles(System), EndEvidence, to(Arbitration, Released, Refunded, Ruled)},
 
 	{Arbitration, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
-	{Arbitration, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered)},
+	{Arbitration, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
 	{Arbitration, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
 
 	{Decided, Appeal, roles(Buyer, Seller), Reopen, to(Arbitration)},
@@ -143,6 +168,8 @@ var Due = map[Deadline]Event{
 	InspectBy:   GrantUninspected,
 	ReplaceBy:   GrantUnreplaced,
 	MatureAt:    Mature,
+
+	ConfirmPartBy: ReleasePartUnconfirmed,
 }
 
 // DueAt is the deadline whose passing causes the event, or NoDeadline.

@@ -82,11 +82,11 @@ func shared(ledgerNumber uint32) (b order.Books) {
 	return b
 }
 
-// agree adds an order with these terms and agrees on it. Accounts, fee and tax
-// follow from the rest.
-func (w *world) agree(name string, terms order.Terms) *entry {
+// agree adds an order with these terms, in these parts if there are any, and
+// agrees on it. Accounts, fee and tax follow from the rest.
+func (w *world) agree(name string, terms order.Terms, parts []order.PartTerms) *entry {
 	w.t.Helper()
-	e := &entry{name: name, born: w.unborn(name, terms)}
+	e := &entry{name: name, born: w.unborn(name, terms, parts)}
 	e.now = e.born
 	w.orders = append(w.orders, e)
 	if r := w.do(order.Command{Event: order.Agree, By: order.Operator, At: start}, e); r != nil {
@@ -95,21 +95,25 @@ func (w *world) agree(name string, terms order.Terms) *entry {
 	return e
 }
 
-func (w *world) unborn(name string, terms order.Terms) order.Order {
+func (w *world) unborn(name string, terms order.Terms, parts []order.PartTerms) order.Order {
 	w.t.Helper()
 	terms.ID = idOf("order", name)
 	terms.Reference, terms.AgreedAt = name, start
 	terms.BuyerAccount = w.party(chart.Buyer, terms.Ledger, terms.Buyer)
 	terms.SellerAccount = w.party(chart.SellerPending, terms.Ledger, terms.Seller)
 	w.owners[terms.ID] = name
-	marketplace, currency, ok := chart.SplitLedger(terms.Ledger)
-	fee, hasFee := terms.Policy.FeeFor(currency.Code)
-	if !ok || !hasFee {
-		w.t.Fatalf("%s: ledger %d, fee %v", name, terms.Ledger, hasFee)
+	terms.Marketplace, _, _ = chart.SplitLedger(terms.Ledger)
+	if err := terms.Agree(); err != nil {
+		w.t.Fatalf("%s: %v", name, err)
 	}
-	terms.Marketplace = marketplace
-	terms.Fee, terms.Tax = fee.On(terms.Amount)
-	return order.Order{Terms: terms}
+	o := order.Order{Terms: terms}
+	if len(parts) > 0 {
+		var err error
+		if o.Parts, err = order.NewParts(o.Amount, parts); err != nil {
+			w.t.Fatalf("%s: %v", name, err)
+		}
+	}
+	return o
 }
 
 // do asks for one event of an order, or of several that one payment covers.
@@ -185,7 +189,7 @@ func (w *world) refused(orders []order.Order, cs []order.Command, err error) *or
 		w.t.Fatalf("%s: %v", cs[0].Event, err)
 	}
 	ofOne := slices.ContainsFunc(orders, func(o order.Order) bool {
-		return r.State == o.State && reflect.DeepEqual(r.Allowed, order.AllowedIn(o.State))
+		return r.State == o.State && reflect.DeepEqual(r.Allowed, o.Allowed())
 	})
 	if !ofOne || r.Event != cs[0].Event || r.Rule == "" || r.Detail == "" {
 		w.t.Fatalf("%s of an order that is %q: the refusal is %+v", cs[0].Event, orders[0].State, r)
@@ -335,8 +339,8 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 		wantPending[[2]uint32{o.Ledger, uint32(chart.Escrow)}] += frozen
 		wantPending[[2]uint32{o.Ledger, uint32(chart.DisputeSuspense)}] += frozen
 		if o.State == order.Authorised {
-			wantPending[[2]uint32{o.Ledger, uint32(chart.PayinClearing)}] += o.Amount
-			wantPending[[2]uint32{o.Ledger, uint32(chart.Buyer)}] += o.Amount
+			wantPending[[2]uint32{o.Ledger, uint32(chart.PayinClearing)}] += o.Charge().Pays()
+			wantPending[[2]uint32{o.Ledger, uint32(chart.Buyer)}] += o.Charge().Pays()
 		}
 		in, from := o.Held+o.Released+o.Refunded, chart.PayinClearing
 		if fx := e.paidIn(); fx != nil {
@@ -395,9 +399,9 @@ func auditOrder(o *order.Order) map[string]bool {
 		bad("an amount is below zero: %+v", o.Progress)
 	case o.PaidAt.IsZero() != (whole == 0):
 		bad("paid at %s, but held + released + refunded is %d", o.PaidAt, whole)
-	case whole != 0 && whole != charge.Amount:
-		bad("held %d + released %d + refunded %d is not what the order comes to: %d", o.Held, o.Released, o.Refunded, charge.Amount)
-	case charge.Amount > o.Amount || charge.Fee > o.Fee || charge.Tax > o.Tax:
+	case whole != 0 && whole != charge.Pays():
+		bad("held %d + released %d + refunded %d is not what the order comes to: %d", o.Held, o.Released, o.Refunded, charge.Pays())
+	case charge.Amount > o.Amount || o.Method == "" && (charge.Fee > o.Fee || charge.Tax > o.Tax || charge.BuyerShare > o.BuyerShare):
 		bad("it comes to %+v, more than the agreed %d, fee %d, tax %d", charge, o.Amount, o.Fee, o.Tax)
 	case o.FeeCharged > charge.Fee || o.TaxCharged > charge.Tax:
 		bad("fee %d and tax %d were agreed, %d and %d charged", charge.Fee, charge.Tax, o.FeeCharged, o.TaxCharged)
@@ -442,7 +446,7 @@ func explained(o *order.Order) map[string]bool {
 		bad("state %s is open and nobody has to act: add it to NextActors in explain.go", s)
 	}
 	for _, who := range actors {
-		if !slices.ContainsFunc(order.AllowedIn(s), func(a order.Allowed) bool { return slices.Contains(a.By, who) }) {
+		if !slices.ContainsFunc(o.Allowed(), func(a order.Allowed) bool { return slices.Contains(a.By, who) }) {
 			bad("state %s waits for the %s, who can do nothing: mend NextActors (explain.go) or Rules (table.go)", s, who)
 		}
 	}

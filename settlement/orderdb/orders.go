@@ -86,6 +86,7 @@ func readOrders(rows *sql.Rows) (list []order.Order, policies []int64, err error
 const eventColumns = `e.order_id, e.intent, e.seq, e.event, e.actor, e.data, e.state, e.held, e.released, e.refunded,
 	e.fee_charged, e.tax_charged, e.maturing, coalesce(e.deadline, ''), e.deadline_at, e.at, e.paid_at, e.freeze_id,
 	e.buyer_extended, e.seller_extended, e.claim, e.captured, e.captured_fee, e.captured_tax, e.captured_share, coalesce(e.method, ''), e.disputes, e.replaced,
+	e.parts, coalesce(e.holidays, 0),
 	coalesce(e.ledger_timestamp, 0), e.created_at`
 
 func (s *Store) events(ctx context.Context, query string, args ...any) ([]Event, error) {
@@ -101,8 +102,8 @@ func (s *Store) events(ctx context.Context, query string, args ...any) ([]Event,
 		if err := rows.Scan(&e.Position, (*uid)(&e.Order), (*uid)(&e.Intent), &e.Seq, &e.Event, &e.Actor, &e.Data,
 			&p.State, &p.Held, &p.Released, &p.Refunded, &p.FeeCharged, &p.TaxCharged, &p.Maturing,
 			&p.Deadline, (*moment)(&p.DeadlineAt), (*moment)(&p.At), (*moment)(&p.PaidAt), (*uid)(&p.Freeze),
-			&p.BuyerExtended, &p.SellerExtended, claim{&p.Claim}, (*amount)(&p.Captured.Amount), (*amount)(&p.Captured.Fee), (*amount)(&p.Captured.Tax),
-			(*amount)(&p.Captured.BuyerShare), &p.Method, (*count)(&p.Disputes), (*count)(&p.Replaced),
+			&p.BuyerExtended, &p.SellerExtended, claim(&p.Claim), (*amount)(&p.Captured.Amount), (*amount)(&p.Captured.Fee), (*amount)(&p.Captured.Tax),
+			(*amount)(&p.Captured.BuyerShare), &p.Method, (*count)(&p.Disputes), (*count)(&p.Replaced), parts(&p.Parts), &p.Holidays,
 			&e.LedgerTimestamp, (*moment)(&e.RecordedAt)); err != nil {
 			return nil, err
 		}
@@ -133,9 +134,11 @@ type DuePage struct {
 }
 
 // Due looks through up to limit deadlines d at or before until, after the given
-// one: a cursor, so that an order that stays due does not hold up the rest.
+// one: a cursor, so that an order that stays due does not hold up the rest. A
+// deadline that an order had, lost to an earlier one and had again was noted
+// twice, and counts once.
 func (s *Store) Due(ctx context.Context, marketplace uint32, d order.Deadline, until time.Time, after Due, limit int) (p DuePage, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT at, order_id FROM order_deadlines
+	rows, err := s.db.QueryContext(ctx, `SELECT DISTINCT at, order_id FROM order_deadlines
 		WHERE marketplace = $1 AND deadline = $2 AND at <= $3 AND at >= $4 AND (at, order_id) > ($4, $5)
 		ORDER BY at, order_id LIMIT $6`, marketplace, d, until, after.since(), after.Order.UUID(), limit)
 	if err != nil {

@@ -56,7 +56,7 @@ const (
 		buyer_extended = i.buyer_extended, seller_extended = i.seller_extended, claim = i.claim,
 		captured = i.captured, captured_fee = i.captured_fee, captured_tax = i.captured_tax,
 		captured_share = i.captured_share, method = i.method,
-		disputes = i.disputes, replaced = i.replaced
+		disputes = i.disputes, replaced = i.replaced, parts = i.parts, holidays = i.holidays
 	FROM %[2]sintents i
 	WHERE i.id = ANY($%[1]d::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1
 	RETURNING o.marketplace, o.deadline, o.deadline_at, o.id, i.deadline_set),

@@ -93,7 +93,8 @@ const orderColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.sel
 	coalesce(o.seller_tier, ''), coalesce(o.jurisdiction, ''), o.ship_by_date, o.agreed_at, o.seq, o.attempt,
 	o.state, o.held, o.released, o.refunded, o.fee_charged, o.tax_charged, o.maturing,
 	coalesce(o.deadline, ''), o.deadline_at, o.at, o.paid_at, o.freeze_id, o.buyer_extended, o.seller_extended, o.claim,
-	o.captured, o.captured_fee, o.captured_tax, o.captured_share, coalesce(o.method, ''), o.disputes, o.replaced`
+	o.captured, o.captured_fee, o.captured_tax, o.captured_share, coalesce(o.method, ''), o.disputes, o.replaced,
+	o.parts, coalesce(o.holidays, 0), coalesce(o.virtual, false)`
 
 // orderAfterColumns are the same of an order right after intents AS i.
 const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, coalesce(o.category, ''), o.buyer_account,
@@ -101,30 +102,35 @@ const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, 
 	coalesce(o.seller_tier, ''), coalesce(o.jurisdiction, ''), o.ship_by_date, o.agreed_at, i.seq, 0::smallint,
 	i.state, i.held, i.released, i.refunded, i.fee_charged, i.tax_charged, i.maturing,
 	coalesce(i.deadline, ''), i.deadline_at, i.at, i.paid_at, i.freeze_id, i.buyer_extended, i.seller_extended, i.claim,
-	i.captured, i.captured_fee, i.captured_tax, i.captured_share, coalesce(i.method, ''), i.disputes, i.replaced`
+	i.captured, i.captured_fee, i.captured_tax, i.captured_share, coalesce(i.method, ''), i.disputes, i.replaced,
+	i.parts, coalesce(i.holidays, 0), coalesce(o.virtual, false)`
 
-// claim reads and writes an order's dispute as JSON; NULL is none.
-type claim struct{ of **order.Claim }
+// document reads what few orders have, their dispute or their parts, as JSON;
+// NULL is none.
+type document[T any] struct{ of **T }
 
-func (c claim) Scan(src any) error {
-	*c.of = nil
+func (d document[T]) Scan(src any) error {
+	*d.of = nil
 	switch v := src.(type) {
 	case nil:
 		return nil
 	case []byte:
-		return json.Unmarshal(v, c.of)
+		return json.Unmarshal(v, d.of)
 	}
-	return fmt.Errorf("orderdb: a claim cannot be read from %T", src)
+	return fmt.Errorf("orderdb: a %T cannot be read from %T", *d.of, src)
 }
 
-func putClaim(f *pgrows.Fields, c *order.Claim) {
-	if c == nil {
+func claim(of **order.Claim) document[order.Claim] { return document[order.Claim]{of} }
+func parts(of **order.Parts) document[order.Parts] { return document[order.Parts]{of} }
+
+func putDocument[T any](f *pgrows.Fields, d *T) {
+	if d == nil {
 		f.Null()
 		return
 	}
-	b, err := json.Marshal(c)
+	b, err := json.Marshal(d)
 	if err != nil {
-		panic(err) // numbers and words always have a JSON form
+		panic(err) // numbers, times and words always have a JSON form
 	}
 	f.Text(string(b))
 }
@@ -140,9 +146,10 @@ func scanOrder(row scanner, o *order.Order, policy *int64, more ...any) error {
 		&o.SellerTier, &o.Jurisdiction, (*moment)(&o.ShipByDate), (*moment)(&o.AgreedAt),
 		&o.Seq, &o.Attempt, &o.State, &o.Held, &o.Released, &o.Refunded, &o.FeeCharged, &o.TaxCharged, &o.Maturing,
 		&o.Deadline, (*moment)(&o.DeadlineAt), (*moment)(&o.At), (*moment)(&o.PaidAt), (*uid)(&o.Freeze),
-		&o.BuyerExtended, &o.SellerExtended, claim{&o.Claim},
+		&o.BuyerExtended, &o.SellerExtended, claim(&o.Claim),
 		(*amount)(&o.Captured.Amount), (*amount)(&o.Captured.Fee), (*amount)(&o.Captured.Tax),
 		(*amount)(&o.Captured.BuyerShare), &o.Method,
 		(*count)(&o.Disputes), (*count)(&o.Replaced),
+		parts(&o.Parts), &o.Holidays, &o.Virtual,
 	}, more...)...)
 }

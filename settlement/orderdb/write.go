@@ -26,6 +26,7 @@ var (
 		{Name: "state", Kind: "text"}, {Name: "held", Kind: "bigint"}, {Name: "released", Kind: "bigint"}, {Name: "refunded", Kind: "bigint"},
 		{Name: "fee_charged", Kind: "bigint"}, {Name: "tax_charged", Kind: "bigint"}, {Name: "maturing", Kind: "bigint"},
 		{Name: "deadline", Kind: "text"}, {Name: "deadline_at", Kind: "timestamptz"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"},
+		{Name: "parts", Kind: "jsonb"}, {Name: "virtual", Kind: "boolean"},
 	}}
 	deadlinesTable = pgrows.Table{Name: "order_deadlines", Columns: []pgrows.Column{
 		{Name: "marketplace", Kind: "int"}, {Name: "deadline", Kind: "text"}, {Name: "at", Kind: "timestamptz"}, {Name: "order_id", Kind: "uuid"},
@@ -41,6 +42,7 @@ var (
 		{Name: "captured", Kind: "bigint"}, {Name: "captured_fee", Kind: "bigint"}, {Name: "captured_tax", Kind: "bigint"},
 		{Name: "captured_share", Kind: "bigint"}, {Name: "method", Kind: "text"},
 		{Name: "disputes", Kind: "smallint"}, {Name: "replaced", Kind: "smallint"},
+		{Name: "parts", Kind: "jsonb"}, {Name: "holidays", Kind: "smallint"},
 	}}
 )
 
@@ -161,6 +163,12 @@ func putOrder(f *pgrows.Fields, o *order.Order) {
 	f.Time(o.DeadlineAt)
 	f.Time(o.At)
 	f.Time(o.PaidAt)
+	putDocument(f, o.Parts)
+	if o.Virtual {
+		f.Bool(true)
+	} else {
+		f.Null()
+	}
 }
 
 func putMoney(f *pgrows.Fields, p *order.Progress) {
@@ -334,9 +342,15 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		f.IDOrNull(p.Freeze)
 		f.Int(int64(p.BuyerExtended))
 		f.Int(int64(p.SellerExtended))
-		putClaim(f, p.Claim)
+		putDocument(f, p.Claim)
 		putCaptured(f, p)
 		putCount(f, p.Disputes)
 		putCount(f, p.Replaced)
+		putDocument(f, p.Parts)
+		if p.Holidays > 0 {
+			f.Int(int64(p.Holidays))
+		} else {
+			f.Null()
+		}
 	}, nil
 }

@@ -4,6 +4,7 @@
 //	name: standard
 //	effective: 2026-12-01     # or 2026-12-01T09:00:00Z; left out: at once
 //	pay_within: 5d            # or 120h, 7200m, 432000
+//	calendar: {name: cn, days: [2026-10-01, 2026-10-02]}
 //	fees:
 //	  "*": {bps: 500}
 //	  USD: {bps: 500, min: 100} # amounts are minor units: 1.00

@@ -89,6 +89,31 @@ func TestDisputeSteps(t *testing.T) {
 	}
 }
 
+// Holidays are written as YAML writes days, or as texts, and their mistakes have
+// lines.
+func TestCalendar(t *testing.T) {
+	text := good + "confirm_virtual: 3d\ncalendar:\n  name: cn\n  days: [2026-10-01, \"2026-10-02\"]\n"
+	p, err := Parse("f", []byte(text))
+	if err != nil || p.ConfirmVirtual != 3*86400 || !reflect.DeepEqual(p.Calendar, order.Calendar{Name: "cn", Days: []order.Day{"2026-10-01", "2026-10-02"}}) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for change, want := range map[[2]string]string{
+		{"2026-10-01,", "2026-10-1,"}:                    "f:24:10: calendar.days[0]: must be a day like 2026-10-01",
+		{"2026-10-01,", "2026-10-01T00:00:00Z,"}:         "f:24:10: calendar.days[0]: must be a day like 2026-10-01",
+		{"2026-10-01,", "20261001,"}:                     "f:24:10: calendar.days[0]: must be a day like 2026-10-01",
+		{"2026-10-01,", "2026-10-03,"}:                   "f:24:22: calendar.days[1]: must be after the day before it in the list",
+		{"name: cn", "name: CN"}:                         "f:23:9: calendar.name: must match ^[a-z][a-z0-9_-]{0,31}$",
+		{"  name: cn\n", ""}:                             "f:23:3: calendar.name: is missing: must match ^[a-z][a-z0-9_-]{0,31}$",
+		{`[2026-10-01, "2026-10-02"]`, "[]"}:             "f:24:9: calendar.days: must have from 1 to 400 days",
+		{"confirm_virtual: 3d", "confirm_virtual: soon"}: "f:21:18: confirm_virtual: must be a duration like 5d, 96h, 30m, 1d12h, or an integer of seconds",
+	} {
+		_, err := Parse("f", []byte(strings.Replace(text, change[0], change[1], 1)))
+		if err == nil || err.Error() != want {
+			t.Errorf("%q: got:\n%v\nwant:\n%s", change, err, want)
+		}
+	}
+}
+
 // Rules of fees and taxes are read with all that a fee has, and their mistakes
 // have lines.
 func TestFeeRules(t *testing.T) {

@@ -41,6 +41,7 @@ func (r *reader) mistakes() Mistakes {
 var (
 	secondsType = reflect.TypeFor[order.Seconds]()
 	timeType    = reflect.TypeFor[time.Time]()
+	dayType     = reflect.TypeFor[order.Day]()
 )
 
 // value reads n into dst. path is where n stands.
@@ -55,6 +56,8 @@ func (r *reader) value(n *yaml.Node, dst reflect.Value, path order.Path) {
 		read(r, n, dst, path, parseSeconds)
 	case t == timeType:
 		read(r, n, dst, path, parseTime)
+	case t == dayType:
+		read(r, n, dst, path, parseDay)
 	case t.Kind() == reflect.Pointer:
 		dst.Set(reflect.New(t.Elem()))
 		r.value(n, dst.Elem(), path)
@@ -218,6 +221,14 @@ func parseBool(n *yaml.Node) (bool, string) {
 		return n.Value == "true", ""
 	}
 	return false, "true or false"
+}
+
+// parseDay reads a day, which YAML takes for a moment.
+func parseDay(n *yaml.Node) (order.Day, string) {
+	if _, err := time.Parse(time.DateOnly, n.Value); err != nil || n.Tag != "!!timestamp" && n.Tag != "!!str" {
+		return "", "a day like 2026-10-01"
+	}
+	return order.Day(n.Value), ""
 }
 
 var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)

@@ -2,6 +2,7 @@ package posting
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -72,7 +73,33 @@ func (a *Agreement) checkFee() error {
 	if a.Jurisdiction != "" && !order.Jurisdiction(a.Jurisdiction) {
 		return &Invalid{"jurisdiction", "must be a country like DE or a part of one like US-CA"}
 	}
-	return nil
+	return a.checkParts()
+}
+
+// checkParts refuses parts that the order cannot be agreed in.
+func (a *Agreement) checkParts() error {
+	for i, t := range a.Parts {
+		field := fmt.Sprintf("parts/%d/name", i)
+		if err := text(field, t.Name, 4*order.PartNameMax); err != nil {
+			return err
+		}
+		if utf8.RuneCountInString(t.Name) > order.PartNameMax {
+			return &Invalid{field, fmt.Sprintf("longer than %d characters", order.PartNameMax)}
+		}
+	}
+	_, err := a.parts()
+	if wrong := new(order.PartError); errors.As(err, &wrong) {
+		return &Invalid{wrong.Place, wrong.Detail}
+	}
+	return err
+}
+
+// parts are the parts of the order that the agreement makes, nil for none.
+func (a *Agreement) parts() (*order.Parts, error) {
+	if len(a.Parts) == 0 {
+		return nil, nil
+	}
+	return order.NewParts(a.Amount, a.Parts)
 }
 
 func (r *Request) checkOrders() error {

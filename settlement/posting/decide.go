@@ -271,7 +271,7 @@ func (f *draft) planPayment() (err error) {
 	}
 	if due != paid {
 		o := &f.orders[0]
-		return &order.Refusal{Rule: order.RuleAmount, Event: order.Pay, State: o.State, Allowed: order.AllowedIn(o.State),
+		return &order.Refusal{Rule: order.RuleAmount, Event: order.Pay, State: o.State, Allowed: o.Allowed(),
 			Detail: fmt.Sprintf("%d is to be paid for %d orders, %d was paid", due, len(f.orders), paid)}
 	}
 	return nil

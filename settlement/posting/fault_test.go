@@ -373,7 +373,7 @@ func TestRandomEvents(t *testing.T) {
 		w := newWorld(sub, func(e ledger.Engine) ledger.Engine { f.Engine = e; return f })
 		var ids []ledger.ID
 		for i := range 5 {
-			ids = append(ids, w.agree(fmt.Sprint("X-", i)).ID)
+			ids = append(ids, w.agree(fmt.Sprint("X-", i)).ID, w.boat(fmt.Sprint("B-", i)).ID)
 		}
 		roles := []order.Role{order.Buyer, order.Seller, order.Carrier, order.Operator, order.System, ""}
 		for range rapid.IntRange(1, 8).Draw(rt, "rounds") {
@@ -389,7 +389,11 @@ func TestRandomEvents(t *testing.T) {
 				if e == order.Pay || e == order.Authorise {
 					amount = 0
 				}
-				reqs = append(reqs, w.event(o.ID, order.Command{Event: e, By: rapid.SampledFrom(roles).Draw(rt, "by"), At: at,
+				var parts []string
+				if o.Parts != nil && rapid.Bool().Draw(rt, "a part") {
+					parts = []string{rapid.SampledFrom(o.Parts.List).Draw(rt, "part").Name}
+				}
+				reqs = append(reqs, w.event(o.ID, order.Command{Event: e, Parts: parts, By: rapid.SampledFrom(roles).Draw(rt, "by"), At: at,
 					Method: "card", Amount: amount, ToSeller: amount, ToBuyer: o.Held - min(amount, o.Held), Reason: "so"}))
 			}
 			for i, a := range w.poster.DoAll(w.ctx, reqs) {

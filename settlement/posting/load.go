@@ -256,7 +256,7 @@ func command(o *order.Order, c order.Command, now, deadlines time.Time) (order.C
 		latest, what = deadlines, "the deadlines that fire"
 	}
 	if c.At.After(latest) {
-		return c, &order.Refusal{Rule: RuleFuture, Event: c.Event, State: o.State, Allowed: order.AllowedIn(o.State),
+		return c, &order.Refusal{Rule: RuleFuture, Event: c.Event, State: o.State, Allowed: o.Allowed(),
 			Detail: fmt.Sprintf("it would take effect at %s, %s stands at %s",
 				c.At.Format(time.RFC3339Nano), what, latest.Format(time.RFC3339Nano))}
 	}
@@ -357,8 +357,12 @@ func (p *Poster) newOrder(ctx context.Context, w *orderdb.Writer, m orderdb.Mark
 	if err != nil {
 		return order.Order{}, err
 	}
-	terms.ID, err = orderdb.NewID()
-	return order.Order{Terms: terms}, err
+	o := order.Order{Terms: terms}
+	if o.ID, err = orderdb.NewID(); err != nil {
+		return order.Order{}, err
+	}
+	o.Parts, err = a.parts()
+	return o, err
 }
 
 // booksFor names the accounts of the whole ledger that an event may use.
@@ -383,7 +387,7 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 		return []orderdb.AccountName{name(chart.PayinClearing, c.Method)}
 	case order.Freeze:
 		return []orderdb.AccountName{name(chart.DisputeSuspense, "")}
-	case order.ReleaseAll, order.GrantClaim, order.DropClaim, order.TakeOffer, order.EndEvidence, order.Decide, order.CarryOut, order.GrantReturn:
+	case order.ReleaseAll, order.ReleaseParts, order.ReleaseDue, order.GrantClaim, order.DropClaim, order.TakeOffer, order.EndEvidence, order.Decide, order.CarryOut, order.GrantReturn:
 		return []orderdb.AccountName{name(chart.FeeRevenue, ""), name(chart.TaxPayable, "")}
 	}
 	return nil

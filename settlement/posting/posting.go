@@ -94,6 +94,8 @@ type Agreement struct {
 	Jurisdiction string
 	Policy       string // by name, its newest version in force; "" for the standard one
 	ShipByDate   time.Time
+	Virtual      bool              // nothing is carried
+	Parts        []order.PartTerms // none: all is shipped and released at once
 }
 
 // Result is an applied event.

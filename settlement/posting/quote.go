@@ -28,7 +28,11 @@ func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a A
 		return order.Order{}, fmt.Errorf("policy %s: %w", a.policy(), err)
 	}
 	terms, err := termsOf(m, &a, list, at)
-	return order.Order{Terms: terms, Progress: order.Progress{At: at}}, err
+	if err != nil {
+		return order.Order{}, err
+	}
+	parts, err := a.parts()
+	return order.Order{Terms: terms, Progress: order.Progress{At: at, Parts: parts}}, err
 }
 
 // policy is the name of the agreement's policy.
@@ -61,7 +65,10 @@ func termsOf(m orderdb.Marketplace, a *Agreement, versions []*order.Policy, at t
 		return order.Terms{}, &Invalid{"policy", "no version of it was in force when the order was agreed"}
 	}
 	t := order.Terms{Marketplace: m.ID, Reference: a.Reference, Ledger: books, Buyer: a.Buyer, Seller: a.Seller, Category: a.Category,
-		Amount: a.Amount, SellerTier: a.SellerTier, Jurisdiction: a.Jurisdiction, Policy: policy}
+		Amount: a.Amount, SellerTier: a.SellerTier, Jurisdiction: a.Jurisdiction, Virtual: a.Virtual, Policy: policy}
+	if a.Virtual && policy.ConfirmVirtual == 0 {
+		return order.Terms{}, &Invalid{"virtual", "policy " + policy.Name + " has no confirm_virtual"}
+	}
 	if !a.ShipByDate.IsZero() {
 		t.ShipByDate = a.ShipByDate.UTC().Truncate(time.Microsecond)
 	}

@@ -28,13 +28,15 @@ const (
 	day    = 24 * time.Hour
 	second = int64(time.Second)
 
-	payWithin    = 5 * day
-	authorised   = 7 * day
-	shipWithin   = 10 * day
-	confirmBy    = 7 * day  // after the delivery
-	confirmBlind = 15 * day // after the shipment, when nobody reports the delivery
-	extendBy     = 15 * day
-	ruleWithin   = 14 * day
+	payWithin      = 5 * day
+	authorised     = 7 * day
+	shipWithin     = 10 * day
+	confirmBy      = 7 * day  // after the delivery
+	confirmBlind   = 15 * day // after the shipment, when nobody reports the delivery
+	confirmVirtual = 3 * day
+
+	extendBy   = 15 * day
+	ruleWithin = 14 * day
 
 	respondWithin   = 5 * day
 	negotiateWithin = 10 * day
@@ -56,6 +58,7 @@ func Policy() api.PolicyTerms {
 		Name:      "demo",
 		PayWithin: seconds(payWithin), AuthoriseWithin: seconds(authorised), ShipWithin: seconds(shipWithin),
 		ConfirmAfterDelivery: seconds(confirmBy), ConfirmAfterShipment: seconds(confirmBlind),
+		ConfirmVirtual: seconds(confirmVirtual), Calendar: api.Calendar{Name: "carnival", Days: holidays},
 		Disputes: 3, ExtendTimes: 1, ExtendBy: seconds(extendBy),
 		RespondWithin: seconds(respondWithin), NegotiateWithin: seconds(negotiateWithin), EscalateAfter: seconds(escalateAfter),
 		EvidenceWithin: seconds(evidenceWithin), AppealWithin: seconds(appealWithin),
@@ -87,10 +90,12 @@ var currencies = []struct {
 var (
 	goods    = []string{"walnut side table", "linen curtains", "road bike wheel", "espresso grinder", "wool blanket", "desk lamp", "hiking boots", "film camera", "ceramic vase", "board game"}
 	carriers = []string{"Correios", "DHL", "UPS", "Yamato", "Aramex"}
+	holidays = []string{"2026-02-16", "2026-02-17", "2026-02-18"}
+	places   = []string{"Leipzig, DE", "Louisville, US", "Osaka, JP", "Dubai, AE", "Curitiba, BR"}
 	methods  = Policy().Methods
 )
 
-// plots are what can happen to an order, and how often of 100.
+// plots are what can happen to an order, and how often, by weight.
 var plots = []struct {
 	weight int
 	paid   bool // whether it is paid, so that it can share a payment
@@ -124,6 +129,13 @@ var plots = []struct {
 	{1, true, (*teller).returnRuled},
 	{3, true, (*teller).shippedLate},
 	{3, true, (*teller).confirmedLate},
+	{3, true, (*teller).partsReleased},
+	{2, true, (*teller).lastPartForgotten},
+	{2, true, (*teller).restNeverShipped},
+	{1, true, (*teller).partRefunded},
+	{1, true, (*teller).partsDisputed},
+	{2, true, (*teller).virtualForgotten},
+	{2, true, (*teller).virtualConfirmed},
 }
 
 // seed makes the demo's luck; another one makes another marketplace.

@@ -50,8 +50,8 @@ func TestStories(t *testing.T) {
 			t.Errorf("no order ends %s", final)
 		}
 	}
-	for _, kind := range []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Ship, order.Deliver, order.Confirm,
-		order.Extend, order.Cancel, order.Refund, order.Dispute, order.AcceptClaim, order.Contest,
+	for _, kind := range []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Ship, order.Track, order.Deliver, order.Confirm,
+		order.ShipPart, order.DeliverPart, order.ReleasePart, order.Extend, order.Cancel, order.Refund, order.Dispute, order.AcceptClaim, order.Contest,
 		order.MakeOffer, order.AcceptOffer, order.GiveEvidence, order.Withdraw, order.Escalate, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn,
 		order.RefuseReturn, order.ShipReplacement} {
 		if kinds[kind] == 0 {

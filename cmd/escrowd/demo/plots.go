@@ -52,10 +52,27 @@ func (t *teller) ships(at time.Time) time.Time {
 	return at
 }
 
+// scans is the way of a parcel that its carrier reports; it answers when that
+// was last.
+func (t *teller) scans(at time.Time) time.Time {
+	statuses := []string{"picked_up", "in_transit", "out_for_delivery"}
+	if t.rng.IntN(8) == 0 {
+		statuses = []string{"picked_up", "in_transit", "exception", "in_transit"}
+	}
+	for _, s := range statuses {
+		at = t.after(at, time.Hour, 20*time.Hour)
+		t.happens(replay.Event{Kind: order.Track, At: at, Status: s, Location: places[t.rng.IntN(len(places))]})
+	}
+	return at
+}
+
 // arrives pays, ships and delivers, and answers when.
 func (t *teller) arrives() time.Time {
 	t.pays()
 	at := t.ships(t.after(t.paid, 4*time.Hour, 5*day))
+	if t.rng.IntN(3) == 0 {
+		at = t.scans(at)
+	}
 	at = t.after(at, day, 7*day)
 	t.happens(replay.Event{Kind: order.Deliver, At: at})
 	return at
@@ -69,14 +86,45 @@ func (t *teller) confirms(at time.Time) {
 func (t *teller) confirmed() { t.confirms(t.after(t.arrives(), time.Hour, 5*day)) }
 
 func (t *teller) deliveredAndForgotten() {
-	t.ends(order.Closed, t.arrives().Add(confirmBy).Add(matureAfter))
+	t.ends(order.Closed, confirmEnds(t.arrives(), confirmBy).Add(matureAfter))
 }
 
 func (t *teller) shippedAndForgotten() {
 	t.pays()
 	shipped := t.ships(t.after(t.paid, 4*time.Hour, 5*day))
-	t.ends(order.Closed, shipped.Add(confirmBlind).Add(matureAfter))
+	t.ends(order.Closed, confirmEnds(shipped, confirmBlind).Add(matureAfter))
 }
+
+// confirmEnds is when the time to confirm ends that begins at from: a holiday in
+// it is a day on which it stands still.
+func confirmEnds(from time.Time, within time.Duration) time.Time {
+	end := from.Add(within)
+	for _, d := range holidays {
+		begins, err := time.Parse(time.DateOnly, d)
+		if err != nil {
+			panic(err) // the days are written above
+		}
+		if begins.Add(day).After(from) && begins.Before(end) {
+			end = end.Add(day)
+		}
+	}
+	return end
+}
+
+// handsOver pays and hands virtual goods over, and answers when.
+func (t *teller) handsOver() time.Time {
+	t.story.Virtual = true
+	t.pays()
+	at := t.after(t.paid, time.Minute, day)
+	t.happens(replay.Event{Kind: order.Ship, At: at})
+	return at
+}
+
+func (t *teller) virtualForgotten() {
+	t.ends(order.Closed, confirmEnds(t.handsOver(), confirmVirtual).Add(matureAfter))
+}
+
+func (t *teller) virtualConfirmed() { t.confirms(t.after(t.handsOver(), time.Hour, 2*day)) }
 
 func (t *teller) captured() {
 	shipped := t.ships(t.after(t.captures(0), time.Hour, 2*day))
@@ -173,7 +221,7 @@ func (t *teller) claimWithdrawn() {
 	at := t.after(opened, time.Hour, respondWithin)
 	t.happens(replay.Event{Kind: order.Withdraw, At: at, Reason: "the neighbour had it"})
 	// The time to confirm stood still meanwhile.
-	t.ends(order.Closed, arrived.Add(confirmBy).Add(at.Sub(opened)).Add(matureAfter))
+	t.ends(order.Closed, confirmEnds(arrived, confirmBy).Add(at.Sub(opened)).Add(matureAfter))
 }
 
 func (t *teller) offerAccepted() {

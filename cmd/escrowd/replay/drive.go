@@ -294,7 +294,7 @@ func (d *driver) report(change func(*Progress)) {
 // kinds is the order in which events mostly follow each other, so that one
 // pass over it sends most of what is due.
 var kinds = []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Extend, order.Ship, order.Deliver,
-	order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
+	order.ShipPart, order.Track, order.DeliverPart, order.ReleasePart, order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
 	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn,
 	order.ShipReplacement}
 
@@ -376,6 +376,22 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DeliverItem {
 			return api.DeliverItem{Target: c.target(), Deliver: api.Deliver{Act: e.act()}}
 		})
+	case order.Track:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.TrackItem {
+			return api.TrackItem{Target: c.target(), Track: api.Track{Status: e.Status, Location: e.Location, Parts: e.Parts, Act: e.act()}}
+		})
+	case order.ShipPart:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ShipPartItem {
+			return api.ShipPartItem{Target: c.target(), ShipPart: api.ShipPart{Parts: e.Parts, Carrier: e.Carrier, Tracking: e.Tracking, Act: e.act()}}
+		})
+	case order.DeliverPart:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DeliverPartItem {
+			return api.DeliverPartItem{Target: c.target(), DeliverPart: api.DeliverPart{Parts: e.Parts, Act: e.act()}}
+		})
+	case order.ReleasePart:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ReleasePartItem {
+			return api.ReleasePartItem{Target: c.target(), ReleasePart: api.ReleasePart{Parts: e.Parts, Act: e.act()}}
+		})
 	case order.Confirm:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ConfirmItem {
 			return api.ConfirmItem{Target: c.target(), Confirm: api.Confirm{Act: e.act()}}
@@ -386,7 +402,7 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 		})
 	case order.Refund:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefundItem {
-			return api.RefundItem{Target: c.target(), Refund: api.Refund{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+			return api.RefundItem{Target: c.target(), Refund: api.Refund{Amount: e.Amount, Parts: e.Parts, Reason: e.Reason, Act: e.act()}}
 		})
 	case order.Dispute:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.DisputeItem {
@@ -459,7 +475,7 @@ func agreeItem(c *cursor, e *Event) api.NewOrderItem {
 	s := c.story
 	return api.NewOrderItem{ItemKey: api.ItemKey{IdempotencyKey: c.key()}, NewOrder: api.NewOrder{
 		Reference: s.Reference, Buyer: s.Buyer, Seller: s.Seller, Currency: s.Currency, Amount: s.Amount,
-		Policy: s.Policy, ShipBy: s.ShipBy, Goods: s.Goods, Act: e.act(),
+		Policy: s.Policy, ShipBy: s.ShipBy, Goods: s.Goods, Virtual: s.Virtual, Parts: s.Parts, Act: e.act(),
 	}}
 }
 

@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"escrowd/intake/api"
 	"escrowd/settlement/order"
 )
 
@@ -30,6 +31,8 @@ type Story struct {
 	Policy    string
 	ShipBy    time.Time // agreed date of shipment; zero for none
 	Goods     json.RawMessage
+	Virtual   bool          // nothing is carried
+	Parts     []api.NewPart // what is shipped and released by itself; none for all at once
 
 	// Basket, where it is not 0, is shared by the stories that one payment
 	// covers: of one buyer and currency, with Pay at the same moment.
@@ -53,7 +56,9 @@ type Event struct {
 
 	Method            string    // pay, authorise
 	Until             time.Time // extend
-	Carrier, Tracking string    // ship, ship_back, ship_replacement
+	Carrier, Tracking string    // ship, ship_part, ship_back, ship_replacement
+	Status, Location  string    // track
+	Parts             []string  // ship_part, deliver_part, release_part, refund of an order in parts
 	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised; refuse_return: for damage, 0 for none
 	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
 	Return            bool      // offer, rule

@@ -205,6 +205,9 @@ func (c *checker) check(ctx context.Context) error {
 	if err := c.deadlines(ctx); err != nil {
 		return err
 	}
+	if err := c.parts(ctx); err != nil {
+		return err
+	}
 	ledgers, err := c.ledgers(ctx)
 	if err != nil {
 		return err

@@ -1,0 +1,179 @@
+package posting_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
+	"escrowd/settlement/posting"
+)
+
+// boat is an order of 100.00 to be shipped and released in three parts.
+func (w *world) boat(reference string) order.Order {
+	w.t.Helper()
+	req := w.agreement(reference)
+	req.Agreement.Parts = []order.PartTerms{{Name: "hull", Bps: 5_000}, {Name: "mast", Bps: 3_333}, {Name: `"sail" \ ä`}}
+	r, err := w.poster.Do(w.ctx, req)
+	w.must(err)
+	return r.Orders[0]
+}
+
+// An order in parts, part by part: what is answered, what is stored and what
+// the ledger says are the same, and every moment of the past is told as it was.
+func TestPartByPart(t *testing.T) {
+	w := newWorld(t, nil)
+	o := w.boat("B-1")
+	if got := w.order(o.ID); !reflect.DeepEqual(got.Parts, o.Parts) || len(got.Parts.List) != 3 || got.Parts.List[1].Amount != 3_333 || got.Parts.List[2].Amount != 1_667 {
+		t.Fatalf("stored %+v, answered %+v", got.Parts, o.Parts)
+	}
+	at := func(days int) time.Time { return start.AddDate(0, 0, days) }
+	steps := []struct {
+		c        order.Command
+		state    order.State
+		deadline order.Deadline
+		at       time.Time
+		held     int64
+	}{
+		{order.Command{Event: order.Pay, Method: "card", At: start}, order.Held, order.ShipBy, at(10), 10_000},
+		{order.Command{Event: order.ShipPart, Parts: []string{"hull"}, At: at(1)}, order.PartShipped, order.ShipBy, at(10), 10_000},
+		{order.Command{Event: order.DeliverPart, Parts: []string{"hull"}, At: at(2)}, order.PartShipped, order.ConfirmPartBy, at(9), 10_000},
+		{order.Command{Event: order.ReleasePart, Parts: []string{"hull"}, At: at(3)}, order.PartShipped, order.ShipBy, at(10), 5_000},
+		{order.Command{Event: order.ShipPart, Parts: []string{`"sail" \ ä`}, At: at(3)}, order.PartShipped, order.ShipBy, at(10), 5_000},
+		{order.Command{Event: order.CancelUnshipped, By: order.System, At: at(10)}, order.Shipped, order.ConfirmPartBy, at(18), 1_667},
+		{order.Command{Event: order.Dispute, Reason: "torn", At: at(11)}, order.Disputed, order.RuleBy, at(25), 1_667},
+		{order.Command{Event: order.Withdraw, At: at(12)}, order.Shipped, order.ConfirmPartBy, at(19), 1_667},
+		{order.Command{Event: order.ReleasePartUnconfirmed, By: order.System, At: at(19)}, order.Released, order.MatureAt, at(21), 0},
+		{order.Command{Event: order.Mature, By: order.System, At: at(21)}, order.Closed, order.NoDeadline, time.Time{}, 0},
+	}
+	for _, s := range steps {
+		o = w.do(o.ID, s.c)
+		if o.State != s.state || o.Deadline != s.deadline || !o.DeadlineAt.Equal(s.at) || o.Held != s.held {
+			t.Fatalf("%s: %s, %s at %s, %d held; want %s, %s at %s, %d", s.c.Event, o.State, o.Deadline, o.DeadlineAt, o.Held, s.state, s.deadline, s.at, s.held)
+		}
+		if got := w.order(o.ID); !reflect.DeepEqual(got.Progress, o.Progress) {
+			t.Errorf("%s: stored %+v %+v\nanswered %+v %+v", s.c.Event, got.Progress, got.Parts, o.Progress, o.Parts)
+		}
+		w.balanced()
+	}
+	if o.Released != 6_667 || o.Refunded != 3_333 || o.FeeCharged != 333 {
+		t.Errorf("%+v", o.Progress)
+	}
+	want := map[chart.AccountCode][2]int64{
+		chart.PayinClearing: {10_000, 0}, chart.Buyer: {10_000, 13_333}, chart.Escrow: {10_000, 10_000},
+		chart.SellerPending: {6_334, 6_334}, chart.SellerAvailable: {0, 6_334}, chart.FeeRevenue: {0, 333},
+	}
+	for code, v := range w.books() {
+		if v != want[code] {
+			t.Errorf("%d: %v, want %v", code, v, want[code])
+		}
+	}
+	line, err := w.store.Timeline(w.ctx, o.ID)
+	w.must(err)
+	for i, s := range steps {
+		if e := line[i+1].After; e.State != s.state || e.Parts == nil || e.Held != s.held {
+			t.Errorf("after %s: %+v", s.c.Event, e)
+		}
+	}
+	if hull := line[4].After.Parts.List[0]; hull.State != order.Released || line[3].After.Parts.List[0].State != order.Delivered {
+		t.Errorf("hull on the timeline: %+v", hull)
+	}
+}
+
+// What the buyer bears of the fee is held with the parts, released or refunded
+// with each, and stored as it was decided.
+func TestPartsWithBuyersShare(t *testing.T) {
+	w := newWorld(t, nil)
+	w.ruled()
+	o := w.boat("B-1")
+	at := start
+	step := func(c order.Command, held int64) {
+		t.Helper()
+		at = at.Add(time.Hour)
+		c.At = at
+		o = w.do(o.ID, c)
+		if got := w.order(o.ID); o.Held != held || !reflect.DeepEqual(got.Progress, o.Progress) {
+			t.Errorf("%s: %d held, want %d; stored %+v %+v\nanswered %+v %+v", c.Event, o.Held, held, got.Progress, got.Parts, o.Progress, o.Parts)
+		}
+		w.balanced()
+	}
+	step(order.Command{Event: order.Authorise, Method: "card"}, 0)
+	step(order.Command{Event: order.Capture}, 10_150) // 3 % of 100.00, half of it the buyer's
+	step(order.Command{Event: order.Ship}, 10_150)
+	step(order.Command{Event: order.ReleasePart, Parts: []string{"hull"}}, 5_075)
+	step(order.Command{Event: order.Refund, Parts: []string{"mast"}}, 1_692)
+	step(order.Command{Event: order.Confirm}, 0)
+	if o.State != order.Released || o.Released != 6_767 || o.Refunded != 3_383 || o.FeeCharged != 200 {
+		t.Errorf("%+v", o.Progress)
+	}
+}
+
+// The same key answers a part's release again and releases nothing.
+func TestPartReplayed(t *testing.T) {
+	w := newWorld(t, nil)
+	o := w.boat("B-1")
+	w.do(o.ID, order.Command{Event: order.Pay, Method: "card", At: start})
+	w.do(o.ID, order.Command{Event: order.Ship, At: start})
+	req := w.event(o.ID, order.Command{Event: order.ReleasePart, Parts: []string{"mast"}, At: start})
+	req.Key, req.Hash = "release", [32]byte{1}
+	first, err := w.poster.Do(w.ctx, req)
+	w.must(err)
+	again, err := w.poster.Do(w.ctx, req)
+	w.must(err)
+	if !again.Replayed || !reflect.DeepEqual(again.Orders, first.Orders) || first.Orders[0].Released != 3_333 {
+		t.Errorf("first %+v, again %+v", first, again)
+	}
+	w.balanced()
+}
+
+func TestPartsAreChecked(t *testing.T) {
+	w := newWorld(t, nil)
+	for name, c := range map[string]struct {
+		parts []order.PartTerms
+		want  string // the field, or the rule
+	}{
+		"one":           {[]order.PartTerms{{Name: "a", Amount: 10_000}}, "parts"},
+		"a wrong sum":   {[]order.PartTerms{{Name: "a", Amount: 5_000}, {Name: "b", Amount: 4_999}}, order.RuleAmount},
+		"no name":       {[]order.PartTerms{{Name: "a", Amount: 5_000}, {}}, "parts/1/name"},
+		"a name twice":  {[]order.PartTerms{{Name: "a", Amount: 5_000}, {Name: "a"}}, "parts/1/name"},
+		"NUL in a name": {[]order.PartTerms{{Name: "a\x00", Amount: 5_000}, {Name: "b"}}, "parts/0/name"},
+		"a long name":   {[]order.PartTerms{{Name: "a", Amount: 5_000}, {Name: string(make([]rune, 61))}}, "parts/1/name"},
+		"no amount":     {[]order.PartTerms{{Name: "a"}, {Name: "b", Amount: 5_000}}, "parts/0/amount"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := w.agreement(name)
+			req.Agreement.Parts = c.parts
+			_, err := w.poster.Do(w.ctx, req)
+			var wrong *posting.Invalid
+			var refused *order.Refusal
+			if !(errors.As(err, &wrong) && wrong.Field == c.want) && !(errors.As(err, &refused) && refused.Rule == c.want) {
+				t.Errorf("%v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+// The schema refuses what the code above would have to be wrong for.
+func TestSchemaOfParts(t *testing.T) {
+	w := newWorld(t, nil)
+	o, plain := w.boat("B-1"), w.agree("P-1")
+	for _, id := range []order.Order{o, plain} {
+		w.do(id.ID, order.Command{Event: order.Pay, Method: "card", At: start})
+	}
+	w.do(o.ID, order.Command{Event: order.ShipPart, Parts: []string{"hull"}, At: start})
+	for name, c := range map[string]struct{ set, id string }{
+		"shipped in part without parts":    {"parts = NULL", o.ID.UUID()},
+		"one part":                         {`parts = '{"list":[{}]}'`, o.ID.UUID()},
+		"the whole's deadline":             {"state = 'shipped', deadline = 'confirm_by'", o.ID.UUID()},
+		"shipped in part, to be paid":      {"deadline = 'pay_by'", o.ID.UUID()},
+		"shipped in part, nothing held":    {"held = 0, released = 10000", o.ID.UUID()},
+		"a part's deadline without parts":  {"state = 'shipped', deadline = 'confirm_part_by'", plain.ID.UUID()},
+		"in part without parts, from held": {"state = 'part_shipped'", plain.ID.UUID()},
+	} {
+		if _, err := w.db.Exec(`UPDATE orders SET `+c.set+` WHERE id = $1`, c.id); err == nil {
+			t.Errorf("%s: the schema took it", name)
+		}
+	}
+}
