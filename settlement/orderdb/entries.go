@@ -231,19 +231,45 @@ func (s *Store) BankDetails(ctx context.Context, marketplace uint32, seller stri
 	return list[0], nil
 }
 
-// Standing is what the write path has to know of a seller before it pays out.
-type Standing struct {
+// PayeeName is a seller within a marketplace.
+type PayeeName struct {
+	Marketplace uint32
+	Seller      string
+}
+
+// PayoutStanding is what the write path has to know of a seller before it pays
+// out.
+type PayoutStanding struct {
 	Verified ledger.ID // the entry with the approved bank details, zero for none
 	Blocked  string
 }
 
-// Standing reads it in the transaction that decides.
-func (w *Writer) Standing(ctx context.Context, marketplace uint32, seller string) (st Standing, err error) {
-	err = w.conn.QueryRowContext(ctx, `SELECT
-		(SELECT e.id FROM entries e WHERE e.marketplace = $1 AND e.party = $2 AND e.kind = 'bank_details' AND e.state = 'done' ORDER BY e.at DESC, e.id DESC LIMIT 1),
-		coalesce((SELECT p.blocked FROM payees p WHERE p.marketplace = $1 AND p.seller = $2), '')`, marketplace, seller).
-		Scan((*uid)(&st.Verified), &st.Blocked)
-	return st, err
+var payeeNames = pgrows.Table{Columns: []pgrows.Column{{Name: "marketplace", Kind: "int"}, {Name: "seller", Kind: "text"}}}
+
+// PayoutStandings reads them in the transaction that decides.
+func (w *Writer) PayoutStandings(ctx context.Context, names []PayeeName) (map[PayeeName]PayoutStanding, error) {
+	rows, err := w.conn.QueryContext(ctx, `SELECT u.marketplace, u.seller, e.id, coalesce(p.blocked, '') FROM `+payeeNames.Unnest(pgrows.From(1))+`
+		LEFT JOIN LATERAL (SELECT e.id FROM entries e WHERE e.marketplace = u.marketplace AND e.party = u.seller AND e.kind = 'bank_details' AND e.state = 'done'
+			ORDER BY e.at DESC, e.id DESC LIMIT 1) e ON true
+		LEFT JOIN payees p ON p.marketplace = u.marketplace AND p.seller = u.seller`,
+		payeeNames.Arrays(len(names), func(f *pgrows.Fields, i int) {
+			f.Number(uint64(names[i].Marketplace))
+			f.Text(names[i].Seller)
+		})...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := map[PayeeName]PayoutStanding{}
+	for rows.Next() {
+		var n PayeeName
+		var st PayoutStanding
+		if err := rows.Scan(&n.Marketplace, &n.Seller, (*uid)(&st.Verified), &st.Blocked); err != nil {
+			return nil, err
+		}
+		found[n] = st
+	}
+	return found, rows.Err()
 }
 
 // LoadEntries reads entries by id.

@@ -86,9 +86,39 @@ type entryDraft struct {
 	result string        // see treasury.Said
 }
 
-// loadEntry reads or makes the entry of a task and drafts its command. refused
+// entryFacts are what is read for the entries of a batch: a question each,
+// however many they are, and none where there are no entries.
+type entryFacts struct {
+	entries map[ledger.ID]treasury.Entry
+	payees  map[orderdb.PayeeName]orderdb.PayoutStanding
+}
+
+func readEntryFacts(ctx context.Context, w *orderdb.Writer, tasks []*task) (facts entryFacts, err error) {
+	var ids []ledger.ID
+	var sellers []orderdb.PayeeName
+	for _, t := range tasks {
+		switch r := t.req.Entry; {
+		case r == nil:
+		case r.New == nil:
+			ids = append(ids, r.ID)
+		case r.New.Kind == treasury.Payout:
+			sellers = append(sellers, orderdb.PayeeName{Marketplace: t.req.Marketplace, Seller: r.New.Party})
+		}
+	}
+	if len(ids) > 0 {
+		if facts.entries, err = w.LoadEntries(ctx, ids); err != nil {
+			return facts, err
+		}
+	}
+	if len(sellers) > 0 {
+		facts.payees, err = w.PayoutStandings(ctx, sellers)
+	}
+	return facts, err
+}
+
+// loadEntry takes or makes the entry of a task and drafts its command. refused
 // says why it cannot be.
-func (p *Poster) loadEntry(ctx context.Context, w *orderdb.Writer, f *draft, now, deadlines time.Time) (refused, err error) {
+func (f *draft) loadEntry(facts *entryFacts, now, deadlines time.Time) (refused, err error) {
 	r := f.task.req.Entry
 	e := &entryDraft{cmd: r.Command}
 	c := &e.cmd
@@ -106,12 +136,8 @@ func (p *Poster) loadEntry(ctx context.Context, w *orderdb.Writer, f *draft, now
 		}
 		c.Event = r.New.First()
 	} else {
-		found, err := w.LoadEntries(ctx, []ledger.ID{r.ID})
-		if err != nil {
-			return nil, err
-		}
 		var ok bool
-		if e.before, ok = found[r.ID]; !ok || e.before.Marketplace != f.market.ID {
+		if e.before, ok = facts.entries[r.ID]; !ok || e.before.Marketplace != f.market.ID {
 			return ErrNotFound, nil
 		}
 	}
@@ -134,10 +160,7 @@ func (p *Poster) loadEntry(ctx context.Context, w *orderdb.Writer, f *draft, now
 		e.before.Marketplace, e.before.MadeAt = f.market.ID, c.At
 	}
 	if e.before.Kind == treasury.Payout && c.Event == treasury.Send {
-		st, err := w.Standing(ctx, f.market.ID, e.before.Party)
-		if err != nil {
-			return nil, err
-		}
+		st := facts.payees[orderdb.PayeeName{Marketplace: f.market.ID, Seller: e.before.Party}]
 		c.Verified, c.Blocked = st.Verified, st.Blocked
 		if e.before.Details, err = json.Marshal(map[string]string{"bank_details": st.Verified.UUID()}); err != nil {
 			return nil, err

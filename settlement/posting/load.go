@@ -38,6 +38,10 @@ func (p *Poster) load(ctx context.Context, w *orderdb.Writer, d *decision, tasks
 		return nil, err
 	}
 	policies := versions{since: earliest(tasks, markets, machine), found: map[policyName][]*order.Policy{}}
+	entries, err := readEntryFacts(ctx, w, tasks)
+	if err != nil {
+		return nil, err
+	}
 	var drafts []*draft
 next:
 	for _, t := range tasks {
@@ -75,7 +79,7 @@ next:
 			f.orders = append(f.orders, o)
 		}
 		if t.req.Entry != nil {
-			refused, err := p.loadEntry(ctx, w, f, now, deadlines)
+			refused, err := f.loadEntry(&entries, now, deadlines)
 			if err == nil && refused == nil {
 				refused = f.loadRuling(now, deadlines)
 			}
