@@ -24,6 +24,8 @@ func TestBadOrders(t *testing.T) {
 	for _, c := range []struct{ name, body, typ, pointer string }{
 		{"unknown currency", order("USD", "XYZ"), api.ProblemInvalid, "/currency"},
 		{"lower-case currency", order("USD", "usd"), api.ProblemInvalid, "/currency"},
+		{"withdrawn currency", order("USD", "LTL"), api.ProblemInvalid, "/currency"},
+		{"gold has no minor unit", order("USD", "XAU"), api.ProblemInvalid, "/currency"},
 		{"no currency code", order("USD", "MARKER"), api.ProblemInvalid, "/currency"},
 		{"amount zero", order("100", "0"), api.ProblemInvalid, "/amount"},
 		{"amount negative", order("100", "-100"), api.ProblemInvalid, "/amount"},
@@ -193,6 +195,7 @@ func TestBadQuotes(t *testing.T) {
 		{"amount with decimals", `{"currency":"USD","amount":1.0}`, api.ProblemInvalid, "/amount", "must be an integer, written without point or exponent"},
 		{"amount zero", `{"currency":"USD","amount":0}`, api.ProblemInvalid, "/amount", "must be from 1 to 9007199254740991"},
 		{"unknown currency", `{"currency":"XYZ","amount":1}`, api.ProblemInvalid, "/currency", "not an ISO 4217 currency"},
+		{"withdrawn currency", `{"currency":"LTL","amount":1}`, api.ProblemInvalid, "/currency", "LTL was withdrawn on 2015-01-01: EUR took its place"},
 		{"unknown policy", `{"currency":"USD","amount":1,"policy":"other"}`, api.ProblemInvalid, "/policy", "the marketplace has no such policy"},
 		{"a tier that is none", `{"currency":"USD","amount":1,"seller_tier":"Gold"}`, api.ProblemInvalid, "/seller_tier", "must match ^[a-z][a-z0-9_-]{0,31}$"},
 		{"a jurisdiction that is none", `{"currency":"USD","amount":1,"jurisdiction":"Germany"}`, api.ProblemInvalid, "/jurisdiction", "must match ^[A-Z]{2}(-[A-Z0-9]{1,3})?$"},

@@ -42,7 +42,7 @@ func (s *Server) entryRoutes() []route {
 	list := []route{
 		{method: "POST", path: "/v1/entries", id: "makeEntry", tag: tagEntries, keyed: true,
 			summary:     "Move money that is no order's, or propose to",
-			description: "A payout, a receipt, a repayment, a debt's recovery, a provider's settlement, a sweep of fees; an adjustment, a write-off or a seller's bank details are proposed here, and moved when another person approves them.",
+			description: "A payout, a receipt, a repayment, a debt's recovery, a provider's settlement, a sweep of fees; an adjustment, a write-off, a conversion, a seller's bank details, a ruling or a policy are proposed here, and come about when another person approves them.",
 			in:          reflect.TypeFor[api.NewEntry](), status: 201, out: reflect.TypeFor[api.EntryMade](),
 			problems: append([]string{api.ProblemReference}, problems...), handle: s.makeEntry},
 		{method: "GET", path: "/v1/entries", id: "listEntries", tag: tagEntries,
@@ -66,7 +66,7 @@ func (s *Server) entryRoutes() []route {
 		event                      treasury.Event
 		name, summary, description string
 	}{
-		{treasury.Approve, "approve", "Approve a proposal", "By another person than the one who made it, who names the digest of what was seen. The money moves."},
+		{treasury.Approve, "approve", "Approve a proposal", "By another person than the one who made it, who names the digest of what was seen. The money moves, the ruling is made, or the policy's version is added, and never the one without the other: where the order has moved on since, the approval is refused as the ruling would be."},
 		{treasury.Reject, "reject", "Reject a proposal, or book that a repayment was", "Nothing moves, or the money is the buyer's again."},
 		{treasury.Accept, "accept", "Book that the bank took a payout", "What was pending has left the seller's account."},
 		{treasury.Fail, "fail", "Book that the bank refused a payout", "The money is available to the seller again."},
@@ -90,22 +90,29 @@ func (s *Server) makeEntry(c *call) (answer, error) {
 	}
 	t := treasury.Terms{Kind: treasury.Kind(in.Kind), Reference: in.Reference, Party: in.Party, Method: in.Method, Amount: in.Amount, Fee: in.Fee,
 		Debit: accountFrom(in.Debit), Credit: accountFrom(in.Credit), Details: in.Details, Reason: in.Reason, Maker: in.Person}
-	if t.Kind != treasury.BankDetails {
-		cur, ok := chart.ByCode(in.Currency)
-		if !ok {
-			return answer{}, &posting.Invalid{Field: "currency", Detail: "not an ISO 4217 currency"}
+	switch {
+	case t.Kind == treasury.Ruling:
+		if err := s.ofOrder(c, &in, &t); err != nil {
+			return answer{}, err
 		}
-		if t.Ledger, err = chart.Ledger(c.marketplace, cur); err != nil {
+	case t.Kind.InLedger():
+		if t.Ledger, err = ledgerOf(c.marketplace, in.Currency); err != nil {
 			return answer{}, &posting.Invalid{Field: "currency", Detail: err.Error()}
 		}
-	} else if in.Currency != "" {
+	case in.Currency != "":
 		return answer{}, &posting.Invalid{Field: "currency", Detail: "this kind has no currency"}
+	}
+	if in.To != (api.ConvertTo{}) {
+		t.To = treasury.ConvertTo{Amount: in.To.Amount, Rate: in.To.Rate, Spread: in.To.Spread}
+		if t.To.Ledger, err = ledgerOf(c.marketplace, in.To.Currency); err != nil {
+			return answer{}, &posting.Invalid{Field: "to/currency", Detail: err.Error()}
+		}
 	}
 	orders, err := s.ordersOfReceipt(c, &in, &t)
 	if err != nil {
 		return answer{}, err
 	}
-	res, err := s.do(c, posting.Request{Entry: &posting.EntryRequest{New: &t, Command: treasury.Command{Person: in.Person, At: in.At}}})
+	res, err := s.do(c, posting.Request{Orders: posting.OrdersOf(&t, treasury.Propose), Entry: &posting.EntryRequest{New: &t, Command: treasury.Command{Person: in.Person, At: in.At}}})
 	if err != nil {
 		return answer{}, err
 	}
@@ -114,6 +121,36 @@ func (s *Server) makeEntry(c *call) (answer, error) {
 		made.Paid, made.Unpaid = s.payFromBalance(c, orders)
 	}
 	return answer{body: made, location: "/v1/entries/" + made.ID, replayed: res.Replayed}, nil
+}
+
+// ledgerOf is the number of the marketplace's ledger in a currency.
+func ledgerOf(marketplace uint32, currency string) (uint32, error) {
+	cur, err := chart.Find(currency)
+	if err != nil {
+		return 0, err
+	}
+	return chart.Ledger(marketplace, cur)
+}
+
+// ofOrder completes a ruling's terms from its order: what is split is all that is
+// held, and is said by the parts alone.
+func (s *Server) ofOrder(c *call, in *api.NewEntry, t *treasury.Terms) error {
+	if in.Currency != "" || in.Amount != 0 {
+		return &posting.Invalid{Field: "amount", Detail: "a ruling's amount and currency are the order's: leave them out"}
+	}
+	id, err := t.Order()
+	if err != nil {
+		return &posting.Invalid{Field: "party", Detail: "must be the order's id"}
+	}
+	o, err := s.opts.Store.Order(c.ctx, c.marketplace, id)
+	if errors.Is(err, orderdb.ErrNotFound) {
+		return &posting.Invalid{Field: "party", Detail: "there is no such order"}
+	}
+	if err == nil && o.Held == 0 {
+		return &posting.Invalid{Field: "party", Detail: "the order holds nothing that could be ruled on"}
+	}
+	t.Ledger, t.Amount = o.Ledger, o.Held
+	return err
 }
 
 // ordersOfReceipt reads the orders that a receipt was sent for; their buyer is
@@ -175,7 +212,15 @@ func (s *Server) moveEntry(c *call, event treasury.Event) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	res, err := s.do(c, posting.Request{Entry: &posting.EntryRequest{ID: id,
+	var orders []ledger.ID
+	if event == treasury.Approve {
+		e, err := s.opts.Store.Entry(c.ctx, c.marketplace, id)
+		if err != nil {
+			return answer{}, err
+		}
+		orders = posting.OrdersOf(&e.Terms, event)
+	}
+	res, err := s.do(c, posting.Request{Orders: orders, Entry: &posting.EntryRequest{ID: id,
 		Command: treasury.Command{Event: event, Person: in.Person, Digest: in.Digest, Party: in.Party, Note: in.Note, At: in.At}}})
 	if err != nil {
 		return answer{}, err
@@ -199,7 +244,7 @@ func (s *Server) getEntry(c *call) (answer, error) {
 	out := api.EntryDetail{Entry: entryOf(&e), Timeline: make([]api.EntryEvent, len(events)), Allowed: allowedOf(treasury.AllowedIn(&e))}
 	for i, ev := range events {
 		out.Timeline[i] = api.EntryEvent{Intent: ev.Intent.UUID(), Seq: ev.Seq, Event: string(ev.Event), By: string(ev.Actor), Person: ev.Said.Person,
-			Note: ev.Said.Note, Digest: ev.Said.Digest, State: string(ev.State), At: ev.At.UTC(), RecordedAt: ev.RecordedAt.UTC()}
+			Note: ev.Said.Note, Digest: ev.Said.Digest, Result: ev.Said.Result, State: string(ev.State), At: ev.At.UTC(), RecordedAt: ev.RecordedAt.UTC()}
 		if ev.LedgerTimestamp != 0 {
 			out.Timeline[i].LedgerTimestamp = strconv.FormatUint(ev.LedgerTimestamp, 10)
 		}
@@ -317,6 +362,9 @@ func entryOf(e *treasury.Entry) api.Entry {
 		MadeAt: e.MadeAt.UTC(), At: e.At.UTC(), DueAt: utc(e.DueAt), Digest: e.Digest(), Events: e.Seq}
 	if _, cur, ok := chart.SplitLedger(e.Ledger); ok {
 		out.Currency = cur.Code
+	}
+	if _, cur, ok := chart.SplitLedger(e.To.Ledger); ok {
+		out.To = api.ConvertTo{Currency: cur.Code, Amount: e.To.Amount, Rate: e.To.Rate, Spread: e.To.Spread}
 	}
 	return out
 }

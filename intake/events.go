@@ -10,12 +10,14 @@ import (
 
 	"escrowd/intake/api"
 	"escrowd/ledger"
+	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
 	"escrowd/settlement/posting"
 )
 
-// eventRoutes are the two ways to send an event: for one order, and in bulk.
-type eventRoutes struct{ single, bulk route }
+// eventRoutes are the ways to send an event: for one order, and in bulk; and to
+// ask what it would do.
+type eventRoutes struct{ single, bulk, preview route }
 
 // said is what the caller said of an event, for the timeline: words, and lists of
 // them. Empty ones are left out.
@@ -40,6 +42,14 @@ func (w said) json() json.RawMessage {
 }
 
 func amountWord(n int64) string { return strconv.FormatInt(n, 10) }
+
+// amountOrNone leaves out an amount that was not given.
+func amountOrNone(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return amountWord(n)
+}
 
 func yes(b bool) string {
 	if b {
@@ -185,12 +195,14 @@ func (s *Server) events() []eventRoutes {
 		eventOf(s, "offer", order.MakeOffer, "Book what a party offers to end the dispute", "It takes the place of the offer before.",
 			func(i *api.OfferItem) (*api.Offer, *api.Target) { return &i.Offer, &i.Target },
 			func(in *api.Offer) (api.Act, order.Command, said) {
-				return in.Act, order.Command{ToBuyer: in.ToBuyer, Return: in.Return}, said{"to_buyer": amountWord(in.ToBuyer), "return": yes(in.Return), "note": in.Note}
+				return in.Act, order.Command{ToBuyer: in.ToBuyer, Return: in.Return, Replacement: in.Replacement},
+					said{"to_buyer": amountWord(in.ToBuyer), "return": yes(in.Return), "replacement": yes(in.Replacement), "note": in.Note}
 			}),
-		eventOf(s, "accept-offer", order.AcceptOffer, "Book that the other party accepts the offer", "What is held is split by it: at once, or when the goods are back if that was offered.",
+		eventOf(s, "accept-offer", order.AcceptOffer, "Book that the other party accepts the offer", "What is held is split by it: at once, or when the goods are back if that was offered. Where it was that they are replaced, the seller has to ship others.",
 			func(i *api.AcceptOfferItem) (*api.AcceptOffer, *api.Target) { return &i.AcceptOffer, &i.Target },
 			func(in *api.AcceptOffer) (api.Act, order.Command, said) {
-				return in.Act, order.Command{ToBuyer: in.ToBuyer}, said{"to_buyer": amountWord(in.ToBuyer)}
+				return in.Act, order.Command{ToBuyer: in.ToBuyer, Replacement: in.Replacement},
+					said{"to_buyer": amountWord(in.ToBuyer), "replacement": yes(in.Replacement)}
 			}),
 		eventOf(s, "evidence", order.GiveEvidence, "Note a file that speaks for a party", "The file stays where it is; its content is named by its SHA-256.",
 			func(i *api.EvidenceItem) (*api.Evidence, *api.Target) { return &i.Evidence, &i.Target },
@@ -222,20 +234,29 @@ func (s *Server) events() []eventRoutes {
 		eventOf(s, "receive-return", order.ReceiveReturn, "Book that the seller has the goods back", "What is held is split as agreed for the return.",
 			func(i *api.ReceiveReturnItem) (*api.ReceiveReturn, *api.Target) { return &i.ReceiveReturn, &i.Target },
 			func(in *api.ReceiveReturn) (api.Act, order.Command, said) { return in.Act, order.Command{}, nil }),
-		eventOf(s, "refuse-return", order.RefuseReturn, "Book that the seller refuses what came back", "The dispute goes before the marketplace.",
+		eventOf(s, "refuse-return", order.RefuseReturn, "Book that the seller refuses what came back", "The dispute goes before the marketplace. With an amount the seller claims so much for damage, and offers the buyer the rest.",
 			func(i *api.RefuseReturnItem) (*api.RefuseReturn, *api.Target) { return &i.RefuseReturn, &i.Target },
 			func(in *api.RefuseReturn) (api.Act, order.Command, said) {
-				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason}
+				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"amount": amountOrNone(in.Amount), "reason": in.Reason}
 			}),
-		eventOf(s, "ruling", order.Rule, "End a dispute by a ruling", "The freeze ends and what was held is split: to_buyer and to_seller must sum to it. Where the policy lets the parties appeal, that happens when nobody has in time.",
+		eventOf(s, "ship-replacement", order.ShipReplacement, "Book that other goods left in place of those that came", "The dispute ends and the time to confirm starts, as for a first shipment; the buyer may dispute the order once more.",
+			func(i *api.ShipReplacementItem) (*api.ShipReplacement, *api.Target) {
+				return &i.ShipReplacement, &i.Target
+			},
+			func(in *api.ShipReplacement) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Carrier: in.Carrier, Tracking: in.Tracking},
+					said{"carrier": in.Carrier, "tracking": in.Tracking}
+			}),
+		eventOf(s, "ruling", order.Rule, "End a dispute by a ruling", "The freeze ends and what was held is split: to_buyer and to_seller must sum to it. Where the policy lets the parties appeal, that happens when nobody has in time; with return, only once the goods are back; with replacement the seller has to ship others.",
 			func(i *api.RulingItem) (*api.Ruling, *api.Target) { return &i.Ruling, &i.Target },
 			func(in *api.Ruling) (api.Act, order.Command, said) {
-				return in.Act, order.Command{ToBuyer: in.ToBuyer, ToSeller: in.ToSeller, Reason: in.Reason}, said{"reason": in.Reason}
+				return in.Act, order.Command{ToBuyer: in.ToBuyer, ToSeller: in.ToSeller, Return: in.Return, Replacement: in.Replacement, Reason: in.Reason},
+					said{"to_buyer": amountWord(in.ToBuyer), "to_seller": amountWord(in.ToSeller), "return": yes(in.Return), "replacement": yes(in.Replacement), "reason": in.Reason}
 			}),
 	}
 }
 
-// eventOf makes the two routes of an event. parts takes a bulk item apart, say
+// eventOf makes the routes of an event. parts takes a bulk item apart, say
 // puts a request's fields into a command and the timeline; it may say another
 // event than the route's.
 func eventOf[In, Item any](s *Server, name string, event order.Event, summary, description string,
@@ -268,7 +289,70 @@ func eventOf[In, Item any](s *Server, name string, event order.Event, summary, d
 		}, func(_ *Item, r posting.Result) api.Answer {
 			return api.Answer{Status: 200, Order: new(orderOf(&r.Orders[0]))}
 		}),
+		preview: route{method: "POST", path: "/v1/orders/{id}/" + name + "/preview", id: "preview" + upper(camel(name)), tag: tagPreviews,
+			summary:     summary + ": what it would do",
+			description: "Takes the event's own body and moves nothing. Answers the order as it would stand, each movement with its accounts, and what the next deadline would cause if nobody acted then; what would be refused is refused here as there.",
+			in:          reflect.TypeFor[In](), out: reflect.TypeFor[api.Preview](), problems: []string{api.ProblemNotFound, api.ProblemRefused},
+			handle: func(c *call) (answer, error) {
+				in, err := decode[In](c)
+				if err != nil {
+					return answer{}, err
+				}
+				return s.preview(c, request(&in, ledger.ID{}).Command)
+			}},
 	}
+}
+
+// preview answers what an event would do to the order of the path.
+func (s *Server) preview(c *call, cmd order.Command) (answer, error) {
+	o, err := s.order(c)
+	if err != nil {
+		return answer{}, err
+	}
+	m, err := s.opts.Store.Marketplace(c.ctx, c.marketplace)
+	if err != nil {
+		return answer{}, err
+	}
+	w, err := posting.Preview(m, o, cmd, s.opts.Clock())
+	return answer{body: PreviewOf(&w, cmd.Method)}, err
+}
+
+// PreviewOf is what posting.Preview found, as the API shows it; method is the
+// payment method that the command named.
+func PreviewOf(w *order.WhatIf, method string) api.Preview {
+	if w.Change == nil {
+		return api.Preview{}
+	}
+	after := &w.Change.After
+	out := api.Preview{Order: orderOf(after), Explanation: api.Explanation(order.Explain(after)), Effect: effectOf(w.Change, method), Approval: w.Approval}
+	if w.Otherwise != nil {
+		out.Otherwise = new(effectOf(w.Otherwise, method))
+	}
+	return out
+}
+
+func effectOf(ch *order.Change, method string) api.Effect {
+	o, money := &ch.After, ch.Money()
+	out := api.Effect{Event: string(ch.Event), State: string(o.State), At: o.At.UTC(), ToBuyer: money.ToBuyer, ToSeller: money.ToSeller,
+		Fee: money.Fee, Tax: money.Tax, Moves: []api.Move{}}
+	account := func(code chart.AccountCode) api.MoveAccount {
+		a := api.MoveAccount{Code: int(code), Name: code.Name()}
+		switch code.Scope() {
+		case chart.PerBuyer:
+			a.Owner = o.Buyer
+		case chart.PerSeller:
+			a.Owner = o.Seller
+		case chart.PerMethod:
+			a.Owner = method
+		case chart.PerOrder:
+			a.Owner = o.ID.UUID()
+		}
+		return a
+	}
+	for _, m := range ch.Moves() {
+		out.Moves = append(out.Moves, api.Move{Code: int(m.Code), Name: m.Name, Debit: account(m.Debit), Credit: account(m.Credit), Amount: m.Amount, AtMost: m.AtMost})
+	}
+	return out
 }
 
 // moveOne books an event of one order.
@@ -290,7 +374,7 @@ func (s *Server) do(c *call, req posting.Request) (posting.Result, error) {
 // payment is a payment as the write path wants it.
 func payment(in *api.Payment) (posting.Request, error) {
 	req := posting.Request{
-		Command: order.Command{Event: order.Pay, By: order.Role(in.By), At: in.At, Method: in.Method, Amount: in.Amount},
+		Command: order.Command{Event: order.Pay, By: order.Role(in.By), At: in.At, Method: in.Method, Amount: in.Amount, FX: order.FX(in.FX)},
 		Data:    said{"method": in.Method, "reference": in.Reference}.json(),
 	}
 	for _, s := range in.Orders {

@@ -622,15 +622,16 @@ func TestFeeRules(t *testing.T) {
 		t.Errorf("added %+v", p)
 	}
 
-	q := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 10_000, SellerTier: "gold", Jurisdiction: "DE"}))
+	seller := api.SellerTerms{SellerTier: "gold", Jurisdiction: "DE"}
+	q := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 10_000, SellerTerms: seller}))
 	gold := api.Cost{BuyerPays: 10_000, Fee: 200, Tax: 38, SellerGets: 9_762}
 	wallet := api.Cost{BuyerPays: 10_089, BuyerShare: 89, Fee: 150, Tax: 28, SellerGets: 9_911} // 28.5 is rounded to even, half of 178 is the buyer's
 	if want := []api.MethodCost{{Method: "card", Cost: gold}, {Method: "wallet", Cost: wallet}, {Method: "voucher", Cost: gold}}; q.Cost != gold || !reflect.DeepEqual(q.Methods, want) {
 		t.Errorf("quoted %+v by %+v", q.Cost, q.Methods)
 	}
 
-	agreed := order(c.CreateOrder(ctx, api.NewOrder{Reference: "gold", Buyer: "b", Seller: "s", Currency: "USD", Amount: 10_000, SellerTier: "gold", Jurisdiction: "DE"}))
-	if agreed.Fee != 200 || agreed.Tax != 38 || agreed.BuyerShare != 0 || agreed.SellerTier != "gold" || agreed.Jurisdiction != "DE" || agreed.Method != "" {
+	agreed := order(c.CreateOrder(ctx, api.NewOrder{Reference: "gold", Buyer: "b", Seller: "s", Currency: "USD", Amount: 10_000, SellerTerms: seller}))
+	if agreed.Fee != 200 || agreed.Tax != 38 || agreed.BuyerShare != 0 || agreed.SellerTerms != seller || agreed.Method != "" {
 		t.Errorf("agreed: %+v", agreed)
 	}
 	pay := api.Payment{Orders: []string{agreed.ID}, Method: "wallet", Amount: 10_000}

@@ -33,6 +33,7 @@ func newDocument(version string) *huma.OpenAPI {
 			{Name: tagOrders, Description: "What was agreed, and where it stands."},
 			{Name: tagEvents, Description: "What happens to orders."},
 			{Name: tagBulk, Description: "The same for many orders in one request."},
+			{Name: tagPreviews, Description: "What an event would do to an order. Nothing moves."},
 			{Name: tagEntries, Description: "Money that moves for no order: payouts, receipts, repayments, debts, settlements and corrections by hand."},
 			{Name: tagPeople, Description: "What people say around orders: feedback, and support's notes. No money moves by it."},
 			{Name: tagSellers, Description: "Whom the marketplace lets into escrow."},

@@ -168,10 +168,10 @@ func orderOf(o *order.Order) api.Order {
 	charge := o.Charge()
 	out := api.Order{
 		ID: o.ID.UUID(), Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Category: o.Category, Amount: charge.Amount, Fee: charge.Fee, Tax: charge.Tax,
-		BuyerShare: charge.BuyerShare, SellerTier: o.SellerTier, Jurisdiction: o.Jurisdiction, Method: o.Method,
+		SellerTerms: api.SellerTerms{SellerTier: o.SellerTier, Jurisdiction: o.Jurisdiction}, BuyerShare: charge.BuyerShare, Method: o.Method,
 		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
 		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
-		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Events: o.Seq,
+		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Disputes: o.Disputes, Replaced: o.Replaced > 0, Events: o.Seq,
 		Virtual: o.Virtual, Holidays: o.Holidays,
 	}
 	if charge.Amount != o.Amount {
@@ -214,12 +214,15 @@ func claimOf(c *order.Claim) *api.Claim {
 		if f == nil {
 			return nil
 		}
-		return &api.ClaimOffer{By: string(f.By), ToBuyer: f.ToBuyer, Return: f.Return}
+		return &api.ClaimOffer{By: string(f.By), ToBuyer: f.ToBuyer, Return: f.Return, Replacement: f.Replacement}
 	}
 	out := &api.Claim{OpenedAt: c.OpenedAt.UTC(), Amount: c.Amount, Offer: offer(c.Offer), Return: offer(c.Return),
 		Appealed: string(c.Appealed), BuyerEvidence: c.BuyerEvidence, SellerEvidence: c.SellerEvidence}
+	if d := c.Damage; d != nil {
+		out.Damage = &api.ClaimDamage{Amount: d.Amount, ToBuyer: d.ToBuyer}
+	}
 	if r := c.Ruling; r != nil {
-		out.Ruling = &api.ClaimRuling{ToBuyer: r.ToBuyer, ToSeller: r.ToSeller}
+		out.Ruling = &api.ClaimRuling{ToBuyer: r.ToBuyer, ToSeller: r.ToSeller, Return: r.Return, Replacement: r.Replacement}
 	}
 	return out
 }

@@ -50,6 +50,7 @@ const (
 	tagOrders   = "orders"
 	tagEvents   = "events"
 	tagBulk     = "bulk"
+	tagPreviews = "previews"
 	tagEntries  = "entries"
 	tagSettings = "marketplace"
 	tagProbes   = "probes"
@@ -140,8 +141,8 @@ func (s *Server) routes() []route {
 			out:         reflect.TypeFor[api.Policies](), handle: s.listPolicies},
 		{method: "POST", path: "/v1/policies", id: "addPolicy", tag: tagSettings,
 			summary:     "Make the next version of a policy",
-			description: "New orders are agreed under it from its effective time on. A newer version that is in force takes the place of all before it, also of those that wait for their time. A document that equals the newest version answers that one, so repeating it does no harm.",
-			in:          reflect.TypeFor[api.PolicyTerms](), out: reflect.TypeFor[api.Policy](), handle: s.addPolicy},
+			description: "New orders are agreed under it from its effective time on. A newer version that is in force takes the place of all before it, also of those that wait for their time. A document that equals the newest version answers that one, so repeating it does no harm. Refused by the rule four-eyes where the marketplace has policies proposed and approved: POST /v1/entries, kind policy.",
+			in:          reflect.TypeFor[api.PolicyTerms](), out: reflect.TypeFor[api.Policy](), problems: []string{api.ProblemRefused}, handle: s.addPolicy},
 		{method: "GET", path: "/v1/whoami", id: "whoami", tag: tagSettings,
 			summary: "The marketplace that the key belongs to", description: "A way to try a key.",
 			out: reflect.TypeFor[api.Whoami](), handle: s.whoami},
@@ -153,7 +154,7 @@ func (s *Server) routes() []route {
 			out: reflect.TypeFor[api.Health](), handle: s.readyz},
 	}
 	for _, e := range s.events() {
-		list = append(list, e.single, e.bulk)
+		list = append(list, e.single, e.bulk, e.preview)
 	}
 	list = append(list, s.entryRoutes()...)
 	list = append(list, s.bulkRoutes()...)

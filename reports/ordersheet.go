@@ -70,7 +70,8 @@ type OrderFacts struct {
 	Reserved     Amount     `json:"reserved"` // kept in reserve of the seller's part, for its time
 	AgreedAt     time.Time  `json:"agreed_at"`
 	PaidAt       *time.Time `json:"paid_at"`
-	Deadline     string     `json:"deadline"` // "" for none
+	PaidIn       *order.FX  `json:"fx,omitempty"` // how it was paid in another currency; nil for in its own
+	Deadline     string     `json:"deadline"`     // "" for none
 	DeadlineAt   *time.Time `json:"deadline_at"`
 	// Parts are what the order was agreed in; none for an order that is not.
 	Parts []OrderPart `json:"parts,omitempty"`
@@ -157,14 +158,17 @@ func (b *Books) Order(ctx context.Context, marketplace, idOrReference string) (*
 			return nil, fmt.Errorf("order %s: %w", id.UUID(), err)
 		}
 		if after.Seq == o.Seq {
-			sheet := newOrderSheet(&o, events, lines, recorded)
+			sheet, err := newOrderSheet(&o, events, lines, recorded)
+			if err != nil {
+				return nil, fmt.Errorf("timeline of order %s: %w", id.UUID(), err)
+			}
 			sheet.Feedback, sheet.Notes = said, notes
 			return sheet, nil
 		}
 	}
 }
 
-func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, recorded bool) *OrderSheet {
+func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, recorded bool) (*OrderSheet, error) {
 	s := &OrderSheet{
 		Order: OrderFacts{
 			ID: o.ID.UUID(), Marketplace: o.Marketplace, Reference: o.Reference, Buyer: o.Buyer, Seller: o.Seller, Category: o.Category,
@@ -191,6 +195,13 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		s.Order.Reserved = Units(o.Aftermath.Reserved)
 	}
 	for _, e := range events {
+		if e.Event == order.Pay {
+			var said struct{ FX *order.FX }
+			if err := json.Unmarshal(orEmpty(e.Data), &said); err != nil {
+				return nil, err
+			}
+			s.Order.PaidIn = said.FX
+		}
 		booked := e.RecordedAt
 		if e.LedgerTimestamp > 0 {
 			booked = fromLedger(e.LedgerTimestamp)
@@ -208,7 +219,15 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		s.Problems = append(s.Problems, fmt.Sprintf("the order holds %s and its escrow account in the ledger %s",
 			money(o.Ledger, s.Order.Held), money(o.Ledger, balance)))
 	}
-	return s
+	return s, nil
+}
+
+// orEmpty is what was said of an event, where nothing was too.
+func orEmpty(data []byte) []byte {
+	if len(data) == 0 {
+		return []byte("{}")
+	}
+	return data
 }
 
 func unitsOrNil(v int64) *Amount {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"escrowd/reports"
+	"escrowd/settlement/order"
 )
 
 func TestOrderSheet(t *testing.T) {
@@ -49,6 +50,16 @@ func TestOrderSheet(t *testing.T) {
 		"4 dispute by buyer at 04 00h: disputed, 5000 held",
 		"5 rule by operator at 08 00h: ruled, 0 held",
 	})
+
+	if s.Order.PaidIn != nil {
+		t.Errorf("a4 was paid in its own currency, and has %+v", s.Order.PaidIn)
+	}
+	yen := order.FX{Currency: "JPY", Amount: 15_100, Rate: "0.0067", Spread: 100}
+	paid := w.agree(shop, "in yen", "USD", 10_050, jan(10, 0))
+	w.tell(shop, order.Pay, jan(10, 1), paid, func(c *order.Command) { c.Method, c.FX = "card", yen })
+	if s, err := w.books.Order(ctx, "", paid.UUID()); err != nil || s.Order.PaidIn == nil || *s.Order.PaidIn != yen || len(s.Problems) != 0 {
+		t.Errorf("paid in yen: %+v, %v", s, err)
+	}
 
 	// By id, in its own marketplace alone.
 	if s, err := w.books.Order(ctx, "", ids["b1"].UUID()); err != nil || s.Order.Reference != "b1" || s.Order.Marketplace != other {

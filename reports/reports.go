@@ -60,6 +60,10 @@ type Options struct {
 	Marketplace string    // name or number; "" for all
 	Currency    string    // ISO 4217 code; "" for all
 
+	// Idle is how long a balance has to lie still to be dormant; 0 means
+	// DefaultIdle.
+	Idle time.Duration
+
 	// Now is the machine's time, the clock of the live marketplaces. Without
 	// AsOf it dates the report.
 	Now time.Time
@@ -67,7 +71,7 @@ type Options struct {
 
 // BadOption says what is wrong with an option: the caller's mistake.
 type BadOption struct {
-	Option string // "marketplace", "currency" or "basis"
+	Option string // "marketplace", "currency", "basis" or "idle-days"
 	Detail string
 }
 
@@ -150,6 +154,28 @@ var Kinds = []Kind{
 				return sheet(b.HeldFundsByOrder(ctx, o))
 			}
 			return sheet(b.HeldFunds(ctx, o))
+		},
+	},
+	{
+		Name:   "dormant",
+		About:  "balances of buyers and sellers that have not moved for half a year, or as long as --idle-days says",
+		Detail: "account",
+		Run: func(ctx context.Context, b *Books, o Options, detail bool) (Sheet, error) {
+			if detail {
+				return sheet(b.DormantByAccount(ctx, o))
+			}
+			return sheet(b.Dormant(ctx, o))
+		},
+	},
+	{
+		Name:   "fx-position",
+		About:  "what was exchanged in each currency, by marketplace: the FX position (1400) and the spread that was kept (4110)",
+		Detail: "movement",
+		Run: func(ctx context.Context, b *Books, o Options, detail bool) (Sheet, error) {
+			if detail {
+				return sheet(b.FXMovements(ctx, o))
+			}
+			return sheet(b.FXPosition(ctx, o))
 		},
 	},
 }

@@ -3,6 +3,7 @@ package reports_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -283,7 +284,9 @@ func TestUnfitPages(t *testing.T) {
 		must(t, err)
 		problems, notes := r.Findings()
 		sound(t, problems)
-		if len(notes) != 1 || !strings.Contains(notes[0], "closed pages") {
+		// Dormant balances are read account by account, and need no pages.
+		told := slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "closed pages") })
+		if told != (kind.Name != "dormant") {
 			t.Errorf("%s: notes %q", kind.Name, notes)
 		}
 	}

@@ -9,10 +9,12 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
+	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 	"escrowd/settlement/posting"
 	"escrowd/settlement/treasury"
@@ -31,7 +33,7 @@ type payoutCmd struct {
 
 type entryListCmd struct {
 	marketFlags `embed:""`
-	Kind        string `placeholder:"KIND" help:"Only these: payout, receipt, repayment, recovery, write_off, adjustment, psp_settlement, fee_sweep, bank_details."`
+	Kind        string `placeholder:"KIND" help:"Only these: payout, receipt, repayment, recovery, write_off, adjustment, psp_settlement, fee_sweep, bank_details, conversion, ruling, policy."`
 	State       string `placeholder:"STATE" help:"Only in this state: proposed, sent, accepted, paid, due, unidentified, done, failed, returned, rejected, sent_back, expired, refused."`
 	Party       string `placeholder:"ID" help:"Only this seller's or buyer's."`
 	After       string `placeholder:"ID" help:"Only entries after this one: the last of the page before."`
@@ -64,12 +66,15 @@ func shown(e *treasury.Entry) shownEntry {
 	return s
 }
 
-func amountOf(e *treasury.Entry) string {
-	_, cur, ok := chart.SplitLedger(e.Ledger)
+func amountOf(e *treasury.Entry) string { return amountIn(e.Ledger, e.Amount) }
+
+// amountIn is an amount of a ledger's currency, "" for one that has none.
+func amountIn(books uint32, amount int64) string {
+	_, cur, ok := chart.SplitLedger(books)
 	if !ok {
 		return ""
 	}
-	return cur.Format(ledger.U64(uint64(e.Amount))) + " " + cur.Code
+	return cur.Minor(amount) + " " + cur.Code
 }
 
 // Run prints the entries.
@@ -169,8 +174,10 @@ func printEntry(g *Globals, e *treasury.Entry, events []orderdb.EntryEvent) erro
 		facts = append(facts, []string{"debit", e.Debit.Code.String() + " " + e.Debit.Owner}, []string{"credit", e.Credit.Code.String() + " " + e.Credit.Owner})
 	}
 	if e.Kind == treasury.PSPSettlement && e.Fee > 0 {
-		_, cur, _ := chart.SplitLedger(e.Ledger)
-		facts = append(facts, []string{"fee", cur.Format(ledger.U64(uint64(e.Fee))) + " " + cur.Code})
+		facts = append(facts, []string{"fee", amountIn(e.Ledger, e.Fee)})
+	}
+	if e.Kind == treasury.Conversion {
+		facts = append(facts, []string{"comes to", amountIn(e.To.Ledger, e.To.Amount)}, []string{"rate", e.To.Rate}, []string{"spread", amountIn(e.Ledger, e.To.Spread)})
 	}
 	facts = append(facts, []string{"digest", e.Digest()})
 	if err := printTable(g.Stdout, facts); err != nil {
@@ -181,21 +188,26 @@ func printEntry(g *Globals, e *treasury.Entry, events []orderdb.EntryEvent) erro
 	}
 	rows := [][]string{{"at", "event", "by", "person", "state", "note"}}
 	for _, ev := range events {
-		rows = append(rows, []string{ev.At.Format(time.RFC3339), string(ev.Event), string(ev.Actor), ev.Said.Person, string(ev.State), ev.Said.Note})
+		note := ev.Said.Note
+		if ev.Said.Result != "" {
+			note = strings.TrimPrefix(note+"; "+ev.Said.Result, "; ")
+		}
+		rows = append(rows, []string{ev.At.Format(time.RFC3339), string(ev.Event), string(ev.Actor), ev.Said.Person, string(ev.State), note})
 	}
 	if err := printTable(g.Stdout, rows); err != nil {
 		return err
 	}
-	if list := treasury.AllowedIn(e); len(list) > 0 {
-		words := make([]string, len(list))
-		for i, a := range list {
-			words[i] = string(a.Event)
-		}
-		if _, err := fmt.Fprintf(g.Stdout, "\nnext: %v\n", words); err != nil {
-			return err
+	var next []string
+	for _, a := range treasury.AllowedIn(e) {
+		if slices.Contains(a.By, order.Operator) {
+			next = append(next, string(a.Event))
 		}
 	}
-	return nil
+	if len(next) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(g.Stdout, "\nnext: %s\n", strings.Join(next, ", "))
+	return err
 }
 
 func findEntry(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, text string) (treasury.Entry, error) {
@@ -229,21 +241,45 @@ func (entryDoCmd) Help() string {
 }
 
 // Run books the event.
-func (c *entryDoCmd) Run(ctx context.Context, g *Globals) (err error) {
-	s, err := c.StoreFlags.Open(ctx, g, JoinStore)
+func (c *entryDoCmd) Run(ctx context.Context, g *Globals) error {
+	return withPoster(ctx, g, c.marketFlags, c.EngineFlags, func(store *orderdb.Store, m orderdb.Marketplace, poster *posting.Poster) error {
+		e, err := findEntry(ctx, store, m, c.Entry)
+		if err != nil {
+			return err
+		}
+		event := treasury.Event(c.Event)
+		res, err := poster.Do(ctx, posting.Request{Marketplace: m.ID, Orders: posting.OrdersOf(&e.Terms, event), Entry: &posting.EntryRequest{ID: e.ID,
+			Command: treasury.Command{Event: event, Person: c.Person, Digest: c.Digest, Party: c.Party, Note: c.Note}}})
+		if err != nil {
+			return asFailedCheck(err)
+		}
+		_, err = fmt.Fprintf(g.Stdout, "%s %s: %s\n", res.Entry.Kind, res.Entry.ID.UUID(), res.Entry.State)
+		return err
+	})
+}
+
+// asFailedCheck marks what was decided and refused, and not what may pass.
+func asFailedCheck(err error) error {
+	if errors.Is(err, posting.ErrUnavailable) || errors.Is(err, posting.ErrUnknown) {
+		return err
+	}
+	return checkFailed("%w", err)
+}
+
+// withPoster runs f with a write path of its own, beside whatever server runs.
+func withPoster(ctx context.Context, g *Globals, market marketFlags, books EngineFlags,
+	f func(*orderdb.Store, orderdb.Marketplace, *posting.Poster) error) (err error) {
+	s, err := market.Open(ctx, g, JoinStore)
 	if err != nil {
 		return err
 	}
 	defer closeInto(s, &err)
-	m, err := c.find(ctx, orderdb.New(s.DB))
+	store := orderdb.New(s.DB)
+	m, err := market.find(ctx, store)
 	if err != nil {
 		return err
 	}
-	e, err := findEntry(ctx, orderdb.New(s.DB), m, c.Entry)
-	if err != nil {
-		return err
-	}
-	engine, err := c.EngineFlags.open(ctx, s)
+	engine, err := books.open(ctx, s)
 	if err != nil {
 		return fmt.Errorf("open the ledger: %w", err)
 	}
@@ -257,16 +293,7 @@ func (c *entryDoCmd) Run(ctx context.Context, g *Globals) (err error) {
 		defer cancel()
 		err = errors.Join(err, poster.Close(end))
 	}()
-	res, err := poster.Do(ctx, posting.Request{Marketplace: m.ID, Entry: &posting.EntryRequest{ID: e.ID, Command: treasury.Command{
-		Event: treasury.Event(c.Event), Person: c.Person, Digest: c.Digest, Party: c.Party, Note: c.Note}}})
-	if err != nil {
-		if errors.Is(err, posting.ErrUnavailable) || errors.Is(err, posting.ErrUnknown) {
-			return err
-		}
-		return checkFailed("%w", err)
-	}
-	_, err = fmt.Fprintf(g.Stdout, "%s %s: %s\n", res.Entry.Kind, res.Entry.ID.UUID(), res.Entry.State)
-	return err
+	return f(store, m, poster)
 }
 
 type payoutFileCmd struct {

@@ -51,6 +51,9 @@ func TestEntries(t *testing.T) {
 	do(posting.Request{Orders: []ledger.ID{o.ID}, Command: order.Command{Event: order.Mature, By: order.System, At: o.DeadlineAt}})
 	details := do(posting.Request{Entry: &posting.EntryRequest{New: &treasury.Terms{Kind: treasury.BankDetails, Party: "bob", Maker: "eve",
 		Details: []byte(`{"holder":"Bob, Ltd","iban":"DE02"}`)}}}).Entry
+	do(posting.Request{Entry: &posting.EntryRequest{New: &treasury.Terms{Kind: treasury.Receipt, Ledger: 1978, Party: "ann", Method: "card", Reference: "line 1", Amount: 5_000}}})
+	yen := do(posting.Request{Entry: &posting.EntryRequest{New: &treasury.Terms{Kind: treasury.Conversion, Ledger: 1978, Party: "ann", Amount: 5_000, Maker: "eve",
+		To: treasury.ConvertTo{Ledger: 1392, Amount: 7_852, Rate: "160.25", Spread: 100}}}}).Entry
 	must(poster.Close(ctx))
 	must(engine.Close())
 
@@ -58,6 +61,11 @@ func TestEntries(t *testing.T) {
 	id := details.ID.UUID()
 	run("entry", "list", "shop", "--state", "proposed").check(t, exitOK, id, "")
 	run("entry", "show", "shop", id).check(t, exitOK, details.Digest(), "")
+	for _, fact := range []string{"50.00 EUR", "7852 JPY", "160.25", "1.00 EUR", yen.Digest()} {
+		run("entry", "show", "shop", yen.ID.UUID()).check(t, exitOK, fact, "")
+	}
+	run("entry", "do", "shop", yen.ID.UUID(), "approve", "--person", "max", "--digest", yen.Digest()).check(t, exitOK, "conversion "+yen.ID.UUID()+": done", "")
+	run("report", "fx-position", "--format=csv").check(t, exitOK, "1,shop,EUR,100,5000,-4900,100\r\n1,shop,JPY,7852,0,7852,0", "")
 	run("payout", "seller", "shop", "bob", "--schedule", "weekly", "--minimum", "5").check(t, exitOK, "bob: paid out weekly, from 5 minor units on", "no bank details are approved yet")
 	run("entry", "do", "shop", id, "approve", "--person", "eve", "--digest", details.Digest()).check(t, exitCheckFailed, "", "four-eyes")
 	run("entry", "do", "shop", id, "approve", "--person", "max", "--digest", details.Digest()).check(t, exitOK, "bank_details "+id+": done", "")

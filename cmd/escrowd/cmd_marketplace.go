@@ -15,6 +15,7 @@ import (
 type marketplaceCmd struct {
 	Create marketplaceCreateCmd `cmd:"" help:"Make a marketplace, with the standard policy."`
 	List   marketplaceListCmd   `cmd:"" help:"List the marketplaces and their clocks."`
+	Set    marketplaceSetCmd    `cmd:"" help:"Change a marketplace's settings."`
 }
 
 type keyCmd struct {
@@ -127,6 +128,32 @@ func (c *marketplaceListCmd) Run(ctx context.Context, g *Globals) (err error) {
 		rows = append(rows, []string{fmt.Sprint(m.ID), m.Name, string(m.Clock), stamp(now), stamp(deadlines)})
 	}
 	return printTable(g.Stdout, rows)
+}
+
+type marketplaceSetCmd struct {
+	marketFlags      `embed:""`
+	FourEyesPolicies string `enum:"on,off" required:"" help:"${enum}. on: a policy is proposed by one person and approved by another, by the command line and over the API; 'escrowd policy add' and POST /v1/policies are refused."`
+}
+
+func (marketplaceSetCmd) Help() string {
+	return `    escrowd marketplace set acme --four-eyes-policies on
+    escrowd policy propose acme shop.yaml --person eve`
+}
+
+// Run changes them.
+func (c *marketplaceSetCmd) Run(ctx context.Context, g *Globals) error {
+	return c.withMarket(ctx, g, JoinStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
+		m, err := store.SetFourEyesPolicies(ctx, m.ID, c.FourEyesPolicies == "on")
+		if err != nil {
+			return err
+		}
+		how := "are added by one person"
+		if m.FourEyesPolicies {
+			how = "are proposed by one person and approved by another"
+		}
+		_, err = fmt.Fprintf(g.Stdout, "marketplace %s: policies %s\n", m.Name, how)
+		return err
+	})
 }
 
 type keyCreateCmd struct {

@@ -21,9 +21,10 @@ import (
 )
 
 type orderCmd struct {
-	Show  orderShowCmd  `cmd:"" help:"Say why an order's money is where it is, until when, who must act, and what happens otherwise."`
-	List  orderListCmd  `cmd:"" help:"List orders as they stand now, oldest first."`
-	Quote orderQuoteCmd `cmd:"" help:"Say what an order would cost and pay out, and how long each step could take. Nothing is stored."`
+	Show    orderShowCmd    `cmd:"" help:"Say why an order's money is where it is, until when, who must act, and what happens otherwise."`
+	List    orderListCmd    `cmd:"" help:"List orders as they stand now, oldest first."`
+	Quote   orderQuoteCmd   `cmd:"" help:"Say what an order would cost and pay out, and how long each step could take. Nothing is stored."`
+	Preview orderPreviewCmd `cmd:"" help:"Say what an event, such as a ruling, would do to an order now: who would get what, and what would follow. Nothing moves."`
 
 	Note     orderNoteCmd     `cmd:"" help:"Support's notes on an order."`
 	Feedback orderFeedbackCmd `cmd:"" help:"What buyer and seller of an order said of each other."`
@@ -104,15 +105,16 @@ func (c *orderListCmd) Run(ctx context.Context, g *Globals) (err error) {
 }
 
 type orderQuoteCmd struct {
-	marketFlags  `embed:""`
-	Currency     string    `arg:"" help:"An ISO 4217 code."`
-	Amount       string    `arg:"" help:"What would be agreed, a decimal with all the decimals of the currency: 129.90 in USD, 1500 in JPY."`
-	Policy       string    `placeholder:"NAME" help:"The policy; the standard one if left out."`
-	Tier         string    `name:"seller-tier" placeholder:"WORD" help:"The seller's tier, by which the fee can differ."`
-	Jurisdiction string    `placeholder:"CODE" help:"The seller's jurisdiction, like DE or US-CA, by which tax on the fee can differ."`
-	Virtual      bool      `help:"Of virtual goods, which nobody carries."`
-	At           time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would be agreed (RFC 3339), also in the future. Without this now, by the marketplace's clock."`
-	Format       string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/quotes answers, with integers of minor units."`
+	marketFlags `embed:""`
+	Currency    string    `arg:"" help:"An ISO 4217 code."`
+	Amount      string    `arg:"" help:"What would be agreed, a decimal with all the decimals of the currency: 129.90 in USD, 1500 in JPY."`
+	Policy      string    `placeholder:"NAME" help:"The policy; the standard one if left out."`
+	At          time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would be agreed (RFC 3339), also in the future. Without this now, by the marketplace's clock."`
+	Format      string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/quotes answers, with integers of minor units."`
+
+	SellerTier   string `placeholder:"WORD" help:"The seller's tier, by which the fee can differ."`
+	Jurisdiction string `placeholder:"CODE" help:"The seller's jurisdiction, like DE or US-CA, by which tax on the fee can differ."`
+	Virtual      bool   `help:"Of virtual goods, which nobody carries."`
 }
 
 func (orderQuoteCmd) Help() string {
@@ -125,9 +127,9 @@ func (orderQuoteCmd) Help() string {
 
 // Run prints the quote.
 func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
-	cur, ok := chart.ByCode(c.Currency)
-	if !ok {
-		return usageError("%q is not an ISO 4217 currency, like USD", c.Currency)
+	cur, err := chart.Find(c.Currency)
+	if err != nil {
+		return usageError("%q: %w", c.Currency, err)
 	}
 	amount, err := cur.Parse(c.Amount)
 	if err != nil {
@@ -138,7 +140,7 @@ func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 	}
 	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
 		o, err := posting.Quote(ctx, store, m, posting.Agreement{Currency: cur.Code, Amount: int64(amount.Lo),
-			Policy: c.Policy, SellerTier: c.Tier, Jurisdiction: c.Jurisdiction, Virtual: c.Virtual}, c.At, time.Now())
+			Policy: c.Policy, SellerTier: c.SellerTier, Jurisdiction: c.Jurisdiction, Virtual: c.Virtual}, c.At, time.Now())
 		if _, refused := errors.AsType[*posting.Invalid](err); refused {
 			return usageError("%w", err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,13 +20,16 @@ import (
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
 	"escrowd/settlement/policyfile"
+	"escrowd/settlement/posting"
+	"escrowd/settlement/treasury"
 )
 
 type policyCmd struct {
-	Check policyCheckCmd `cmd:"" help:"List what is wrong with policy files, or say in words what they mean."`
-	Add   policyAddCmd   `cmd:"" help:"Give a marketplace the next version of a policy, from a file or one that comes with escrowd."`
-	List  policyListCmd  `cmd:"" help:"List the policies that come with escrowd, or a marketplace's: in force and to come."`
-	Show  policyShowCmd  `cmd:"" help:"Print a policy that comes with escrowd, to read or to start from."`
+	Check   policyCheckCmd   `cmd:"" help:"List what is wrong with policy files, or say in words what they mean."`
+	Add     policyAddCmd     `cmd:"" help:"Give a marketplace the next version of a policy, from a file or one that comes with escrowd."`
+	Propose policyProposeCmd `cmd:"" help:"Propose the next version of a policy: another person approves it with 'escrowd entry do'."`
+	List    policyListCmd    `cmd:"" help:"List the policies that come with escrowd, or a marketplace's: in force and to come."`
+	Show    policyShowCmd    `cmd:"" help:"Print a policy that comes with escrowd, to read or to start from."`
 }
 
 const policyDocument = `A policy is a YAML file (JSON is YAML too):
@@ -42,14 +46,17 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
       {name: cn, days: [2026-10-01, 2026-10-02]}
     extend_times: 1
     extend_by: 15d
-    respond_within: 5d           # disputes; these three left out: the marketplace rules at once
+    disputes: 3                  # how often a buyer may dispute an order; left out: no limit
+    respond_within: 5d           # these three left out: the marketplace rules at once
     negotiate_within: 4d
     evidence_within: 7d
     escalate_after: 3d           # left out: at any time of the negotiation
     rule_within: 14d
+    approve_rulings_over: {USD: 100000} # minor units; left out: one person rules on any amount
     appeal_within: 3d            # left out: rulings are final
     return_within: 10d           # these two left out: goods do not go back
     inspect_within: 3d
+    replace_within: 7d           # left out: goods are not replaced
     mature_after: 2d
     refund_released_within: 60d  # from the release; left out: what was released stays
     refund_fee: return           # or keep: then the seller bears all of it
@@ -153,6 +160,9 @@ func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
 		from = "from " + stamp(p.Effective) + " on, in the marketplace's time"
 	}
 	rows := [][]string{{"in force", from}, {"paid by", strings.Join(p.Methods, ", ")}, {"extension", extensionInWords(p)}}
+	if p.Disputes > 0 {
+		rows = append(rows, []string{"disputes", timesInWords(int64(p.Disputes)) + " at most"})
+	}
 	if p.ConfirmVirtual > 0 {
 		rows = append(rows, []string{"virtual goods", fmt.Sprintf("confirmed within %s of their shipment", p.ConfirmVirtual)})
 	}
@@ -162,6 +172,9 @@ func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
 	}
 	if p.EscalateAfter > 0 {
 		rows = append(rows, []string{"escalation", fmt.Sprintf("by buyer or seller from %s after the dispute on", p.EscalateAfter)})
+	}
+	if len(p.ApproveRulingsOver) > 0 {
+		rows = append(rows, []string{"rulings", "proposed and approved by two people over " + amountsIn(p.ApproveRulingsOver)})
 	}
 	if p.FeedbackWithin > 0 {
 		rows = append(rows, []string{"feedback", feedbackInWords(p)})
@@ -189,6 +202,15 @@ func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
 	}
 	fmt.Fprintln(w)
 	return printSteps(w, example.Steps)
+}
+
+// amountsIn are amounts by currency in words.
+func amountsIn(of map[string]int64) string {
+	var words []string
+	for _, code := range slices.Sorted(maps.Keys(of)) {
+		words = append(words, money(code, of[code]))
+	}
+	return strings.Join(words, ", ")
 }
 
 func extensionInWords(p *order.Policy) string {
@@ -404,21 +426,67 @@ func (policyAddCmd) Help() string {
     escrowd policy add acme standard.json`
 }
 
-// Run makes the version.
-func (c *policyAddCmd) Run(ctx context.Context, g *Globals) error {
-	p, err := readPolicy(g, c.File)
+// policyAs reads a policy, and names it as the flag --as says.
+func policyAs(g *Globals, file, name string) (order.Policy, error) {
+	p, err := readPolicy(g, file)
 	var mistakes policyfile.Mistakes
 	if errors.As(err, &mistakes) {
-		return usageError("%w", mistakes)
+		return p, usageError("%w", mistakes)
 	}
+	if err != nil {
+		return p, err
+	}
+	if name != "" {
+		if !order.PolicyWord(name) {
+			return p, usageError("--as: %q cannot name a policy: a lower-case letter, then letters, digits, \"_\" or \"-\", 32 at most", name)
+		}
+		p.Name = name
+	}
+	return p, nil
+}
+
+type policyProposeCmd struct {
+	marketFlags `embed:""`
+	EngineFlags `embed:""`
+	File        string `arg:"" name:"file-or-name" help:"As for 'escrowd policy add'."`
+	As          string `placeholder:"NAME" help:"Store it under this name in place of its own."`
+	Person      string `required:"" placeholder:"NAME" help:"Who proposes it; somebody else has to approve it."`
+	Reason      string `placeholder:"TEXT" help:"Why, for the one who approves it."`
+}
+
+func (policyProposeCmd) Help() string {
+	return `A marketplace can want that for every policy: 'escrowd marketplace set MARKETPLACE --four-eyes-policies on'. The proposal's id and digest are printed; 'escrowd entry show' prints the document.
+
+    escrowd policy propose acme shop.yaml --person eve
+    escrowd entry do acme ID approve --person max --digest DIGEST`
+}
+
+// Run proposes it.
+func (c *policyProposeCmd) Run(ctx context.Context, g *Globals) error {
+	p, err := policyAs(g, c.File, c.As)
 	if err != nil {
 		return err
 	}
-	if c.As != "" {
-		if !order.PolicyWord(c.As) {
-			return usageError("--as: %q cannot name a policy: a lower-case letter, then letters, digits, \"_\" or \"-\", 32 at most", c.As)
+	document, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return withPoster(ctx, g, c.marketFlags, c.EngineFlags, func(_ *orderdb.Store, m orderdb.Marketplace, poster *posting.Poster) error {
+		res, err := poster.Do(ctx, posting.Request{Marketplace: m.ID, Entry: &posting.EntryRequest{
+			New: &treasury.Terms{Kind: treasury.Policy, Details: document, Maker: c.Person, Reason: c.Reason}}})
+		if err != nil {
+			return asFailedCheck(err)
 		}
-		p.Name = c.As
+		_, err = fmt.Fprintf(g.Stdout, "policy %s is proposed: entry %s\ndigest %s\n", p.Name, res.Entry.ID.UUID(), res.Entry.Digest())
+		return err
+	})
+}
+
+// Run makes the version.
+func (c *policyAddCmd) Run(ctx context.Context, g *Globals) error {
+	p, err := policyAs(g, c.File, c.As)
+	if err != nil {
+		return err
 	}
 	return c.withMarket(ctx, g, JoinStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
 		now, _ := m.At(time.Now())
@@ -428,7 +496,7 @@ func (c *policyAddCmd) Run(ctx context.Context, g *Globals) error {
 		}
 		p, err := store.AddPolicy(ctx, m.ID, p)
 		if err != nil {
-			return err
+			return refusalAsUsage(err)
 		}
 		for _, v := range older {
 			if v.Version < p.Version && v.Effective.After(now) && !v.Effective.Before(p.Effective) {

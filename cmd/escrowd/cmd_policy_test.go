@@ -67,7 +67,8 @@ func TestShippedPolicies(t *testing.T) {
 			continue
 		}
 		w.Name, w.Methods, w.Fees = name, p.Methods, p.Fees // these are a marketplace's own
-		w.FeedbackWithin, w.FeedbackRevisionWithin = 60*day, 30*day
+		w.FeedbackWithin, w.FeedbackRevisionWithin, w.Disputes = 60*day, 30*day, 3
+		w.RefundReleasedWithin, w.RepresentWithin, w.DecisionWithin = 60*day, 14*day, 75*day
 		if !reflect.DeepEqual(p, w) || len(p.Methods) == 0 || len(p.Fees) == 0 {
 			t.Errorf("%s: %+v", name, p)
 		}

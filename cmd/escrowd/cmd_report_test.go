@@ -79,6 +79,8 @@ func TestReportCommands(t *testing.T) {
 	at("order", "show", id, "--marketplace=1", "--format=json").check(t, exitOK, `"movement": "held"`, "")
 	at("order", "list", "--state=shipped").check(t, exitOK, "│ a1        │ shipped │", "")
 	escrowd(t, "report", "list").check(t, exitOK, "held-funds", "")
+	at("report", "fx-position").check(t, exitOK, "(nothing)", "")
+	at("report", "fx-position", "--detail", "--format=csv").check(t, exitOK, "marketplace,currency,effective_at,booked_at,code,account,movement,debit,credit,about,transfer_id", "")
 
 	for want, args := range map[string][]string{
 		`--as-of: "2024-01-01" is not a moment`:           {"report", "held-funds", "--as-of=2024-01-01"},

@@ -192,7 +192,7 @@ func TestCompletion(t *testing.T) {
 		"--log-format json ledger ":      "check-trace",
 		"migrate --status --data":        "--data --database-url",
 		"completion ":                    "bash zsh fish",
-		"policy ":                        "check add list show",
+		"policy ":                        "check add propose list show",
 		"policy show ":                   "alibaba express inspection",
 		"policy check --format ":         "text json",
 		"policy check sho":               "", // file names

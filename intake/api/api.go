@@ -33,19 +33,18 @@ type Act struct {
 
 // NewOrder is what buyer and seller agreed.
 type NewOrder struct {
-	Reference    string          `json:"reference" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The marketplace's own name for the order, unique within the marketplace; at most 200 bytes of UTF-8." example:"web-10027"`
-	Buyer        string          `json:"buyer" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the buyer, at most 200 bytes of UTF-8." example:"buyer-7"`
-	Seller       string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
-	Currency     string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
-	Amount       int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the goods cost, in minor units. The buyer pays that, and on top what the policy lets the buyer bear of the fee." example:"12990"`
-	Category     string          `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods it is, a word of the marketplace's own: sellers can be eligible in some categories only." example:"furniture"`
-	SellerTier   string          `json:"seller_tier,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"The seller's tier, a word of the marketplace's own: fees can differ by it." example:"gold"`
-	Jurisdiction string          `json:"jurisdiction,omitempty" pattern:"^[A-Z]{2}(-[A-Z0-9]{1,3})?$" doc:"The seller's, by ISO 3166: a country or a part of one. Tax on the fee can differ by it." example:"DE"`
-	Policy       string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy under whose newest version in force the order is agreed. Left out: standard." example:"standard"`
-	ShipBy       time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
-	Parts        []NewPart       `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"What is shipped, confirmed and released by itself: part shipments, or milestones. All are amounts or all basis points of the order's amount, which they have to come to. Left out: all is released at once."`
-	Virtual      bool            `json:"virtual,omitempty" doc:"Nothing is carried (a licence, a code): the buyer's time to confirm is the policy's confirm_virtual from the shipment, whatever is reported of a delivery."`
-	Goods        json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
+	Reference string          `json:"reference" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The marketplace's own name for the order, unique within the marketplace; at most 200 bytes of UTF-8." example:"web-10027"`
+	Buyer     string          `json:"buyer" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the buyer, at most 200 bytes of UTF-8." example:"buyer-7"`
+	Seller    string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
+	Currency  string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters. One that was withdrawn by then is refused, and the error names what took its place." example:"USD"`
+	Amount    int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the goods cost, in minor units. The buyer pays that, and on top what the policy lets the buyer bear of the fee." example:"12990"`
+	Category  string          `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods it is, a word of the marketplace's own: sellers can be eligible in some categories only." example:"furniture"`
+	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy under whose newest version in force the order is agreed. Left out: standard." example:"standard"`
+	ShipBy    time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
+	Parts     []NewPart       `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"What is shipped, confirmed and released by itself: part shipments, or milestones. All are amounts or all basis points of the order's amount, which they have to come to. Left out: all is released at once."`
+	Virtual   bool            `json:"virtual,omitempty" doc:"Nothing is carried (a licence, a code): the buyer's time to confirm is the policy's confirm_virtual from the shipment, whatever is reported of a delivery."`
+	Goods     json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
+	SellerTerms
 	Act
 }
 
@@ -61,9 +60,19 @@ type NewPart struct {
 type Payment struct {
 	Orders    []string `json:"orders" format:"uuid" minItems:"1" maxItems:"100" nullable:"false" doc:"Ids of the orders that it pays, in full: orders of one buyer in one currency."`
 	Method    string   `json:"method" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"How it was paid: one of the policy's methods." example:"card"`
-	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts, with what the buyer bears of their fees. Left out: that sum." example:"12990"`
+	Amount    int64    `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"The total that was paid; refused unless it is the sum of the orders' amounts, in their currency, with what the buyer bears of their fees. Left out: that sum." example:"12990"`
 	Reference string   `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The payment's name at the provider, kept on the timeline." example:"ch_3NqX"`
+	FX        PaidFX   `json:"fx,omitzero" doc:"Of one order that was paid in another currency than its own. What is refunded later goes to the buyer's balance in the order's currency; an entry of kind conversion takes it back into the one that was paid."`
 	Act
+}
+
+// PaidFX is how an order was paid in another currency. Amount less spread at the
+// rate must come to exactly what the order is about.
+type PaidFX struct {
+	Currency string `json:"currency" minLength:"3" maxLength:"3" doc:"What was paid in: an ISO 4217 code in capital letters, not withdrawn." example:"JPY"`
+	Amount   int64  `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What was paid, in minor units of that currency." example:"15100"`
+	Rate     string `json:"rate" maxLength:"25" pattern:"^[0-9]+(\\.[0-9]+)?$" doc:"Units of the order's currency for one unit of what was paid, an exact decimal with up to 12 decimals. The result is rounded once, half a minor unit to the even one; if it is not the order's amount the payment is refused by the rule rate, which says what it would be." example:"0.0067"`
+	Spread   int64  `json:"spread,omitempty" minimum:"0" maximum:"9007199254740991" doc:"How much of amount the marketplace keeps, in minor units of what was paid." example:"100"`
 }
 
 // Authorise says that the buyer's bank has promised the payment. Nothing is held
@@ -224,15 +233,17 @@ type Contest struct {
 
 // Offer is how a party would end a dispute.
 type Offer struct {
-	ToBuyer int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What would go back to the buyer, in minor units; the rest to the seller, fee included." example:"2000"`
-	Return  bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller."`
-	Note    string `json:"note,omitempty" maxLength:"2000" doc:"In words; kept on the timeline." example:"a fifth off, and you keep it"`
+	ToBuyer     int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What would go back to the buyer, in minor units; the rest to the seller, fee included." example:"2000"`
+	Return      bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller."`
+	Replacement bool   `json:"replacement,omitempty" doc:"The seller ships other goods in place of those that came; to_buyer is 0 then: all that is held is the seller's once the buyer confirms them."`
+	Note        string `json:"note,omitempty" maxLength:"2000" doc:"In words; kept on the timeline." example:"a fifth off, and you keep it"`
 	Act
 }
 
 // AcceptOffer accepts what the other party offered last.
 type AcceptOffer struct {
-	ToBuyer int64 `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"The offer's own, said again so that an offer that has changed is not accepted by mistake." example:"2000"`
+	ToBuyer     int64 `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"The offer's own, said again so that an offer that has changed is not accepted by mistake." example:"2000"`
+	Replacement bool  `json:"replacement,omitempty" doc:"The offer's own as well."`
 	Act
 }
 
@@ -276,7 +287,15 @@ type ReceiveReturn struct{ Act }
 
 // RefuseReturn is the seller's word that they are not.
 type RefuseReturn struct {
+	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What the seller claims for damage, in minor units: of what was to go back to the buyer for the goods. The rest is offered to the buyer, and without the seller's evidence in time the claim falls. Left out: the return as a whole is refused, and the buyer has to give evidence." example:"1500"`
 	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"used and broken"`
+	Act
+}
+
+// ShipReplacement says that other goods left in place of those that came.
+type ShipReplacement struct {
+	Carrier  string `json:"carrier,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Who carries the goods." example:"DHL"`
+	Tracking string `json:"tracking,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The carrier's tracking number." example:"00340434292135100186"`
 	Act
 }
 
@@ -285,8 +304,9 @@ type Claim struct {
 	OpenedAt       time.Time    `json:"opened_at" example:"2017-05-20T09:30:00Z"`
 	Amount         int64        `json:"amount" doc:"What the buyer wants back." example:"4000"`
 	Offer          *ClaimOffer  `json:"offer,omitempty" doc:"The last offer, not accepted yet."`
-	Return         *ClaimOffer  `json:"return,omitempty" doc:"The accepted offer whose goods are to come back."`
+	Return         *ClaimOffer  `json:"return,omitempty" doc:"What was agreed, or ruled, for the goods that are to come back; by says who offered or ordered it."`
 	Ruling         *ClaimRuling `json:"ruling,omitempty" doc:"The ruling that may still be appealed."`
+	Damage         *ClaimDamage `json:"damage,omitempty" doc:"What the seller claims of goods that came back damaged."`
 	Appealed       string       `json:"appealed,omitempty" doc:"Who appealed against the ruling before." example:"seller"`
 	BuyerEvidence  int          `json:"buyer_evidence" doc:"Files of the buyer's on the timeline." example:"2"`
 	SellerEvidence int          `json:"seller_evidence" doc:"Files of the seller's on the timeline." example:"0"`
@@ -294,22 +314,33 @@ type Claim struct {
 
 // ClaimOffer is an offer that was made.
 type ClaimOffer struct {
-	By      string `json:"by" example:"seller"`
-	ToBuyer int64  `json:"to_buyer" example:"2000"`
-	Return  bool   `json:"return" doc:"Only once the goods are back."`
+	By          string `json:"by" example:"seller"`
+	ToBuyer     int64  `json:"to_buyer" example:"2000"`
+	Return      bool   `json:"return" doc:"Only once the goods are back."`
+	Replacement bool   `json:"replacement" doc:"The goods are replaced."`
+}
+
+// ClaimDamage is what the seller claims of goods that came back damaged.
+type ClaimDamage struct {
+	Amount  int64 `json:"amount" doc:"Of to_buyer, what the seller wants to keep." example:"1500"`
+	ToBuyer int64 `json:"to_buyer" doc:"What was to go to the buyer for the goods." example:"9000"`
 }
 
 // ClaimRuling is a ruling that is not carried out yet.
 type ClaimRuling struct {
-	ToBuyer  int64 `json:"to_buyer" example:"4000"`
-	ToSeller int64 `json:"to_seller" example:"8990"`
+	ToBuyer     int64 `json:"to_buyer" example:"4000"`
+	ToSeller    int64 `json:"to_seller" example:"8990"`
+	Return      bool  `json:"return" doc:"Only once the goods are back."`
+	Replacement bool  `json:"replacement" doc:"The goods are replaced."`
 }
 
 // Ruling ends a dispute. The two parts must sum to what is held.
 type Ruling struct {
-	ToBuyer  int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What goes back to the buyer, in minor units." example:"4000"`
-	ToSeller int64  `json:"to_seller" minimum:"0" maximum:"9007199254740991" doc:"What is released to the seller, fee included, in minor units." example:"8990"`
-	Reason   string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"damaged in transit, usable"`
+	ToBuyer     int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What goes back to the buyer, in minor units." example:"4000"`
+	ToSeller    int64  `json:"to_seller" minimum:"0" maximum:"9007199254740991" doc:"What is released to the seller, fee included, in minor units." example:"8990"`
+	Return      bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller, as an accepted offer of a return does."`
+	Replacement bool   `json:"replacement,omitempty" doc:"The seller ships other goods in place of those that came; to_buyer is 0 then."`
+	Reason      string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"damaged in transit, usable"`
 	Act
 }
 
@@ -322,21 +353,17 @@ type Order struct {
 	Category      string    `json:"category,omitempty" doc:"What kind of goods it is; left out where none was given." example:"furniture"`
 	Currency      string    `json:"currency" doc:"ISO 4217 code." example:"USD"`
 	Amount        int64     `json:"amount" doc:"What the goods cost, in minor units: what was agreed, or the part of it that was captured." example:"12990"`
-	BuyerShare    int64     `json:"buyer_share,omitempty" doc:"What the buyer pays on top of amount: what it bears of fee and tax. amount + buyer_share = held + released + refunded, once it is paid." example:"195"`
 	AgreedAmount  int64     `json:"agreed_amount,omitempty" doc:"What was agreed and authorised; left out where amount is that." example:"14990"`
 	Fee           int64     `json:"fee" doc:"The fee on the whole amount, fixed at the agreement; once more by the payment, where it depends on the method or only a part was captured." example:"650"`
 	Tax           int64     `json:"tax" doc:"Tax on that fee." example:"0"`
 	Policy        string    `json:"policy" doc:"The policy it was agreed under." example:"standard"`
 	PolicyVersion int32     `json:"policy_version" doc:"The policy's version, fixed at the agreement." example:"1"`
-	SellerTier    string    `json:"seller_tier,omitempty" doc:"The seller's tier; left out where none was given." example:"gold"`
-	Jurisdiction  string    `json:"jurisdiction,omitempty" doc:"The seller's; left out where none was given." example:"DE"`
-	Method        string    `json:"method,omitempty" doc:"How it was paid; only under a policy with fee rules." example:"card"`
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
 	Virtual bool `json:"virtual,omitempty" doc:"Nothing is carried."`
 
-	State       string          `json:"state" enum:"agreed,authorised,held,part_shipped,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,ruled,released,reserved,charged_back,represented,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
+	State       string          `json:"state" enum:"agreed,authorised,held,part_shipped,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,replacing,ruled,released,reserved,charged_back,represented,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held        int64           `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
 	Released    int64           `json:"released" doc:"Left escrow for the seller, fee and tax included, less what went back to the buyer since." example:"0"`
 	Refunded    int64           `json:"refunded" doc:"Went back to the buyer." example:"0"`
@@ -344,16 +371,22 @@ type Order struct {
 	TaxCharged  int64           `json:"tax_charged" doc:"The tax's part, likewise." example:"0"`
 	Maturing    int64           `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
 	Reserved    int64           `json:"reserved,omitempty" doc:"What was kept in reserve of the seller's part, for its time; left out where nothing is." example:"1200"`
-	Deadline    string          `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,mature_at,reserve_until,represent_by,decision_by" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	Deadline    string          `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,replace_by,mature_at,reserve_until,represent_by,decision_by" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt  time.Time       `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	Holidays    int16           `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar the deadline was lengthened, a day each." example:"7"`
 	At          time.Time       `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
 	PaidAt      time.Time       `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
 	Chargeback  *OpenChargeback `json:"chargeback,omitempty" doc:"The open chargeback; left out where there is none."`
 	ChargedBack int64           `json:"charged_back,omitempty" doc:"What the buyer's bank took and kept: of refunded, or, where the marketplace bore it, beside it; left out where nothing." example:"12990"`
+	Disputes    int16           `json:"disputes,omitempty" doc:"How often the buyer has disputed it, withdrawn disputes too; left out if never." example:"1"`
+	Replaced    bool            `json:"replaced,omitempty" doc:"true: a dispute ended with other goods in place of the first."`
 	Claim       *Claim          `json:"claim,omitempty" doc:"The open dispute; left out where there is none."`
 	Parts       []Part          `json:"parts,omitempty" nullable:"false" doc:"What it was agreed in, and how far each part is; left out for an order that is not in parts. The order's state is that of the least advanced part that money is held for, its deadline the earliest of theirs."`
 	Events      int32           `json:"events" doc:"How many events took place." example:"3"`
+
+	SellerTerms
+	BuyerShare int64  `json:"buyer_share,omitempty" doc:"What the buyer pays on top of amount: what it bears of fee and tax. amount + buyer_share = held + released + refunded, once it is paid." example:"195"`
+	Method     string `json:"method,omitempty" doc:"How it was paid; only under a policy with fee rules." example:"card"`
 }
 
 // Part is one part of an order.
@@ -471,14 +504,17 @@ type PolicyTerms struct {
 	Calendar             Calendar         `json:"calendar,omitzero" doc:"Holidays, each of which lengthens the time to confirm by a day if it falls into it."`
 	ExtendTimes          int16            `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
 	ExtendBy             int64            `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
+	Disputes             int16            `json:"disputes,omitempty" minimum:"0" maximum:"100" doc:"How often the buyer may dispute an order at most, withdrawn disputes too. 0 or left out: no limit." example:"3"`
 	RuleWithin           int64            `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
 	RespondWithin        int64            `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
 	NegotiateWithin      int64            `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
 	EscalateAfter        int64            `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
 	EvidenceWithin       int64            `json:"evidence_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the escalation: then the marketplace rules, or the claim falls if the buyer gave no evidence." example:"432000"`
 	AppealWithin         int64            `json:"appeal_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the ruling: then it is carried out. 0: at once." example:"259200"`
+	ApproveRulingsOver   map[string]int64 `json:"approve_rulings_over,omitempty" doc:"By currency code, in minor units from 1: a ruling on more than that is proposed by one person and approved by another (POST /v1/entries, kind ruling). A currency that is left out has no such limit."`
 	ReturnWithin         int64            `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
 	InspectWithin        int64            `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
+	ReplaceWithin        int64            `json:"replace_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a replacement, or its ruling: then the claim is granted. 0: no replacements." example:"604800"`
 	MatureAfter          int64            `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
 	RefundReleasedWithin int64            `json:"refund_released_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the release: until then seller and marketplace can refund what was released. 0: not at all." example:"5184000"`
 	RefundFee            string           `json:"refund_fee,omitempty" enum:"return,keep" doc:"What becomes of the fee, and the tax on it, on what is refunded after the release: it goes back too, or stays and the seller bears all. Left out: return." example:"return"`
@@ -489,8 +525,7 @@ type PolicyTerms struct {
 	ChargebackBorneBy    string           `json:"chargeback_borne_by,omitempty" enum:"seller,marketplace" doc:"Who pays for a lost chargeback of what was released. Left out: the seller." example:"seller"`
 	Methods              []string         `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee   `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
-	FeeRules             []FeeRule        `json:"fee_rules,omitempty" maxItems:"200" doc:"For orders that differ: the first that fits an order counts, in place of fees."`
-	Taxes                map[string]int64 `json:"taxes,omitempty" doc:"Tax on the fee in basis points by the seller's jurisdiction, in place of tax_bps; \"*\" is for every other one. Without it nothing is agreed with a seller of another one. Of a seller without one tax_bps counts."`
+	FeeTerms
 	FeedbackTerms
 }
 
@@ -518,6 +553,18 @@ type Fee struct {
 	TaxBps int64 `json:"tax_bps,omitempty" minimum:"0" maximum:"10000" doc:"Tax on the fee, on top of it, in basis points."`
 }
 
+// FeeTerms are a policy's rules for orders whose fee differs.
+type FeeTerms struct {
+	FeeRules []FeeRule        `json:"fee_rules,omitempty" maxItems:"200" doc:"For orders that differ: the first that fits an order counts, in place of fees."`
+	Taxes    map[string]int64 `json:"taxes,omitempty" doc:"Tax on the fee in basis points by the seller's jurisdiction, in place of tax_bps; \"*\" is for every other one. Without it nothing is agreed with a seller of another one. Of a seller without one tax_bps counts."`
+}
+
+// SellerTerms are what fees can depend on of a seller.
+type SellerTerms struct {
+	SellerTier   string `json:"seller_tier,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"The seller's tier, a word of the marketplace's own: fees can differ by it." example:"gold"`
+	Jurisdiction string `json:"jurisdiction,omitempty" pattern:"^[A-Z]{2}(-[A-Z0-9]{1,3})?$" doc:"The seller's, by ISO 3166: a country or a part of one. Tax on the fee can differ by it." example:"DE"`
+}
+
 // FeeRule is the fee of orders that fit all that it names: at least one of method,
 // tier and currency. Without a currency it has no amounts.
 type FeeRule struct {
@@ -537,14 +584,13 @@ type Policies struct {
 
 // NewQuote asks what an order would cost and pay out.
 type NewQuote struct {
-	Currency     string    `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
-	Amount       int64     `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What would be agreed, in minor units." example:"12990"`
-	Policy       string    `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy. Left out: standard." example:"standard"`
-	SellerTier   string    `json:"seller_tier,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"The seller's tier." example:"gold"`
-	Jurisdiction string    `json:"jurisdiction,omitempty" pattern:"^[A-Z]{2}(-[A-Z0-9]{1,3})?$" doc:"The seller's jurisdiction." example:"DE"`
-	Virtual      bool      `json:"virtual,omitempty" doc:"Nothing is carried: the time to confirm is the policy's confirm_virtual."`
-	Parts        []NewPart `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"The parts it would be agreed in: each has deadlines of its own. What the order costs and pays out is the same."`
-	At           time.Time `json:"at,omitzero" doc:"When it would be agreed, also in the future. Left out: the marketplace's now." example:"2026-12-01T00:00:00Z"`
+	Currency string    `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
+	Amount   int64     `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What would be agreed, in minor units." example:"12990"`
+	Policy   string    `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy. Left out: standard." example:"standard"`
+	Virtual  bool      `json:"virtual,omitempty" doc:"Nothing is carried: the time to confirm is the policy's confirm_virtual."`
+	Parts    []NewPart `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"The parts it would be agreed in: each has deadlines of its own. What the order costs and pays out is the same."`
+	At       time.Time `json:"at,omitzero" doc:"When it would be agreed, also in the future. Left out: the marketplace's now." example:"2026-12-01T00:00:00Z"`
+	SellerTerms
 }
 
 // Quote is what an order would cost and pay out if it were agreed and all went

@@ -208,4 +208,9 @@ type (
 		Target
 		RefuseReturn
 	}
+	// ShipReplacementItem is an item of /v1/bulk/ship-replacement.
+	ShipReplacementItem struct {
+		Target
+		ShipReplacement
+	}
 )

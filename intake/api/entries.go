@@ -11,20 +11,30 @@ type EntryAccount struct {
 	Owner string `json:"owner,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Whose account: the seller, the buyer or the payment method; left out for an account that the ledger has once." example:"card"`
 }
 
+// ConvertTo is what a conversion comes to: exactly what the rate gives, rounded
+// once, half a minor unit to the even one.
+type ConvertTo struct {
+	Currency string `json:"currency" minLength:"3" maxLength:"3" doc:"An ISO 4217 code in capital letters, not withdrawn." example:"JPY"`
+	Amount   int64  `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"Minor units of that currency; refused if the rate gives another, and the error says which." example:"14775"`
+	Rate     string `json:"rate" maxLength:"25" pattern:"^[0-9]+(\\.[0-9]+)?$" doc:"Units of that currency for one unit of the entry's own, an exact decimal with up to 12 decimals." example:"149.25"`
+	Spread   int64  `json:"spread,omitempty" minimum:"0" maximum:"9007199254740991" doc:"Of a buyer's conversion: how much of the entry's amount the marketplace keeps, in minor units of the entry's own currency." example:"100"`
+}
+
 // NewEntry is money that moves for no order.
 type NewEntry struct {
-	Kind      string          `json:"kind" enum:"payout,receipt,repayment,recovery,write_off,adjustment,psp_settlement,fee_sweep,bank_details" doc:"payout: available money to the seller's bank. receipt: money that came in, of a buyer or of nobody known. repayment: a buyer's balance back to the payer. recovery: a seller's debt, paid from what is available. psp_settlement: a provider paid amount and kept fee. fee_sweep: earned fees leave the safeguarded bank. write_off, adjustment and bank_details are proposed by one person and approved by another." example:"payout"`
-	Currency  string          `json:"currency,omitempty" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters; needed by all but bank_details." example:"USD"`
-	Amount    int64           `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"Minor units; needed by all but bank_details." example:"95000"`
+	Kind      string          `json:"kind" enum:"payout,receipt,repayment,recovery,write_off,adjustment,psp_settlement,fee_sweep,bank_details,conversion,ruling,policy" doc:"payout: available money to the seller's bank. receipt: money that came in, of a buyer or of nobody known. repayment: a buyer's balance back to the payer. recovery: a seller's debt, paid from what is available. psp_settlement: a provider paid amount and kept fee. fee_sweep: earned fees leave the safeguarded bank. conversion: a buyer's balance, or without a party what the marketplace sells at the bank, into another currency. write_off, adjustment, bank_details, conversion, ruling and policy are proposed by one person and approved by another: a ruling then happens to the order that party names, and a policy becomes its next version." example:"payout"`
+	Currency  string          `json:"currency,omitempty" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters; needed by all but bank_details, ruling and policy." example:"USD"`
+	Amount    int64           `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"Minor units; needed by all but bank_details, ruling and policy." example:"95000"`
 	Fee       int64           `json:"fee,omitempty" minimum:"0" maximum:"9007199254740991" doc:"psp_settlement: what the provider kept, in minor units." example:"310"`
 	Reference string          `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The outside world's own name for it, such as the line of a statement; unique within marketplace and kind, so that nothing is booked twice. Needed by receipt, psp_settlement and fee_sweep." example:"2026-03-01/17"`
-	Party     string          `json:"party,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The seller, or the buyer of a receipt or a repayment. A receipt without a party is nobody's known until it is assigned." example:"seller-3"`
+	Party     string          `json:"party,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The seller, or the buyer of a receipt, a repayment or a conversion; a conversion without one is the marketplace's own. Of a ruling the order's id. A receipt without a party is nobody's known until it is assigned." example:"seller-3"`
 	Method    string          `json:"method,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"The payment method that it came or goes by: receipt, repayment, psp_settlement." example:"bank_transfer"`
 	Orders    []string        `json:"orders,omitempty" nullable:"false" format:"uuid" maxItems:"100" doc:"Of a receipt: the orders that it was sent for, of one buyer, who is its party then. They are paid from the buyer's balance if that is enough for all of them and none is too late; otherwise the money is the buyer's, and unpaid says why."`
 	Debit     EntryAccount    `json:"debit,omitzero" doc:"Of an adjustment."`
 	Credit    EntryAccount    `json:"credit,omitzero" doc:"Of an adjustment."`
-	Details   json.RawMessage `json:"details,omitempty" doc:"Of bank_details: a JSON object of at most 4096 bytes, such as holder, iban and bic; a payout file has its fields." example:"{\"holder\":\"Bob Ltd\",\"iban\":\"DE02120300000000202051\"}"`
-	Reason    string          `json:"reason,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Needed by write_off and adjustment." example:"rounding at the provider"`
+	To        ConvertTo       `json:"to,omitzero" doc:"Of a conversion: what amount, less the spread, comes to at the rate."`
+	Details   json.RawMessage `json:"details,omitempty" doc:"Of bank_details: a JSON object of at most 4096 bytes, such as holder, iban and bic; a payout file has its fields. Of a ruling: to_buyer and to_seller, minor units, which sum to what the order holds, and return where the goods have to come back first, or replacement where others have to come. Of a policy: the document that POST /v1/policies takes." example:"{\"holder\":\"Bob Ltd\",\"iban\":\"DE02120300000000202051\"}"`
+	Reason    string          `json:"reason,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Needed by write_off, adjustment and ruling." example:"rounding at the provider"`
 	Person    string          `json:"person,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Who does it; needed where somebody else has to approve it." example:"eve@example.com"`
 	At        time.Time       `json:"at,omitzero" doc:"When it took effect. Left out: the marketplace's now." example:"2026-03-01T09:30:00Z"`
 }
@@ -51,6 +61,7 @@ type Entry struct {
 	Method    string          `json:"method,omitempty"`
 	Debit     EntryAccount    `json:"debit,omitzero"`
 	Credit    EntryAccount    `json:"credit,omitzero"`
+	To        ConvertTo       `json:"to,omitzero" doc:"What a conversion comes to."`
 	Details   json.RawMessage `json:"details,omitempty"`
 	Reason    string          `json:"reason,omitempty"`
 	Maker     string          `json:"maker,omitempty" doc:"Who proposed it."`
@@ -84,6 +95,7 @@ type EntryEvent struct {
 	Person          string    `json:"person,omitempty"`
 	Note            string    `json:"note,omitempty"`
 	Digest          string    `json:"digest,omitempty" doc:"What was approved."`
+	Result          string    `json:"result,omitempty" doc:"What the approval brought about beside it: a policy's version, or where a ruling left its order." example:"policy shop version 3"`
 	State           string    `json:"state" doc:"The entry's state after it." example:"sent"`
 	At              time.Time `json:"at" doc:"When it took effect."`
 	RecordedAt      time.Time `json:"recorded_at" doc:"When it was decided."`

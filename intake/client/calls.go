@@ -27,6 +27,15 @@ func (c *Client) Quote(ctx context.Context, in api.NewQuote) (out api.Quote, err
 	return out, err
 }
 
+// Preview is what an event would do to an order: event is the last word of its
+// path, such as ruling, and in what it takes. Nothing moves, so it can be
+// repeated.
+func (c *Client) Preview(ctx context.Context, id, event string, in any) (out api.Preview, err error) {
+	path := "/v1/orders/" + url.PathEscape(id) + "/" + url.PathEscape(event) + "/preview"
+	err = c.do(ctx, call{method: http.MethodPost, path: path, repeatable: true}, in, &out, nil)
+	return out, err
+}
+
 // OrderFilter selects orders; zero fields select all. Limit 0 is the
 // server's default, 100.
 type OrderFilter struct {
@@ -224,6 +233,11 @@ func (c *Client) RefuseReturn(ctx context.Context, id string, in api.RefuseRetur
 	return c.event(ctx, id, "refuse-return", in, opts)
 }
 
+// ShipReplacement books that other goods left in place of those that came.
+func (c *Client) ShipReplacement(ctx context.Context, id string, in api.ShipReplacement, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "ship-replacement", in, opts)
+}
+
 func (c *Client) event(ctx context.Context, id, event string, in any, opts []Option) (api.Order, error) {
 	return post[api.Order](ctx, c, "/v1/orders/"+url.PathEscape(id)+"/"+event, in, opts)
 }
@@ -235,7 +249,7 @@ type Items interface {
 		api.ChargebackItem | api.SecondChargebackItem | api.RepresentItem | api.WinChargebackItem | api.LoseChargebackItem | api.DisputeItem | api.RulingItem |
 		api.AcceptClaimItem | api.ContestItem | api.OfferItem | api.AcceptOfferItem | api.EvidenceItem | api.WithdrawItem |
 		api.TrackItem | api.ShipPartItem | api.DeliverPartItem | api.ReleasePartItem |
-		api.EscalateItem | api.AppealItem | api.ShipBackItem | api.ReceiveReturnItem | api.RefuseReturnItem
+		api.EscalateItem | api.AppealItem | api.ShipBackItem | api.ReceiveReturnItem | api.RefuseReturnItem | api.ShipReplacementItem
 	Keyed() bool
 }
 
@@ -320,6 +334,8 @@ func bulkPath(items any) string {
 		return "receive-return"
 	case []api.RefuseReturnItem:
 		return "refuse-return"
+	case []api.ShipReplacementItem:
+		return "ship-replacement"
 	default:
 		return "ruling"
 	}

@@ -1,9 +1,11 @@
 package chart
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"escrowd/ledger"
 )
@@ -15,7 +17,8 @@ type Currency struct {
 	Number    uint16 // the standard's numeric code: 840
 	Digits    uint8  // decimals of the minor unit: 2
 	Name      string
-	Withdrawn bool // no longer legal tender: old books are read, no new order is agreed in it
+	Withdrawn string // the first day, UTC, of nothing new in it: "2023-01-01"; "" while it is in use
+	Successor string // what took its place, by code; "" while it is in use
 }
 
 var (
@@ -39,6 +42,27 @@ func ByCode(code string) (Currency, bool) {
 	return c, ok
 }
 
+// Find is ByCode with an error that says, for people, why there is no such
+// currency: a code can be the standard's and still name nothing to count.
+func Find(code string) (Currency, error) {
+	if c, ok := currencyByCode[code]; ok {
+		return c, nil
+	}
+	if why, ok := uncounted[code]; ok {
+		return Currency{}, errors.New(why)
+	}
+	return Currency{}, errors.New("not an ISO 4217 currency")
+}
+
+// Open says why nothing new is agreed or received in the currency at a moment:
+// nil before the day of its withdrawal. What was agreed before goes on.
+func (c Currency) Open(at time.Time) error {
+	if c.Withdrawn == "" || at.UTC().Format(time.DateOnly) < c.Withdrawn {
+		return nil
+	}
+	return fmt.Errorf("%s was withdrawn on %s: %s took its place", c.Code, c.Withdrawn, c.Successor)
+}
+
 // ByNumber finds a currency, also a withdrawn one, by its numeric code.
 func ByNumber(number uint16) (Currency, bool) {
 	c, ok := currencyByNumber[number]
@@ -60,6 +84,14 @@ func (c Currency) Format(amount ledger.Amount) string {
 		s = strings.Repeat("0", d-len(s)+1) + s
 	}
 	return s[:len(s)-d] + "." + s[len(s)-d:]
+}
+
+// Minor is Format of an amount in 64 bits, with a minus before one below zero.
+func (c Currency) Minor(amount int64) string {
+	if amount < 0 {
+		return "-" + c.Format(ledger.U64(-uint64(amount)))
+	}
+	return c.Format(ledger.U64(uint64(amount)))
 }
 
 // Parse reads a decimal number as Format writes it, into minor units. It is

@@ -1,9 +1,14 @@
 package chart
 
 import (
+	"encoding/csv"
+	"fmt"
 	"math/big"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"escrowd/ledger"
 
@@ -34,36 +39,124 @@ func TestCurrenciesTable(t *testing.T) {
 	}
 }
 
-// ISO 4217's own figures for what is often got wrong, and for the common ones.
-func TestCurrencies(t *testing.T) {
-	for _, w := range []struct {
-		code      string
-		number    uint16
-		digits    uint8
-		withdrawn bool
-	}{
-		{"USD", 840, 2, false}, {"EUR", 978, 2, false}, {"GBP", 826, 2, false}, {"BRL", 986, 2, false},
-		{"CNY", 156, 2, false}, {"INR", 356, 2, false}, {"CHF", 756, 2, false}, {"AUD", 36, 2, false},
-		{"ALL", 8, 2, false}, {"IDR", 360, 2, false}, {"HUF", 348, 2, false}, {"TWD", 901, 2, false},
-		{"MGA", 969, 2, false}, {"MRU", 929, 2, false}, {"XCG", 532, 2, false}, {"ZWG", 924, 2, false}, {"SLE", 925, 2, false},
-		{"JPY", 392, 0, false}, {"KRW", 410, 0, false}, {"CLP", 152, 0, false}, {"VND", 704, 0, false},
-		{"ISK", 352, 0, false}, {"UGX", 800, 0, false}, {"XOF", 952, 0, false}, {"UYI", 940, 0, false},
-		{"KWD", 414, 3, false}, {"BHD", 48, 3, false}, {"IQD", 368, 3, false}, {"TND", 788, 3, false},
-		{"CLF", 990, 4, false}, {"UYW", 927, 4, false},
-		{"HRK", 191, 2, true}, {"BGN", 975, 2, true},
-	} {
-		c, ok := ByCode(w.code)
-		if !ok || c.Number != w.number || c.Digits != w.digits || c.Withdrawn != w.withdrawn {
-			t.Errorf("%s is %+v, %v; want number %d, %d digits, withdrawn %v", w.code, c, ok, w.number, w.digits, w.withdrawn)
+// The table says what the standard says, row by row, and leaves nothing out.
+func TestCurrenciesAreTheStandards(t *testing.T) {
+	f, err := os.Open("testdata/iso4217.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.Comment = '#'
+	rows, err := r.ReadAll()
+	if err != nil || len(rows) < 190 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	listed := 0
+	for _, row := range rows[1:] {
+		code, unit, withdrawn, successor := row[0], row[2], row[3], row[4]
+		number, err := strconv.ParseUint(row[1], 10, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, ok := ByCode(code)
+		_, none := uncounted[code]
+		shared := false // a withdrawn currency whose successor has its number
+		if s, ok := ByCode(successor); ok {
+			shared = s.Number == uint16(number)
+		}
+		switch {
+		case unit == "N.A." || shared:
+			if ok || !none {
+				t.Errorf("%s has no ledger, and is %+v, uncounted %v", code, c, none)
+			}
+		case !ok || none:
+			t.Errorf("%s is missing", code)
+		case uint64(c.Number) != number || fmt.Sprint(c.Digits) != unit || c.Withdrawn != withdrawn || c.Successor != successor:
+			t.Errorf("%s is %+v, the standard has %v", code, c, row)
+		default:
+			listed++
 		}
 	}
-	for _, code := range []string{"", "usd", "XAU", "XDR", "XTS", "XXX", "USDT", "ANG"} {
+	if all := len(Currencies()) + len(uncounted); len(rows)-1 != all || listed != len(Currencies()) {
+		t.Errorf("the standard's list has %d rows, the tables %d", len(rows)-1, all)
+	}
+}
+
+// What took a currency's place is one that was in use on that day, and nothing
+// is named twice.
+func TestSuccessors(t *testing.T) {
+	for _, c := range Currencies() {
+		if (c.Withdrawn == "") != (c.Successor == "") {
+			t.Errorf("%s: withdrawn %q, successor %q", c, c.Withdrawn, c.Successor)
+		}
+		if c.Withdrawn == "" {
+			continue
+		}
+		day, err := time.Parse(time.DateOnly, c.Withdrawn)
+		s, ok := ByCode(c.Successor)
+		if err != nil || !ok || s.Open(day) != nil {
+			t.Errorf("%s: withdrawn %v, successor %+v", c, err, s)
+		}
+	}
+	for code, why := range uncounted {
+		if _, ok := ByCode(code); ok || !strings.HasPrefix(why, code) {
+			t.Errorf("%s: %q", code, why)
+		}
+	}
+}
+
+func TestOpen(t *testing.T) {
+	day := time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC)
+	zagreb := time.FixedZone("", 3600)
+	for _, w := range []struct {
+		code string
+		at   time.Time
+		want string
+	}{
+		{"HRK", day.Add(-time.Microsecond), ""},
+		{"HRK", day, "HRK was withdrawn on 2023-01-01: EUR took its place"},
+		{"HRK", day.AddDate(50, 0, 0), "HRK was withdrawn on 2023-01-01: EUR took its place"},
+		{"HRK", time.Date(2023, 1, 1, 0, 30, 0, 0, zagreb), ""}, // days are UTC
+		{"BGN", time.Date(2025, 12, 31, 23, 59, 59, 0, time.UTC), ""},
+		{"BGN", time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), "BGN was withdrawn on 2026-01-01: EUR took its place"},
+		{"EUR", day, ""},
+		{"EUR", time.Time{}, ""},
+	} {
+		got := ""
+		if err := currency(t, w.code).Open(w.at); err != nil {
+			got = err.Error()
+		}
+		if got != w.want {
+			t.Errorf("%s at %s: %q, want %q", w.code, w.at, got, w.want)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	if c, err := Find("KWD"); err != nil || c.Digits != 3 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for code, want := range map[string]string{
+		"":     "not an ISO 4217 currency",
+		"usd":  "not an ISO 4217 currency",
+		"USDT": "not an ISO 4217 currency",
+		"XAU":  "XAU, gold, has no minor unit",
+		"XXX":  "XXX means that there is no currency",
+		"XTS":  "XTS is reserved for testing and no currency",
+		"ANG":  "ANG was withdrawn on 2025-03-31: XCG took its place, under the same number",
+	} {
+		if c, err := Find(code); err == nil || err.Error() != want || c != (Currency{}) {
+			t.Errorf("%q is %+v, %v; want %q", code, c, err, want)
+		}
 		if c, ok := ByCode(code); ok {
 			t.Errorf("%q is a currency: %+v", code, c)
 		}
 	}
-	if c, ok := ByNumber(999); ok {
-		t.Errorf("999 is a currency: %+v", c)
+	for _, number := range []uint16{0, 960, 963, 999} { // none, XDR, XTS, XXX
+		if c, ok := ByNumber(number); ok {
+			t.Errorf("%d is a currency: %+v", number, c)
+		}
 	}
 }
 

@@ -1,15 +1,16 @@
 package chart
 
 // The currencies of ISO 4217 that have a minor unit, with its number of
-// decimal digits ("E" in the standard), to the list as of January 2026.
+// decimal digits (the standard's "minor unit"), to amendment 180 of the
+// standard, in force since January 2026.
 //
-// Funds codes that have digits are here (CLF, UYW: 4). Left out is what has
-// none, for nothing can be counted in minor units that do not exist: metals
-// (XAU), bond units (XBA), SDR and other units of account, XTS and XXX.
+// Funds codes that have digits are here (CLF and UYW: 4). What has none is in
+// uncounted.
 //
-// Those withdrawn since 2021 stay, because books outlive currencies. Numbers are kept in
-// ledgers, so of two currencies that share one (ANG and its successor XCG,
-// 532) only the one in use is listed.
+// Those withdrawn since 2011 stay, because books outlive currencies, with the
+// first day on which they are no longer money to make a new agreement in. That
+// is the day of the standard's amendment; where the standard has only a month
+// (its list three), the day on which the successor was alone.
 var currencies = []Currency{
 	{Code: "AED", Number: 784, Digits: 2, Name: "UAE Dirham"},
 	{Code: "AFN", Number: 971, Digits: 2, Name: "Afghani"},
@@ -23,7 +24,7 @@ var currencies = []Currency{
 	{Code: "BAM", Number: 977, Digits: 2, Name: "Convertible Mark"},
 	{Code: "BBD", Number: 52, Digits: 2, Name: "Barbados Dollar"},
 	{Code: "BDT", Number: 50, Digits: 2, Name: "Taka"},
-	{Code: "BGN", Number: 975, Digits: 2, Name: "Bulgarian Lev", Withdrawn: true},
+	{Code: "BGN", Number: 975, Digits: 2, Name: "Bulgarian Lev", Withdrawn: "2026-01-01", Successor: "EUR"},
 	{Code: "BHD", Number: 48, Digits: 3, Name: "Bahraini Dinar"},
 	{Code: "BIF", Number: 108, Digits: 0, Name: "Burundi Franc"},
 	{Code: "BMD", Number: 60, Digits: 2, Name: "Bermudian Dollar"},
@@ -35,6 +36,7 @@ var currencies = []Currency{
 	{Code: "BTN", Number: 64, Digits: 2, Name: "Ngultrum"},
 	{Code: "BWP", Number: 72, Digits: 2, Name: "Pula"},
 	{Code: "BYN", Number: 933, Digits: 2, Name: "Belarusian Ruble"},
+	{Code: "BYR", Number: 974, Digits: 0, Name: "Belarusian Ruble (old)", Withdrawn: "2017-01-01", Successor: "BYN"},
 	{Code: "BZD", Number: 84, Digits: 2, Name: "Belize Dollar"},
 	{Code: "CAD", Number: 124, Digits: 2, Name: "Canadian Dollar"},
 	{Code: "CDF", Number: 976, Digits: 2, Name: "Congolese Franc"},
@@ -47,7 +49,7 @@ var currencies = []Currency{
 	{Code: "COP", Number: 170, Digits: 2, Name: "Colombian Peso"},
 	{Code: "COU", Number: 970, Digits: 2, Name: "Unidad de Valor Real"},
 	{Code: "CRC", Number: 188, Digits: 2, Name: "Costa Rican Colon"},
-	{Code: "CUC", Number: 931, Digits: 2, Name: "Peso Convertible", Withdrawn: true},
+	{Code: "CUC", Number: 931, Digits: 2, Name: "Peso Convertible", Withdrawn: "2021-07-01", Successor: "CUP"},
 	{Code: "CUP", Number: 192, Digits: 2, Name: "Cuban Peso"},
 	{Code: "CVE", Number: 132, Digits: 2, Name: "Cabo Verde Escudo"},
 	{Code: "CZK", Number: 203, Digits: 2, Name: "Czech Koruna"},
@@ -55,6 +57,7 @@ var currencies = []Currency{
 	{Code: "DKK", Number: 208, Digits: 2, Name: "Danish Krone"},
 	{Code: "DOP", Number: 214, Digits: 2, Name: "Dominican Peso"},
 	{Code: "DZD", Number: 12, Digits: 2, Name: "Algerian Dinar"},
+	{Code: "EEK", Number: 233, Digits: 2, Name: "Kroon", Withdrawn: "2011-01-01", Successor: "EUR"},
 	{Code: "EGP", Number: 818, Digits: 2, Name: "Egyptian Pound"},
 	{Code: "ERN", Number: 232, Digits: 2, Name: "Nakfa"},
 	{Code: "ETB", Number: 230, Digits: 2, Name: "Ethiopian Birr"},
@@ -71,7 +74,7 @@ var currencies = []Currency{
 	{Code: "GYD", Number: 328, Digits: 2, Name: "Guyana Dollar"},
 	{Code: "HKD", Number: 344, Digits: 2, Name: "Hong Kong Dollar"},
 	{Code: "HNL", Number: 340, Digits: 2, Name: "Lempira"},
-	{Code: "HRK", Number: 191, Digits: 2, Name: "Kuna", Withdrawn: true},
+	{Code: "HRK", Number: 191, Digits: 2, Name: "Kuna", Withdrawn: "2023-01-01", Successor: "EUR"},
 	{Code: "HTG", Number: 332, Digits: 2, Name: "Gourde"},
 	{Code: "HUF", Number: 348, Digits: 2, Name: "Forint"},
 	{Code: "IDR", Number: 360, Digits: 2, Name: "Rupiah"},
@@ -97,6 +100,8 @@ var currencies = []Currency{
 	{Code: "LKR", Number: 144, Digits: 2, Name: "Sri Lanka Rupee"},
 	{Code: "LRD", Number: 430, Digits: 2, Name: "Liberian Dollar"},
 	{Code: "LSL", Number: 426, Digits: 2, Name: "Loti"},
+	{Code: "LTL", Number: 440, Digits: 2, Name: "Lithuanian Litas", Withdrawn: "2015-01-01", Successor: "EUR"},
+	{Code: "LVL", Number: 428, Digits: 2, Name: "Latvian Lats", Withdrawn: "2014-01-01", Successor: "EUR"},
 	{Code: "LYD", Number: 434, Digits: 3, Name: "Libyan Dinar"},
 	{Code: "MAD", Number: 504, Digits: 2, Name: "Moroccan Dirham"},
 	{Code: "MDL", Number: 498, Digits: 2, Name: "Moldovan Leu"},
@@ -105,6 +110,7 @@ var currencies = []Currency{
 	{Code: "MMK", Number: 104, Digits: 2, Name: "Kyat"},
 	{Code: "MNT", Number: 496, Digits: 2, Name: "Tugrik"},
 	{Code: "MOP", Number: 446, Digits: 2, Name: "Pataca"},
+	{Code: "MRO", Number: 478, Digits: 2, Name: "Ouguiya (old)", Withdrawn: "2018-01-01", Successor: "MRU"},
 	{Code: "MRU", Number: 929, Digits: 2, Name: "Ouguiya"},
 	{Code: "MUR", Number: 480, Digits: 2, Name: "Mauritius Rupee"},
 	{Code: "MVR", Number: 462, Digits: 2, Name: "Rufiyaa"},
@@ -140,10 +146,11 @@ var currencies = []Currency{
 	{Code: "SGD", Number: 702, Digits: 2, Name: "Singapore Dollar"},
 	{Code: "SHP", Number: 654, Digits: 2, Name: "Saint Helena Pound"},
 	{Code: "SLE", Number: 925, Digits: 2, Name: "Leone"},
-	{Code: "SLL", Number: 694, Digits: 2, Name: "Leone", Withdrawn: true},
+	{Code: "SLL", Number: 694, Digits: 2, Name: "Leone (old)", Withdrawn: "2024-01-01", Successor: "SLE"},
 	{Code: "SOS", Number: 706, Digits: 2, Name: "Somali Shilling"},
 	{Code: "SRD", Number: 968, Digits: 2, Name: "Surinam Dollar"},
 	{Code: "SSP", Number: 728, Digits: 2, Name: "South Sudanese Pound"},
+	{Code: "STD", Number: 678, Digits: 2, Name: "Dobra (old)", Withdrawn: "2018-01-01", Successor: "STN"},
 	{Code: "STN", Number: 930, Digits: 2, Name: "Dobra"},
 	{Code: "SVC", Number: 222, Digits: 2, Name: "El Salvador Colon"},
 	{Code: "SYP", Number: 760, Digits: 2, Name: "Syrian Pound"},
@@ -161,15 +168,18 @@ var currencies = []Currency{
 	{Code: "UGX", Number: 800, Digits: 0, Name: "Uganda Shilling"},
 	{Code: "USD", Number: 840, Digits: 2, Name: "US Dollar"},
 	{Code: "USN", Number: 997, Digits: 2, Name: "US Dollar (Next day)"},
+	{Code: "USS", Number: 998, Digits: 2, Name: "US Dollar (Same day)", Withdrawn: "2014-03-28", Successor: "USD"},
 	{Code: "UYI", Number: 940, Digits: 0, Name: "Uruguay Peso en Unidades Indexadas (UI)"},
 	{Code: "UYU", Number: 858, Digits: 2, Name: "Peso Uruguayo"},
 	{Code: "UYW", Number: 927, Digits: 4, Name: "Unidad Previsional"},
 	{Code: "UZS", Number: 860, Digits: 2, Name: "Uzbekistan Sum"},
 	{Code: "VED", Number: 926, Digits: 2, Name: "Bolívar Soberano"},
+	{Code: "VEF", Number: 937, Digits: 2, Name: "Bolívar", Withdrawn: "2018-08-20", Successor: "VES"},
 	{Code: "VES", Number: 928, Digits: 2, Name: "Bolívar Soberano"},
 	{Code: "VND", Number: 704, Digits: 0, Name: "Dong"},
 	{Code: "VUV", Number: 548, Digits: 0, Name: "Vatu"},
 	{Code: "WST", Number: 882, Digits: 2, Name: "Tala"},
+	{Code: "XAD", Number: 396, Digits: 2, Name: "Arab Accounting Dinar"},
 	{Code: "XAF", Number: 950, Digits: 0, Name: "CFA Franc BEAC"},
 	{Code: "XCD", Number: 951, Digits: 2, Name: "East Caribbean Dollar"},
 	{Code: "XCG", Number: 532, Digits: 2, Name: "Caribbean Guilder"},
@@ -177,7 +187,30 @@ var currencies = []Currency{
 	{Code: "XPF", Number: 953, Digits: 0, Name: "CFP Franc"},
 	{Code: "YER", Number: 886, Digits: 2, Name: "Yemeni Rial"},
 	{Code: "ZAR", Number: 710, Digits: 2, Name: "Rand"},
+	{Code: "ZMK", Number: 894, Digits: 2, Name: "Zambian Kwacha (old)", Withdrawn: "2013-01-01", Successor: "ZMW"},
 	{Code: "ZMW", Number: 967, Digits: 2, Name: "Zambian Kwacha"},
 	{Code: "ZWG", Number: 924, Digits: 2, Name: "Zimbabwe Gold"},
-	{Code: "ZWL", Number: 932, Digits: 2, Name: "Zimbabwe Dollar", Withdrawn: true},
+	{Code: "ZWL", Number: 932, Digits: 2, Name: "Zimbabwe Dollar", Withdrawn: "2024-09-01", Successor: "ZWG"},
+}
+
+// uncounted are codes of ISO 4217 in which no books can be kept, and why.
+//
+// Metals, bond units and the like have no minor unit, and nothing can be counted
+// in units that do not exist. Of two currencies that share a number (ANG and its
+// successor XCG, 532) only the one in use has a ledger: numbers are kept there.
+var uncounted = map[string]string{
+	"ANG": "ANG was withdrawn on 2025-03-31: XCG took its place, under the same number",
+	"XAG": "XAG, silver, has no minor unit",
+	"XAU": "XAU, gold, has no minor unit",
+	"XBA": "XBA, a bond market unit, has no minor unit",
+	"XBB": "XBB, a bond market unit, has no minor unit",
+	"XBC": "XBC, a bond market unit, has no minor unit",
+	"XBD": "XBD, a bond market unit, has no minor unit",
+	"XDR": "XDR, the Special Drawing Right, has no minor unit",
+	"XPD": "XPD, palladium, has no minor unit",
+	"XPT": "XPT, platinum, has no minor unit",
+	"XSU": "XSU, the Sucre, has no minor unit",
+	"XTS": "XTS is reserved for testing and no currency",
+	"XUA": "XUA, the ADB Unit of Account, has no minor unit",
+	"XXX": "XXX means that there is no currency",
 }

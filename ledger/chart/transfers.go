@@ -26,6 +26,13 @@ const (
 	ReceiptAssigned   TransferCode = 104
 	ReceiptSentBack   TransferCode = 105
 
+	// Money in by another currency than the order's: what was paid stands
+	// against the FX position of its own ledger, and the FX position of the
+	// order's ledger gives what it comes to.
+	FXReceived TransferCode = 111
+	FXSpreadIn TransferCode = 112
+	FXToBuyer  TransferCode = 113
+
 	// Held, released, made available.
 	Hold            TransferCode = 201
 	Release         TransferCode = 202
@@ -89,6 +96,13 @@ const (
 	DebtRecovered TransferCode = 801
 	WrittenOff    TransferCode = 802
 
+	// Conversions: a buyer's balance into another currency (and FXToBuyer in
+	// the other ledger), and the marketplace's position sold at the bank.
+	FXFromBuyer  TransferCode = 851
+	FXSpreadKept TransferCode = 852
+	FXSold       TransferCode = 853
+	FXBought     TransferCode = 854
+
 	// Adjustment is a correction by hand, approved, between any two accounts.
 	Adjustment TransferCode = 901
 )
@@ -115,6 +129,10 @@ var transfers = []Transfer{
 	{Code: ReceivedUnknown, Slug: "received_unknown", Name: "received, from whom is unknown", Debit: PayinClearing, Credit: Unidentified},
 	{Code: ReceiptAssigned, Slug: "receipt_assigned", Name: "receipt assigned to its buyer", Debit: Unidentified, Credit: Buyer},
 	{Code: ReceiptSentBack, Slug: "receipt_sent_back", Name: "receipt sent back", Debit: Unidentified, Credit: PayinClearing},
+
+	{Code: FXReceived, Slug: "fx_received", Name: "payment received in another currency", Debit: PayinClearing, Credit: FXPosition},
+	{Code: FXSpreadIn, Slug: "fx_spread_in", Name: "FX spread kept of a payment", Debit: PayinClearing, Credit: FXSpread},
+	{Code: FXToBuyer, Slug: "fx_to_buyer", Name: "converted, to the buyer", Debit: FXPosition, Credit: Buyer},
 
 	{Code: Hold, Slug: "hold", Name: "held", Debit: Buyer, Credit: Escrow},
 	{Code: Release, Slug: "release", Name: "released to the seller", Debit: Escrow, Credit: SellerPending},
@@ -173,6 +191,11 @@ var transfers = []Transfer{
 
 	{Code: DebtRecovered, Slug: "debt_recovered", Name: "debt recovered from the seller", Debit: SellerAvailable, Credit: SellerReceivable},
 	{Code: WrittenOff, Slug: "written_off", Name: "debt written off", Debit: WriteOff, Credit: SellerReceivable},
+
+	{Code: FXFromBuyer, Slug: "fx_from_buyer", Name: "buyer's balance converted", Debit: Buyer, Credit: FXPosition},
+	{Code: FXSpreadKept, Slug: "fx_spread_kept", Name: "FX spread kept of a conversion", Debit: FXPosition, Credit: FXSpread},
+	{Code: FXSold, Slug: "fx_sold", Name: "currency sold at the bank", Debit: FXPosition, Credit: BankSafeguarded},
+	{Code: FXBought, Slug: "fx_bought", Name: "currency bought at the bank", Debit: BankSafeguarded, Credit: FXPosition},
 
 	{Code: Adjustment, Slug: "adjustment", Name: "adjustment"},
 }

@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Engine) {
 		{"transfers are refused by the first rule they break", transferRefusals},
 		{"transfers sent again", transfersSentAgain},
 		{"chains stand or fall together", transferChains},
+		{"a chain over two ledgers", chainOverLedgers},
 		{"a chain sent again", chainSentAgain},
 		{"burned ids", burnedIDs},
 		{"limits hold, pending amounts included", limits},

@@ -174,6 +174,29 @@ func transferChains(b *books) {
 	}
 }
 
+// A payment in another currency is one chain in two ledgers: each transfer stays
+// in its own, and all of them stand or fall together.
+func chainOverLedgers(b *books) {
+	b.accounts(0, "A", "B")
+	other := func(a *ledger.Account) { a.Ledger++ }
+	b.create(open{name: "C", with: other}, open{name: "D", with: other},
+		open{name: "L", flags: ledger.AccountDebitsMustNotExceedCredits, with: other})
+	there := func(t *ledger.Transfer) { t.Ledger++ }
+	b.send(
+		move{id: "here", debit: "A", credit: "B", amount: 15, flags: linked},
+		move{id: "there", debit: "C", credit: "D", amount: 10, with: there},
+		// The last leg, in the other ledger, takes the first one back.
+		move{id: "c1", debit: "A", credit: "B", amount: 1, flags: linked, want: ledger.TransferLinkedEventFailed},
+		move{id: "c2", debit: "C", credit: "D", amount: 2, flags: linked, with: there, want: ledger.TransferLinkedEventFailed},
+		move{id: "c3", debit: "L", credit: "D", amount: 3, with: there, want: ledger.TransferExceedsCredits},
+		// No single transfer crosses over.
+		move{id: "d1", debit: "A", credit: "B", amount: 1, flags: linked, want: ledger.TransferLinkedEventFailed},
+		move{id: "d2", debit: "B", credit: "C", amount: 1, want: ledger.TransferAccountsMustHaveTheSameLedger},
+	)
+	b.missing("c1", "c2", "c3", "d1", "d2")
+	b.balances(held{account: "A", debits: 15}, held{account: "B", credits: 15}, held{account: "C", debits: 10}, held{account: "D", credits: 10}, held{account: "L"})
+}
+
 func chainSentAgain(b *books) {
 	b.accounts(0, "A", "B")
 	chain := func(first, rest ledger.TransferStatus) []move {

@@ -79,10 +79,10 @@ func emptyReport() *reports.Of[reports.HeldFundsRow] {
 
 func sheet() *reports.OrderSheet {
 	u := reports.Units
-	paid, due := at(5), at(17)
+	paid, due, share := at(5), at(17), u(150)
 	return &reports.OrderSheet{
 		Order: reports.OrderFacts{ID: "018cc251-f400-7000-8000-000000000001", Marketplace: 1, Reference: "a1", Buyer: "ann", Seller: "bob",
-			Category: "toys", Currency: "USD", Policy: "standard version 1", State: "disputed", Amount: u(10000), Agreed: u(10000), Held: u(9000), Released: u(0), Refunded: u(1000),
+			Category: "toys", SellerTier: "gold", Jurisdiction: "DE", Method: "card", BuyerShare: &share, Currency: "USD", Policy: "standard version 1", State: "disputed", Amount: u(9850), Agreed: u(9850), Held: u(9000), Released: u(0), Refunded: u(1000),
 			AgreedAt: at(4), PaidAt: &paid, Deadline: "rule_by", DeadlineAt: &due},
 		Explanation: order.Explanation{Why: "USD 90.00 is held and frozen: the buyer disputes the order.", Until: "2024-01-17T12:00:00Z, rule_by",
 			Next: "The marketplace rules.", Otherwise: "Nothing moves by itself."},
@@ -119,6 +119,22 @@ func TestGolden(t *testing.T) {
 	}
 	for _, format := range []render.Format{render.Table, render.JSON} {
 		golden(t, "order."+extension(format), func(b *bytes.Buffer) error { return render.Order(b, format, sheet()) })
+	}
+}
+
+// An order that was paid in another currency says how, with that currency's
+// decimals.
+func TestOrderPaidInAnotherCurrency(t *testing.T) {
+	t.Parallel()
+	s := sheet()
+	s.Order.PaidIn = &order.FX{Currency: "KWD", Amount: 30_850, Rate: "3.25", Spread: 100}
+	var b bytes.Buffer
+	if err := render.Order(&b, render.Table, s); err != nil {
+		t.Fatal(err)
+	}
+	want := "  paid        KWD 30.850, of which spread 0.100, at 3.25 " + s.Order.Currency + " for 1 KWD; refunds are in " + s.Order.Currency + "\n"
+	if !strings.Contains(b.String(), want) {
+		t.Errorf("want %q in\n%s", want, b.String())
 	}
 }
 

@@ -20,7 +20,7 @@ var deadlinesOf = map[string][]order.Deadline{
 	ExpireUnpaid:    {order.PayBy, order.CaptureBy},
 	CancelUnshipped: {order.ShipBy},
 	AutoRelease:     {order.ConfirmBy, order.ConfirmPartBy},
-	MoveDisputes: {order.RespondBy, order.NegotiateBy, order.ReturnBy, order.InspectBy, order.EvidenceBy, order.AppealBy,
+	MoveDisputes: {order.RespondBy, order.NegotiateBy, order.EvidenceBy, order.AppealBy, order.ReturnBy, order.InspectBy, order.ReplaceBy,
 		order.RepresentBy},
 	Mature: {order.MatureAt, order.ReserveUntil},
 }

@@ -19,7 +19,7 @@ func TestDisputesEndByTheirDeadlines(t *testing.T) {
 	p.Name = "steps"
 	d := order.Seconds(24 * 60 * 60)
 	p.RespondWithin, p.NegotiateWithin, p.EvidenceWithin, p.AppealWithin = 5*d, 10*d, 4*d, 2*d
-	p.ReturnWithin, p.InspectWithin = 10*d, 3*d
+	p.ReturnWithin, p.InspectWithin, p.ReplaceWithin = 10*d, 3*d, 7*d
 	_, err := w.store.AddPolicy(w.ctx, w.market.ID, p)
 	w.must(err)
 
@@ -43,7 +43,13 @@ func TestDisputesEndByTheirDeadlines(t *testing.T) {
 		"ruled":       {[]order.Command{disputed, contested, heard, ruled}, order.Closed, 2000},
 		"unreturned":  {[]order.Command{disputed, contested, offer, accepted}, order.Closed, 0},
 		"uninspected": {[]order.Command{disputed, contested, offer, accepted, {Event: order.ShipBack}}, order.Closed, 9000},
-		"withdrawn":   {[]order.Command{disputed, contested, {Event: order.Withdraw}}, order.Closed, 0},
+		"unreplaced":  {[]order.Command{disputed, contested, {Event: order.MakeOffer, By: order.Seller, Replacement: true}, {Event: order.AcceptOffer, By: order.Buyer, Replacement: true}}, order.Closed, 4000},
+		"replaced": {[]order.Command{disputed, contested, {Event: order.MakeOffer, By: order.Seller, Replacement: true}, {Event: order.AcceptOffer, By: order.Buyer, Replacement: true},
+			{Event: order.ShipReplacement}}, order.Closed, 0},
+		"ruled to return":  {[]order.Command{disputed, {Event: order.Rule, ToBuyer: 2000, ToSeller: 8001, Return: true}}, order.Closed, 0},
+		"ruled to replace": {[]order.Command{disputed, {Event: order.Rule, ToSeller: 10_001, Replacement: true}}, order.Closed, 4000},
+		"damaged":          {[]order.Command{disputed, contested, offer, accepted, {Event: order.ShipBack}, {Event: order.RefuseReturn, Amount: 500, Reason: "torn"}}, order.Closed, 9000},
+		"withdrawn":        {[]order.Command{disputed, contested, {Event: order.Withdraw}}, order.Closed, 0},
 	}
 	ids := map[string]ledger.ID{}
 	for name, c := range cases {
@@ -120,5 +126,44 @@ func TestDisputeOverAllDeadlinesAtOnce(t *testing.T) {
 	o := w.order(id)
 	if want := start.Add(2*day + p.MatureAfter.Duration()); o.State != order.Closed || !o.At.Equal(want) {
 		t.Errorf("%s at %s, want closed at %s", o.State, o.At, want)
+	}
+}
+
+// The same of a ruling that sends the goods back, or has them replaced: what it
+// leads to when nobody has appealed has a deadline of its own.
+func TestRulingsOverAllDeadlinesAtOnce(t *testing.T) {
+	w := newWorld(t)
+	p := order.Standard()
+	p.Name = "steps"
+	d := order.Seconds(24 * 60 * 60)
+	p.RespondWithin, p.NegotiateWithin, p.EvidenceWithin, p.AppealWithin = d, d, d, d
+	p.ReturnWithin, p.InspectWithin, p.ReplaceWithin = d, d, d
+	_, err := w.store.AddPolicy(w.ctx, w.market.ID, p)
+	w.must(err)
+	ids := map[string]ledger.ID{}
+	for name, rule := range map[string]order.Command{
+		"return":  {Event: order.Rule, ToBuyer: 10_001, Return: true},
+		"replace": {Event: order.Rule, ToSeller: 10_001, Replacement: true},
+	} {
+		r, err := w.poster.Do(w.ctx, posting.Request{Marketplace: w.market.ID,
+			Agreement: &posting.Agreement{Reference: name, Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_001, Policy: "steps"},
+			Command:   order.Command{Event: order.Agree, At: start}})
+		w.must(err)
+		ids[name] = r.Orders[0].ID
+		w.pay(ids[name])
+		for _, cmd := range []order.Command{{Event: order.Ship}, {Event: order.Dispute, Reason: "x"}, rule} {
+			cmd.At = start
+			w.do(ids[name], cmd)
+		}
+	}
+	w.clock(start.Add(30 * day))
+	if _, err := w.jobs(w.poster, nil).Fire(w.ctx, w.market.ID); err != nil {
+		t.Fatal(err)
+	}
+	if o := w.order(ids["return"]); o.State != order.Closed || !o.At.Equal(start.Add(2*day+p.MatureAfter.Duration())) {
+		t.Errorf("nothing came back: %s at %s", o.State, o.At)
+	}
+	if o := w.order(ids["replace"]); o.State != order.Refunded || !o.At.Equal(start.Add(2*day)) {
+		t.Errorf("nothing was replaced: %s at %s", o.State, o.At)
 	}
 }

@@ -49,7 +49,7 @@ type Chargeback struct {
 
 // chargeable are the states in which there is money of the order to take.
 var chargeable = []State{Held, PartShipped, Shipped, Delivered, Disputed, Negotiating, Escalated, Arbitration, Decided,
-	Returning, Returned, Ruled, Released, Reserved, Closed}
+	Returning, Returned, Replacing, Ruled, Released, Reserved, Closed}
 
 // chargebackRows are the state table's rows of chargebacks: the first two are the
 // same from each state that has money.
@@ -90,7 +90,7 @@ func (p *planner) openChargeback(to []State) error {
 	case amount < 1 || amount > left:
 		return p.refuse(RuleAmount, "%d of the payment has not gone back, %d cannot be charged back", left, amount)
 	case c.Books.Clearing.IsZero():
-		return p.refuse(RuleMethod, "it is not known through which account the order was paid")
+		return p.refuse(RuleMethod, "it is not known through which account the order was paid: not with a balance, or in another currency")
 	}
 	cb := &Chargeback{OpenedAt: o.At, Amount: amount, Second: second, Clearing: c.Books.Clearing, From: o.State,
 		Deadline: o.Deadline, BuyerExtended: o.BuyerExtended, SellerExtended: o.SellerExtended, Holidays: o.Holidays}

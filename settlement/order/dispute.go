@@ -29,26 +29,44 @@ type Claim struct {
 	Holidays       int16 `json:"holidays,omitempty"` // by how many that time was lengthened
 
 	Offer    *Offer  `json:"offer,omitempty"`  // the last one, open
-	Return   *Offer  `json:"return,omitempty"` // the accepted one whose goods are to come back
+	Return   *Offer  `json:"return,omitempty"` // what was agreed or ruled for the goods that are to come back
 	Ruling   *Ruling `json:"ruling,omitempty"` // made, not carried out: it can be appealed
 	Appealed Role    `json:"appealed,omitempty"`
+	Damage   *Damage `json:"damage,omitempty"` // what the seller claims of goods that came back
 	// Evidence counts the pieces of each party; they stand on the timeline.
 	BuyerEvidence  int `json:"buyer_evidence,omitempty"`
 	SellerEvidence int `json:"seller_evidence,omitempty"`
 }
 
 // Offer is how a party would end a dispute: ToBuyer goes back, the rest to the
-// seller; with Return only once the goods are back.
+// seller; with Return only once the goods are back, with Replacement only once
+// others have come in their place. By is the operator where a ruling has ordered
+// it.
 type Offer struct {
-	By      Role  `json:"by"`
-	ToBuyer int64 `json:"to_buyer"`
-	Return  bool  `json:"return,omitempty"`
+	By          Role  `json:"by"`
+	ToBuyer     int64 `json:"to_buyer"`
+	Return      bool  `json:"return,omitempty"`
+	Replacement bool  `json:"replacement,omitempty"`
 }
 
-// Ruling is how the marketplace splits what is held.
+// Ruling is how the marketplace splits what is held; with Return only once the
+// goods are back, with Replacement only once others have come in their place.
 type Ruling struct {
-	ToBuyer  int64 `json:"to_buyer"`
-	ToSeller int64 `json:"to_seller"`
+	ToBuyer     int64 `json:"to_buyer"`
+	ToSeller    int64 `json:"to_seller"`
+	Return      bool  `json:"return,omitempty"`
+	Replacement bool  `json:"replacement,omitempty"`
+}
+
+// Damage is what the seller claims of goods that came back damaged. Now the seller
+// has to give evidence: without any, what was agreed for the return is done.
+type Damage struct {
+	Amount  int64 `json:"amount"`   // of ToBuyer, what the seller wants to keep
+	ToBuyer int64 `json:"to_buyer"` // what was to go to the buyer for the goods
+	// What each party had given before: files for the claim are not files for the
+	// damage.
+	BuyerEvidence  int `json:"buyer_evidence,omitempty"`
+	SellerEvidence int `json:"seller_evidence,omitempty"`
 }
 
 // Evidence is a file that speaks for a party: named by its content, kept
@@ -83,6 +101,9 @@ func (p *planner) openDispute(to []State) error {
 	if c.Reason == "" {
 		return p.refuse(RuleReason, "a dispute needs a reason")
 	}
+	if err := p.checkAgain(); err != nil {
+		return err
+	}
 	amount := c.Amount
 	if amount == 0 {
 		amount = o.Held
@@ -95,6 +116,7 @@ func (p *planner) openDispute(to []State) error {
 	frozen := &p.ch.Legs[len(p.ch.Legs)-1]
 	frozen.Flags |= ledger.TransferPending
 	o.Freeze = frozen.ID
+	o.Disputes++
 	o.Claim = &Claim{OpenedAt: o.At, Amount: amount, From: o.State, ConfirmLeft: o.DeadlineAt.Sub(o.At).Microseconds(),
 		BuyerExtended: o.BuyerExtended, SellerExtended: o.SellerExtended, Holidays: o.Holidays}
 	p.next(to[0])
@@ -117,10 +139,21 @@ func (p *planner) makeOffer([]State) error {
 	if c.ToBuyer < 0 || c.ToBuyer > o.Held {
 		return p.refuse(RuleAmount, "%d is held, %d cannot go to the buyer", o.Held, c.ToBuyer)
 	}
-	if c.Return && o.Policy.ReturnWithin == 0 {
-		return p.refuse(RulePolicy, "policy %s version %d has no returns", o.Policy.Name, o.Policy.Version)
+	if err := p.canReturn(); err != nil {
+		return err
 	}
-	p.claim().Offer = &Offer{By: c.By, ToBuyer: c.ToBuyer, Return: c.Return}
+	if err := p.checkReplacement(c.ToBuyer); err != nil {
+		return err
+	}
+	p.claim().Offer = &Offer{By: c.By, ToBuyer: c.ToBuyer, Return: c.Return, Replacement: c.Replacement}
+	return nil
+}
+
+// canReturn refuses a return that the policy has no times for.
+func (p *planner) canReturn() error {
+	if pol := p.o.Policy; p.c.Return && pol.ReturnWithin == 0 {
+		return p.refuse(RulePolicy, "policy %s version %d has no returns", pol.Name, pol.Version)
+	}
 	return nil
 }
 
@@ -137,13 +170,27 @@ func (p *planner) acceptOffer([]State) error {
 	if p.c.ToBuyer != offer.ToBuyer {
 		return p.refuse(RuleOffer, "the offer is %d to the buyer, not %d", offer.ToBuyer, p.c.ToBuyer)
 	}
-	if offer.Return {
-		c := p.claim()
-		c.Return, c.Offer = offer, nil
-		p.next(Returning)
+	if p.c.Replacement != offer.Replacement {
+		return p.refuse(RuleOffer, "the offer is %s", offerWord(offer))
+	}
+	return p.settle(offer)
+}
+
+// settle does what was agreed or ruled: it splits what is held, or waits for the
+// goods, or for others, first.
+func (p *planner) settle(by *Offer) error {
+	if !by.Return && !by.Replacement {
+		return p.divide(by.ToBuyer)
+	}
+	c := p.claim()
+	c.Return, c.Offer, c.Ruling, c.Damage = nil, nil, nil, nil
+	if by.Replacement {
+		p.next(Replacing)
 		return nil
 	}
-	return p.divide(offer.ToBuyer)
+	c.Return = by
+	p.next(Returning)
+	return nil
 }
 
 // grantClaim gives the buyer what was claimed: the seller accepts, or was
@@ -180,11 +227,15 @@ func (p *planner) giveEvidence([]State) error {
 		return p.refuse(RuleEvidence, "size must be from 1 to %d bytes", EvidenceMax)
 	}
 	c := p.claim()
-	n := &c.SellerEvidence
-	if p.c.By == Buyer {
-		n = &c.BuyerEvidence
+	before := Damage{}
+	if c.Damage != nil {
+		before = *c.Damage
 	}
-	if *n >= EvidencePerParty {
+	n, earlier := &c.SellerEvidence, before.SellerEvidence
+	if p.c.By == Buyer {
+		n, earlier = &c.BuyerEvidence, before.BuyerEvidence
+	}
+	if *n-earlier >= EvidencePerParty {
 		return p.refuse(RuleEvidence, "the %s has given %d files already", p.c.By, EvidencePerParty)
 	}
 	*n++
@@ -192,9 +243,13 @@ func (p *planner) giveEvidence([]State) error {
 }
 
 // closeEvidence ends the time for evidence: a claim that the buyer gave none
-// for falls.
+// for falls, and so does the seller's for damage.
 func (p *planner) closeEvidence([]State) error {
-	if p.o.Claim.BuyerEvidence == 0 {
+	c := p.o.Claim
+	switch d := c.Damage; {
+	case d != nil && c.SellerEvidence == d.SellerEvidence:
+		return p.divide(d.ToBuyer)
+	case d == nil && c.BuyerEvidence == 0:
 		return p.divide(0)
 	}
 	p.next(Arbitration)
@@ -226,12 +281,30 @@ func (p *planner) rule([]State) error {
 	if c.ToSeller < 0 || c.ToBuyer < 0 || c.ToSeller > o.Held || c.ToSeller+c.ToBuyer != o.Held {
 		return p.refuse(RuleAmount, "the parts must sum to what is held: %d", o.Held)
 	}
+	if err := p.canReturn(); err != nil {
+		return err
+	}
+	if err := p.checkReplacement(c.ToBuyer); err != nil {
+		return err
+	}
+	if limit, over := o.rulingLimit(); over && c.Approval.IsZero() {
+		return p.refuse(RuleFourEyes, "policy %s version %d lets one person rule on at most %d, and %d is held: the ruling is proposed, and another person approves it",
+			o.Policy.Name, o.Policy.Version, limit, o.Held)
+	}
 	if o.Policy.AppealWithin > 0 && o.Claim != nil && o.Claim.Appealed == "" {
-		p.claim().Ruling = &Ruling{ToBuyer: c.ToBuyer, ToSeller: c.ToSeller}
+		p.claim().Ruling = &Ruling{ToBuyer: c.ToBuyer, ToSeller: c.ToSeller, Return: c.Return, Replacement: c.Replacement}
 		p.next(Decided)
 		return nil
 	}
-	return p.divide(c.ToBuyer)
+	return p.settle(&Offer{By: Operator, ToBuyer: c.ToBuyer, Return: c.Return, Replacement: c.Replacement})
+}
+
+// rulingLimit is on how much one person alone may rule, and whether more than
+// that is held. Minor units.
+func (o *Order) rulingLimit() (limit int64, over bool) {
+	_, currency, _ := chart.SplitLedger(o.Ledger)
+	limit, ok := o.Policy.ApproveRulingsOver[currency.Code]
+	return limit, ok && o.Held > limit
 }
 
 func (p *planner) appeal(to []State) error {
@@ -244,13 +317,28 @@ func (p *planner) appeal(to []State) error {
 	return nil
 }
 
-func (p *planner) carryOut([]State) error { return p.divide(p.o.Claim.Ruling.ToBuyer) }
+func (p *planner) carryOut([]State) error {
+	r := p.o.Claim.Ruling
+	return p.settle(&Offer{By: Operator, ToBuyer: r.ToBuyer, Return: r.Return, Replacement: r.Replacement})
+}
 
+// refuseReturn brings what came back before the marketplace. The return as a
+// whole falls; or the seller names what of the buyer's part the damage is worth,
+// and by that offers the rest, which the buyer can accept.
 func (p *planner) refuseReturn(to []State) error {
+	back, amount := p.o.Claim.Return, p.c.Amount
 	if p.c.Reason == "" {
 		return p.refuse(RuleReason, "refusing a return needs a reason")
 	}
-	p.claim().Return = nil
+	if amount < 0 || amount > back.ToBuyer {
+		return p.refuse(RuleAmount, "%d was to go to the buyer for the goods, %d cannot be claimed for damage", back.ToBuyer, amount)
+	}
+	c := p.claim()
+	c.Return = nil
+	if amount > 0 {
+		c.Damage = &Damage{Amount: amount, ToBuyer: back.ToBuyer, BuyerEvidence: c.BuyerEvidence, SellerEvidence: c.SellerEvidence}
+		c.Offer = &Offer{By: Seller, ToBuyer: back.ToBuyer - amount}
+	}
 	p.next(to[0])
 	return nil
 }

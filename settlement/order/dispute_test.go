@@ -194,6 +194,8 @@ func TestDisputeRefusals(t *testing.T) {
 // A policy has each step's deadline or does not have the step.
 func TestDisputePolicies(t *testing.T) {
 	for name, change := range map[string]func(*Policy){
+		"replace_within:": func(p *Policy) { p.ReplaceWithin = 7 * day },
+		"disputes:":       func(p *Policy) { p.Disputes = 101 },
 		"respond_within:": func(p *Policy) {
 			steps(p)
 			p.NegotiateWithin, p.EscalateAfter, p.ReturnWithin, p.InspectWithin = 0, 0, 0, 0

@@ -48,6 +48,7 @@ func init() {
 		TakeBack:     (*planner).noMoney,
 		GrantReturn:  (*planner).grantReturn,
 		DenyReturn:   (*planner).refuseReturn,
+		SendAgain:    (*planner).shipReplacement,
 		NoteScan:     (*planner).track,
 		StartParts:   (*planner).startParts,
 		ReleaseParts: (*planner).releaseParts,
@@ -104,6 +105,8 @@ func (p *planner) next(s State) {
 		from(ReturnBy, pol.ReturnWithin)
 	case Returned:
 		from(InspectBy, pol.InspectWithin)
+	case Replacing:
+		from(ReplaceBy, pol.ReplaceWithin)
 	case Released, Ruled:
 		from(MatureAt, pol.MatureAfter)
 	case Reserved:
@@ -139,7 +142,12 @@ func (p *planner) holdPayment(to []State) error {
 		return err
 	}
 	pays := o.Charge().Pays()
-	if c.Method != Balance {
+	switch {
+	case c.FX != (FX{}):
+		if err := p.receiveFX(); err != nil {
+			return err
+		}
+	case c.Method != Balance:
 		p.account(c.Books.Clearing, chart.PayinClearing, ledger.Uint128{})
 		p.leg(chart.PaymentReceived, c.Books.Clearing, o.BuyerAccount, pays)
 	}
@@ -279,8 +287,12 @@ func (p *planner) sellers(code chart.AccountCode) ledger.ID {
 	return id
 }
 
-// leg adds a transfer; a leg of zero is left out.
+// leg adds a transfer in the order's ledger; a leg of zero is left out.
 func (p *planner) leg(code chart.TransferCode, debit, credit ledger.ID, amount int64) {
+	p.legIn(p.o.Ledger, code, debit, credit, amount)
+}
+
+func (p *planner) legIn(books uint32, code chart.TransferCode, debit, credit ledger.ID, amount int64) {
 	if amount == 0 {
 		return
 	}
@@ -291,7 +303,7 @@ func (p *planner) leg(code chart.TransferCode, debit, credit ledger.ID, amount i
 		Amount:          ledger.U64(uint64(amount)),
 		UserData128:     p.o.ID,
 		UserData64:      uint64(p.o.At.UnixMicro()),
-		Ledger:          p.o.Ledger,
+		Ledger:          books,
 		Code:            uint16(code),
 	})
 }
@@ -320,8 +332,12 @@ func (p *planner) resolve(code chart.TransferCode, pending ledger.ID, amount int
 // account notes an account that the change's legs use. about is what it is
 // for, kept with the account in the ledger.
 func (p *planner) account(id ledger.ID, code chart.AccountCode, about ledger.Uint128) {
+	p.accountIn(p.o.Ledger, id, code, about)
+}
+
+func (p *planner) accountIn(books uint32, id ledger.ID, code chart.AccountCode, about ledger.Uint128) {
 	p.ch.Accounts = append(p.ch.Accounts, ledger.Account{
-		ID: id, Ledger: p.o.Ledger, Code: uint16(code), Flags: code.Flags(), UserData128: about,
+		ID: id, Ledger: books, Code: uint16(code), Flags: code.Flags(), UserData128: about,
 	})
 }
 

@@ -42,7 +42,7 @@ func NextActors(s State) []Role {
 		return roles(Buyer, Seller, System)
 	case Returning:
 		return roles(Buyer)
-	case Returned:
+	case Returned, Replacing:
 		return roles(Seller)
 	case ChargedBack, Represented:
 		return roles(Operator)
@@ -81,6 +81,8 @@ func HeldBecause(s State) string {
 		return "charged back by the buyer's bank, not answered, frozen"
 	case Represented:
 		return "charged back, waits for the bank's decision, frozen"
+	case Replacing:
+		return "replacement agreed, not yet shipped, frozen"
 	}
 	return ""
 }
@@ -126,7 +128,7 @@ func Explain(o *Order) Explanation {
 		e.Next = "The seller ships; until then buyer or seller may cancel."
 		e.Otherwise = "The order is canceled and all that is held goes back to the buyer."
 	case Shipped:
-		e.Why = fmt.Sprintf("%s is held: the goods were shipped and nobody has reported their delivery.", money(o.Held))
+		e.Why = fmt.Sprintf("%s is held: %s shipped and nobody has reported their delivery.", money(o.Held), goodsWere(o))
 		e.Next = "The buyer confirms or opens a dispute; a reported delivery starts the time to confirm anew."
 		e.Otherwise = "What is held is released to the seller, less the fee."
 		if o.Virtual {
@@ -134,10 +136,10 @@ func Explain(o *Order) Explanation {
 			e.Next = "The buyer confirms or opens a dispute."
 		}
 	case Delivered:
-		e.Why = fmt.Sprintf("%s is held: the goods were delivered and the buyer has not confirmed.", money(o.Held))
+		e.Why = fmt.Sprintf("%s is held: %s delivered and the buyer has not confirmed.", money(o.Held), goodsWere(o))
 		e.Next = "The buyer confirms or opens a dispute."
 		e.Otherwise = "What is held is released to the seller, less the fee."
-	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned:
+	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Replacing:
 		explainDispute(&e, o, money)
 	case ChargedBack, Represented:
 		explainChargeback(&e, o, money)
@@ -201,11 +203,15 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		claimed = " and claims " + money(o.Claim.Amount)
 	}
 	e.Why = fmt.Sprintf("%s is held and frozen: the buyer disputes the order%s.", money(o.Held), claimed)
+	if o.Claim != nil && o.Claim.Damage != nil {
+		e.Why = fmt.Sprintf("%s is held and frozen: the goods came back, for which %s was to go to the buyer, and the seller claims %s of that for damage.",
+			money(o.Held), money(o.Claim.Damage.ToBuyer), money(o.Claim.Damage.Amount))
+	}
 	granted := "What is claimed goes back to the buyer and the rest to the seller, less the fee."
 	switch o.State {
 	case Disputed:
 		if o.Deadline == RuleBy {
-			e.Next = "The marketplace rules how what is held is split."
+			e.Next = whoRules(o)
 			e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
 			return
 		}
@@ -215,17 +221,28 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Next = "Buyer and seller agree on an offer, or one of them escalates."
 		if f := o.Claim.Offer; f != nil {
 			e.Next = fmt.Sprintf("The %s has offered %s to the buyer%s: the other accepts, offers something else, or escalates.", f.By, money(f.ToBuyer), onReturn(f))
+			if f.Replacement {
+				e.Next = fmt.Sprintf("The %s has offered that the goods are replaced: the other accepts, offers something else, or escalates.", f.By)
+			}
 		}
 		e.Otherwise = "The dispute is escalated: the marketplace hears both."
 	case Escalated:
 		e.Next = fmt.Sprintf("Buyer and seller give evidence (so far %d and %d files); the marketplace may rule already.", o.Claim.BuyerEvidence, o.Claim.SellerEvidence)
 		e.Otherwise = "The marketplace rules; if the buyer has given no evidence the claim falls and the seller is paid, less the fee."
+		if d := o.Claim.Damage; d != nil {
+			e.Next = fmt.Sprintf("Buyer and seller give evidence of the damage (so far %d and %d files), or one accepts that %s goes to the buyer, which the %s has offered; the marketplace may rule already.",
+				o.Claim.BuyerEvidence-d.BuyerEvidence, o.Claim.SellerEvidence-d.SellerEvidence, money(o.Claim.Offer.ToBuyer), o.Claim.Offer.By)
+			e.Otherwise = fmt.Sprintf("The marketplace rules; if the seller has given no evidence of the damage, %s goes back to the buyer and the rest to the seller, less the fee.", money(d.ToBuyer))
+		}
 	case Arbitration:
-		e.Next = "The marketplace rules how what is held is split."
+		e.Next = whoRules(o)
 		e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
 	case Decided:
 		r := o.Claim.Ruling
-		e.Why = fmt.Sprintf("%s is held and frozen: the marketplace ruled %s to the buyer and %s to the seller, fee included.", money(o.Held), money(r.ToBuyer), money(r.ToSeller))
+		e.Why = fmt.Sprintf("%s is held and frozen: the marketplace ruled %s to the buyer and %s to the seller, fee included%s.", money(o.Held), money(r.ToBuyer), money(r.ToSeller), onceBack(r))
+		if r.Replacement {
+			e.Why = fmt.Sprintf("%s is held and frozen: the marketplace ruled that the seller replaces the goods.", money(o.Held))
+		}
 		e.Next = "Buyer or seller may appeal."
 		e.Otherwise = "The ruling is carried out."
 	case Returning:
@@ -236,7 +253,45 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Why = fmt.Sprintf("%s is held and frozen: the goods are on their way back, for which %s goes to the buyer.", money(o.Held), money(o.Claim.Return.ToBuyer))
 		e.Next = "The seller receives the goods, or refuses them with a reason."
 		e.Otherwise = fmt.Sprintf("%s goes back to the buyer and the rest to the seller, less the fee.", money(o.Claim.Return.ToBuyer))
+	case Replacing:
+		e.Why = fmt.Sprintf("%s is held and frozen: the seller is to replace the goods; the buyer had claimed %s.", money(o.Held), money(o.Claim.Amount))
+		e.Next = "The seller ships the replacement, or accepts the claim."
+		e.Otherwise = granted
 	}
+}
+
+// goodsWere says which goods an order is about.
+func goodsWere(o *Order) string {
+	if o.Replaced > 0 {
+		return "other goods, in place of the first, were"
+	}
+	return "the goods were"
+}
+
+// offerWord is what an offer is, for those who accept another.
+func offerWord(f *Offer) string {
+	if f.Replacement {
+		return "that the goods are replaced"
+	}
+	return "a part of the money, not that the goods are replaced"
+}
+
+// whoRules says who ends a dispute that waits for the marketplace.
+func whoRules(o *Order) string {
+	if o.Policy == nil { // a report's order may be without
+		return "The marketplace rules how what is held is split."
+	}
+	if _, over := o.rulingLimit(); over {
+		return "The marketplace rules how what is held is split: one person proposes it and another approves it."
+	}
+	return "The marketplace rules how what is held is split."
+}
+
+func onceBack(r *Ruling) string {
+	if r.Return {
+		return ", once the goods are back"
+	}
+	return ""
 }
 
 // lengthenedBy says that holidays have moved the deadline.

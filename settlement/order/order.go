@@ -54,11 +54,17 @@
 //	   | escalate, escalate_unsettled           (return_by) (inspect_by) |
 //	   v                                                                 | refuse_return
 //	escalated <----------------------------------------------------------'
-//	   | close_evidence (evidence_by); without any of the buyer's the claim falls -> released
+//	   | close_evidence (evidence_by); without any of the buyer's the claim falls -> released,
+//	   |                                without any of the seller's a claim for damage ----> split
 //	   v
 //	arbitration -- rule -> decided -- execute_ruling (appeal_by) --------------> split
-//	   ^                      | appeal, once
+//	   ^                      | appeal, once      of a return -> returning
 //	   '----------------------'
+//
+// An accepted offer, or a ruling, can also be that the goods are replaced:
+//
+//	replacing -- ship_replacement --> shipped, and the buyer may dispute once more
+//	    '------- accept_claim, grant_unreplaced (replace_by) ------------------> split
 //
 // An order can be agreed in parts: part shipments, or the milestones of a piece
 // of work. Each part goes the way of an order by itself, held, shipped,
@@ -114,6 +120,9 @@
 // The fee is taken out of what is released, pro rata. What the buyer bears of
 // it the buyer has paid on top of the goods' price: so it is held, and goes back
 // with what is refunded, like the rest.
+//
+// An order can be paid in another currency, see FX; it is held, released and
+// refunded in its own.
 package order
 
 import (
@@ -148,6 +157,7 @@ const (
 	Decided     State = "decided"
 	Returning   State = "returning"
 	Returned    State = "returned"
+	Replacing   State = "replacing"
 
 	Ruled    State = "ruled"
 	Released State = "released"
@@ -164,7 +174,7 @@ const (
 
 // States lists every state in the order of an order's life.
 var States = []State{Agreed, Authorised, Held, PartShipped, Shipped, Delivered, Disputed,
-	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Ruled,
+	Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Replacing, Ruled,
 	Released, Reserved, ChargedBack, Represented, Refunded, Canceled, Expired, Closed}
 
 // Event is something that happens to an order.
@@ -203,7 +213,8 @@ const (
 	ReceiveReturn Event = "receive_return"
 	RefuseReturn  Event = "refuse_return"
 
-	RefundReleased Event = "refund_released"
+	ShipReplacement Event = "ship_replacement"
+	RefundReleased  Event = "refund_released"
 
 	TakeBackPayment  Event = "chargeback"
 	SecondChargeback Event = "second_chargeback"
@@ -221,6 +232,7 @@ const (
 	ExecuteRuling       Event = "execute_ruling"       // appeal_by passed
 	DropUnreturned      Event = "drop_unreturned"      // return_by passed
 	GrantUninspected    Event = "grant_uninspected"    // inspect_by passed
+	GrantUnreplaced     Event = "grant_unreplaced"     // replace_by passed
 	Mature              Event = "mature"               // mature_at passed
 	ReleaseReserve      Event = "release_reserve"      // reserve_until passed
 	LoseUnrepresented   Event = "lose_unrepresented"   // represent_by passed
@@ -230,10 +242,10 @@ const (
 
 // Events lists every event in the order of an order's life.
 var Events = []Event{Agree, Pay, Authorise, Capture, Void, ShipPart, Ship, Track, DeliverPart, Deliver, ReleasePart, Confirm, Extend, Cancel, Refund, Dispute,
-	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn,
+	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn, ShipReplacement,
 	RefundReleased, TakeBackPayment, SecondChargeback, Represent, WinChargeback, LoseChargeback,
 	Expire, ExpireAuthorisation, CancelUnshipped, ReleasePartUnconfirmed, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
-	GrantUninspected, Mature, ReleaseReserve, LoseUnrepresented}
+	GrantUninspected, GrantUnreplaced, Mature, ReleaseReserve, LoseUnrepresented}
 
 // Role is who causes an event.
 type Role string
@@ -265,6 +277,7 @@ const (
 	AppealBy    Deadline = "appeal_by"
 	ReturnBy    Deadline = "return_by"
 	InspectBy   Deadline = "inspect_by"
+	ReplaceBy   Deadline = "replace_by"
 	MatureAt    Deadline = "mature_at"
 
 	ConfirmPartBy Deadline = "confirm_part_by" // of a part, see Parts
@@ -276,9 +289,10 @@ const (
 
 // Deadlines lists every deadline in the order of an order's life.
 var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmPartBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
-	ReturnBy, InspectBy, MatureAt, ReserveUntil, RepresentBy, DecisionBy}
+	ReturnBy, InspectBy, ReplaceBy, MatureAt, ReserveUntil, RepresentBy, DecisionBy}
 
-// Terms are what was agreed and never changes. Amounts are minor units.
+// Terms are what was agreed and never changes. Amounts are minor units; Amount is
+// what the goods cost.
 type Terms struct {
 	ID          ledger.ID // UUIDv7; also the id of the escrow sub-account
 	Marketplace uint32
@@ -287,22 +301,22 @@ type Terms struct {
 	Buyer       string // opaque id
 	Seller      string // opaque id
 	Category    string // what kind of goods, a PolicyWord; "" for none
-	Amount      int64  // what the goods cost
-	// Fee and tax on it are on the whole amount, by the policy at agreement, for a
-	// payment by a method that none of its rules names. The buyer's share is what
-	// of both the buyer pays on top of the amount.
-	Fee          int64
-	Tax          int64
-	BuyerShare   int64
-	SellerTier   string    // a PolicyWord, by which fees can differ; "" for none
-	Jurisdiction string    // the seller's, for tax on the fee; "" for none
-	ShipByDate   time.Time // agreed date of shipment, zero for none
-	Virtual      bool      // nothing is carried: the time to confirm runs from the shipment alone
-	AgreedAt     time.Time
-	Policy       *Policy // the version fixed at agreement
+	Amount      int64
+	Fee         int64     // on the whole amount, by the policy at agreement
+	Tax         int64     // on the fee
+	ShipByDate  time.Time // agreed date of shipment, zero for none
+	Virtual     bool      // nothing is carried: the time to confirm runs from the shipment alone
+	AgreedAt    time.Time
+	Policy      *Policy // the version fixed at agreement
 
 	BuyerAccount  ledger.ID // 2000
 	SellerAccount ledger.ID // 2200; the seller's others follow from it, see AccountID
+
+	SellerTier   string // a PolicyWord, by which fees can differ; "" for none
+	Jurisdiction string // the seller's, for tax on the fee; "" for none
+	// BuyerShare is what of fee and tax the buyer pays on top of the amount. Like
+	// them it is for a payment by a method that none of the policy's rules names.
+	BuyerShare int64
 }
 
 // Progress is what events change. Amounts are minor units.
@@ -320,15 +334,13 @@ type Progress struct {
 	At         time.Time // when the last event took effect
 	PaidAt     time.Time // since when money is held, zero if never paid
 
-	// Captured is what the payment came to where that is not what was agreed: a
-	// part was captured, or the fee depended on the method; zero for all others,
-	// see Order.Charge. Method is how it was paid, under a policy whose fees can
-	// depend on it; "" otherwise.
-	Captured       Charge
-	Method         string
+	Captured       Charge     // what the payment came to where that is not what was agreed, zero otherwise; see Order.Charge
+	Method         string     // how it was paid, under a policy with fee rules; "" otherwise
 	Freeze         ledger.ID  // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute or chargeback
 	Claim          *Claim     // the open dispute, nil for none; never changed in place
 	Aftermath      *Aftermath // what came after the release, and chargebacks, nil for nothing; never changed in place
+	Disputes       int16      // how often the buyer has disputed the order, withdrawn disputes too
+	Replaced       int16      // how often until a replacement was shipped, 0 for none: once more is allowed after that
 	Parts          *Parts     // what the order was agreed in, nil for the whole at once; never changed in place
 	Holidays       int16      // by how many days of the policy's calendar the deadline was lengthened
 	BuyerExtended  int16      // how often the buyer moved this deadline
@@ -354,6 +366,8 @@ type Books struct {
 	Loss       ledger.ID // 5200
 	Tax        ledger.ID // 2500
 	Fee        ledger.ID // 4100
+	Position   ledger.ID // 1400
+	Spread     ledger.ID // 4110
 }
 
 // Command asks for one event. Fields that the event does not use are ignored.
@@ -364,21 +378,28 @@ type Command struct {
 
 	// Intent is the id under which the event is recorded; the ids of its
 	// transfers are LegID(Intent, attempt, leg).
-	Intent ledger.ID
-	Books  Books
+	Intent    ledger.ID
+	Books     Books
+	PaidBooks Books // of the ledger that FX came into
 
-	Method   string    // pay, authorise: how, one of the policy's methods; pay: or Balance
-	Amount   int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refund_released: of what was released; chargeback: of what has not gone back
-	ToSeller int64     // rule: how much of what is held the seller gets; the buyer gets the rest
-	ToBuyer  int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
-	Return   bool      // offer: only once the goods are back
-	Evidence Evidence  // evidence
-	Until    time.Time // extend: the new deadline, zero for as far as the policy goes
-	Scan     Scan      // track; deliver, deliver_part: when it was noted
-	Parts    []string  // ship_part, deliver_part, release_part, track: their names; refund of an order in parts: of which
-	Carrier  string    // ship
-	Tracking string    // ship
-	Reason   string    // dispute, contest, appeal, refuse_return, cancel, refund, rule, refund_released, chargeback
+	Method      string    // pay, authorise: how, one of the policy's methods; pay: or Balance
+	Amount      int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refuse_return: for damage, 0 for none; refund_released: of what was released; chargeback: of what has not gone back
+	FX          FX        // pay: in another currency than the order's; zero for in its own
+	ToSeller    int64     // rule: how much of what is held the seller gets; the buyer gets the rest
+	ToBuyer     int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
+	Return      bool      // offer, rule: only once the goods are back
+	Replacement bool      // offer, rule: other goods in place of those that came; accept_offer: that this was offered
+	Evidence    Evidence  // evidence
+	Until       time.Time // extend: the new deadline, zero for as far as the policy goes
+	Scan        Scan      // track; deliver, deliver_part: when it was noted
+	Parts       []string  // ship_part, deliver_part, release_part, track: their names; refund of an order in parts: of which
+	Carrier     string    // ship, ship_back, ship_replacement
+	Tracking    string    // ship, ship_back, ship_replacement
+	Reason      string    // dispute, contest, appeal, refuse_return, cancel, refund, rule, refund_released, chargeback
+
+	// Approval is what a second person's approval of a ruling is recorded under;
+	// zero for none. Only the write path fills it in, from what it has recorded.
+	Approval ledger.ID
 }
 
 // Balance is the method of a payment out of what the buyer has already: money

@@ -243,7 +243,10 @@ func TestRefused(t *testing.T) {
 func TestEveryCell(t *testing.T) {
 	at := map[State]Order{}
 	collect := func(o Order) { at[o.State] = o }
-	o := agreed(t, 10_000, func(p *Policy) { steps(p); p.EscalateAfter = 0; p.ReserveBps, p.ReserveFor = 1_000, 30*day })
+	o := agreed(t, 10_000, func(p *Policy) {
+		steps(p)
+		p.EscalateAfter, p.ReplaceWithin, p.ReserveBps, p.ReserveFor = 0, 7*day, 1_000, 30*day
+	})
 	collect(o)
 	collect(must(t, o, Command{Event: Expire}))
 	collect(must(t, o, Command{Event: Cancel}))
@@ -266,7 +269,9 @@ func TestEveryCell(t *testing.T) {
 	collect(o)
 	collect(must(t, o, Command{Event: AcceptClaim}))
 	collect(must(t, o, Command{Event: Rule, ToSeller: 1, ToBuyer: 9999}))
-	o = must(t, must(t, o, Command{Event: Contest, Reason: "x"}), Command{Event: MakeOffer, By: Seller, ToBuyer: 9999, Return: true})
+	o = must(t, o, Command{Event: Contest, Reason: "x"})
+	collect(must(t, must(t, o, Command{Event: MakeOffer, By: Seller, Replacement: true}), Command{Event: AcceptOffer, By: Buyer, Replacement: true}))
+	o = must(t, o, Command{Event: MakeOffer, By: Seller, ToBuyer: 9999, Return: true})
 	collect(o)
 	back := must(t, o, Command{Event: AcceptOffer, By: Buyer, ToBuyer: 9999})
 	collect(back)
@@ -334,7 +339,7 @@ func other(r Role) Role {
 
 // The schema names the same states, each with the same deadline.
 func TestSchemaAgrees(t *testing.T) {
-	src, err := os.ReadFile("../../deploy/migrations/00015_after_release.sql")
+	src, err := os.ReadFile("../../deploy/migrations/00017_after_release.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,6 +349,7 @@ func TestSchemaAgrees(t *testing.T) {
 	}
 	p := Standard()
 	steps(&p)
+	p.ReplaceWithin = 7 * day
 	for _, s := range States {
 		o := Order{Terms: Terms{Policy: &p}}
 		(&planner{o: &o}).next(s)

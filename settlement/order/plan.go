@@ -38,6 +38,10 @@ const (
 	RuleTracking    = "tracking"      // not a status that a carrier reports
 	RuleChargeback  = "chargeback"    // a second one without a won first, or one too many
 	RulePolicy      = "policy"        // the order's policy has no such step
+	RuleCurrency    = "currency"      // a payment or an entry cannot be in the currency, such as one that is withdrawn
+	RuleRate        = "rate"          // at this rate it comes to another amount
+	RuleAgain       = "again"         // as often as the policy allows already
+	RuleFourEyes    = "four-eyes"     // two people have to do it: one proposes, another approves
 )
 
 // Plan decides one event: the order afterwards, its deadline and the
@@ -86,13 +90,16 @@ func Plan(o Order, c Command) (*Change, error) {
 // and ledger: one receipt of the total, then a hold for each order, all in
 // one linked chain. The receipt stands among the legs of the first change and
 // is about the intent that carries it; the chain is the legs of all changes
-// in order. A payment out of the buyer's balance has no receipt. Orders and
-// commands go by index.
+// in order. A payment out of the buyer's balance has no receipt, and one in
+// another currency covers one order. Orders and commands go by index.
 func PlanPayment(orders []Order, cs []Command) ([]*Change, error) {
 	changes := make([]*Change, len(orders))
 	for i := range orders {
 		if orders[i].Ledger != orders[0].Ledger || orders[i].BuyerAccount != orders[0].BuyerAccount {
 			return nil, refuse(&orders[i], &cs[i], RuleAmount, "one payment covers orders of one buyer in one currency")
+		}
+		if len(orders) > 1 && cs[i].FX != (FX{}) {
+			return nil, refuse(&orders[i], &cs[i], RuleCurrency, "a payment in another currency covers one order")
 		}
 		ch, err := Plan(orders[i], cs[i])
 		if err != nil {

@@ -2,10 +2,13 @@ package order
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"escrowd/ledger/chart"
 )
 
 // Seconds is a duration in a policy document.
@@ -67,6 +70,9 @@ type Policy struct {
 	// confirm_by deadline, ExtendBy how far in one step at most.
 	ExtendTimes int16   `json:"extend_times"`
 	ExtendBy    Seconds `json:"extend_by"`
+	// Disputes is how often the buyer may dispute an order at most, withdrawn
+	// disputes too: each stops the time to confirm. 0: there is no limit.
+	Disputes int16 `json:"disputes,omitempty"`
 	// RuleWithin runs from the dispute. Nothing moves by itself when it
 	// passes: the money stays frozen and the order is reported as overdue.
 	RuleWithin Seconds `json:"rule_within"`
@@ -81,6 +87,10 @@ type Policy struct {
 	// EvidenceWithin runs from the escalation: then the marketplace rules, or
 	// the claim falls if the buyer gave no evidence.
 	EvidenceWithin Seconds `json:"evidence_within,omitempty"`
+	// ApproveRulingsOver is by currency code, in minor units: a ruling on more
+	// than that is proposed by one person and approved by another. A currency
+	// that is not named has no such limit.
+	ApproveRulingsOver map[string]int64 `json:"approve_rulings_over,omitempty"`
 	// AppealWithin runs from the ruling: then it is carried out. 0: at once.
 	AppealWithin Seconds `json:"appeal_within,omitempty"`
 	// ReturnWithin runs from the agreement on a return: then the seller is paid.
@@ -88,6 +98,9 @@ type Policy struct {
 	// returns.
 	ReturnWithin  Seconds `json:"return_within,omitempty"`
 	InspectWithin Seconds `json:"inspect_within,omitempty"`
+	// ReplaceWithin runs from the agreement on a replacement, or its ruling: then
+	// the claim is granted. 0: no replacements.
+	ReplaceWithin Seconds `json:"replace_within,omitempty"`
 	// MatureAfter runs from the release: then the seller can be paid out.
 	MatureAfter Seconds `json:"mature_after"`
 	// RefundReleasedWithin runs from the release: until then the seller and the
@@ -150,7 +163,7 @@ func Standard() Policy {
 		PayWithin: 5 * day, AuthoriseWithin: 7 * day, ShipWithin: 10 * day,
 		ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 15 * day, ConfirmVirtual: 3 * day,
 		ExtendTimes: 1, ExtendBy: 15 * day,
-		RuleWithin: 14 * day, MatureAfter: 2 * day,
+		Disputes: 3, RuleWithin: 14 * day, MatureAfter: 2 * day,
 		RefundReleasedWithin: 60 * day, RefundFee: ReturnFee,
 		RepresentWithin: 14 * day, DecisionWithin: 75 * day, ChargebackBorneBy: BorneBySeller,
 		FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day,
@@ -203,7 +216,7 @@ func (p *Policy) Validate() error {
 		{"represent_within", p.RepresentWithin, 0}, {"decision_within", p.DecisionWithin, 0},
 		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
 		{"evidence_within", p.EvidenceWithin, 0}, {"appeal_within", p.AppealWithin, 0},
-		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0},
+		{"return_within", p.ReturnWithin, 0}, {"inspect_within", p.InspectWithin, 0}, {"replace_within", p.ReplaceWithin, 0},
 		{"feedback_within", p.FeedbackWithin, 0}, {"feedback_revision_within", p.FeedbackRevisionWithin, 0},
 	} {
 		if d.v < d.min && d.v == 0 {
@@ -224,6 +237,9 @@ func (p *Policy) Validate() error {
 	if p.ExtendTimes > 0 && p.ExtendBy == 0 {
 		bad("extend_by", "must be positive where extend_times is")
 	}
+	if p.Disputes < 0 || p.Disputes > 100 {
+		bad("disputes", "must be from 0, for no limit, to 100")
+	}
 	if len(p.Methods) == 0 {
 		bad("methods", "name at least one payment method")
 	}
@@ -239,6 +255,15 @@ func (p *Policy) Validate() error {
 		}
 	}
 	p.validateFees(at)
+	for _, code := range slices.Sorted(maps.Keys(p.ApproveRulingsOver)) {
+		path := Path{"approve_rulings_over", Key(code)}
+		if _, ok := chart.ByCode(code); !ok {
+			at(path, "not an ISO 4217 currency: an amount needs one")
+		}
+		if v := p.ApproveRulingsOver[code]; v < 1 || v > MaxAmount {
+			at(path, "must be from 1 to 2^53-1 minor units; a currency without such a limit is left out")
+		}
+	}
 	if len(errs) == 0 {
 		errs = p.gaps()
 	}
@@ -256,6 +281,9 @@ func (p *Policy) validateDisputes(bad func(field, format string, args ...any)) {
 	}
 	if p.ReturnWithin > 0 && p.NegotiateWithin == 0 {
 		bad("return_within", "a return is agreed in a negotiation, and negotiate_within is 0")
+	}
+	if p.ReplaceWithin > 0 && p.NegotiateWithin == 0 {
+		bad("replace_within", "a replacement is agreed in a negotiation, and negotiate_within is 0")
 	}
 	if p.EscalateAfter > 0 && p.NegotiateWithin == 0 {
 		bad("escalate_after", "there is no negotiation to escalate: negotiate_within is 0")

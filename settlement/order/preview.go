@@ -101,6 +101,8 @@ func entry(s State) string {
 		return "agreement on the return"
 	case Returned:
 		return "shipment back"
+	case Replacing:
+		return "agreement on the replacement, or its ruling"
 	case Ruled:
 		return "ruling or settlement"
 	case Released:
@@ -138,7 +140,7 @@ func Foresee(o Order) Preview {
 					able[to.State] = map[Role]bool{}
 					pre.add(&to)
 				}
-				if at := (reached{to.State, row.Event, ch.by}); to.State.Open() && !seen[at] {
+				if at := (reached{to.State, row.Event, ch.by, to.Claim.replaces()}); to.State.Open() && !seen[at] {
 					seen[at] = true
 					queue = append(queue, to)
 				}
@@ -157,9 +159,15 @@ func Foresee(o Order) Preview {
 // it, also where the state is the same as before; nothing is foreseen that
 // would need the same thing to happen twice.
 type reached struct {
-	State State
-	Event Event
-	By    Role
+	State    State
+	Event    Event
+	By       Role
+	Replaces bool // the offer or the ruling is a replacement
+}
+
+// replaces reports whether what was offered or ruled is a replacement.
+func (c *Claim) replaces() bool {
+	return c != nil && (c.Offer != nil && c.Offer.Replacement || c.Ruling != nil && c.Ruling.Replacement)
 }
 
 // add notes a state that was found for the first time.
@@ -198,13 +206,17 @@ var anyBooks = Books{Clearing: ledger.U64(1)}
 // tryAll plans an event by each of its roles: in time, and with each way to
 // split what is held where the event does that. What is offered in a dispute
 // is the goods' return where the policy has one: an offer without ends as a
-// ruling does.
+// ruling does. That nothing goes back is a replacement where the policy has those.
 func tryAll(o *Order, row Row) []tried {
 	var done []tried
 	for _, by := range row.Who {
 		for _, toBuyer := range []int64{o.Held, 0, o.Held / 2} {
 			c := Command{Event: row.Event, By: by, At: o.At, Reason: "a preview", ToBuyer: toBuyer, ToSeller: o.Held - toBuyer,
-				Return: o.Policy.ReturnWithin > 0, Evidence: sample, Scan: Scan{Status: ScanStatuses[0]}, Books: anyBooks}
+				Return: row.Event == MakeOffer && o.Policy.ReturnWithin > 0, Evidence: sample, Approval: ledger.U64(1), Scan: Scan{Status: ScanStatuses[0]}, Books: anyBooks}
+			if row.Event == MakeOffer || row.Event == AcceptOffer || row.Event == Rule {
+				c.Replacement = toBuyer == 0 && o.Policy.ReplaceWithin > 0 && o.Parts == nil
+				c.Return = c.Return && !c.Replacement
+			}
 			if o.Parts != nil {
 				c.Parts = []string{o.Parts.List[0].Name} // one is moved by itself, the others with the order
 			}

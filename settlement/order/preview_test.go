@@ -127,6 +127,7 @@ func TestForeseeFindsEveryOpenState(t *testing.T) {
 		if p.RespondWithin > 0 {
 			p.EscalateAfter = Seconds(rapid.Int64Range(0, int64(min(p.RespondWithin+p.NegotiateWithin-1, maxSeconds))).Draw(t, "escalate"))
 			maybe("return", []State{Returning, Returned}, &p.ReturnWithin, &p.InspectWithin)
+			maybe("replace", nil, &p.ReplaceWithin)
 		} else {
 			absent[Returning], absent[Returned] = true, true
 		}
@@ -150,6 +151,7 @@ func TestForeseeFindsEveryOpenState(t *testing.T) {
 				}
 			}
 			absent[PartShipped] = o.Parts == nil
+			absent[Replacing] = p.ReplaceWithin == 0 || o.Parts != nil
 			want := slices.DeleteFunc(slices.Clone(States), func(s State) bool { return !s.Open() || absent[s] })
 			if !slices.Equal(found, want) {
 				t.Fatalf("found %v, want %v", found, want)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -271,18 +272,18 @@ func (s *scenario) outcome(t testing.TB, w *world, column string, e *entry) stri
 		}
 		return string(e.now.Deadline) + " " + formatSpan(e.now.DeadlineAt.Sub(start))
 	}
-	code, owner, err := parseColumn(column)
+	of, err := parseColumn(column)
 	if err != nil {
 		t.Fatalf("%s: %v", s.place, err)
 	}
 	var posted, pending int64
 	var currency chart.Currency
 	for _, a := range w.accounts() {
-		if chart.AccountCode(a.Code) != code || owner != "" && w.owners[a.ID] != owner {
+		if !of.shows(w, a) {
 			continue
 		}
 		sign := int64(1)
-		if code.NormalSide() == chart.Debit {
+		if of.code.NormalSide() != chart.Credit {
 			sign = -1
 		}
 		_, currency, _ = chart.SplitLedger(a.Ledger)
@@ -310,34 +311,44 @@ func money(c chart.Currency, posted, pending int64) string {
 // allShown refuses a table that leaves out an account with money on it.
 func (s *scenario) allShown(t testing.TB, w *world, r row) {
 	t.Helper()
-	shown := map[chart.AccountCode]map[string]bool{}
+	var shown []accounts
 	for _, h := range s.head {
-		if code, owner, err := parseColumn(h); err == nil {
-			if shown[code] == nil {
-				shown[code] = map[string]bool{}
-			}
-			shown[code][owner] = true
+		if of, err := parseColumn(h); err == nil {
+			shown = append(shown, of)
 		}
 	}
 	for _, a := range w.accounts() {
-		code := chart.AccountCode(a.Code)
 		empty := credit(a) == 0 && a.DebitsPending.IsZero() && a.CreditsPending.IsZero()
-		if !empty && !shown[code][""] && !shown[code][w.owners[a.ID]] {
-			t.Fatalf("%s: %s %s has money on it and no column", r.place, code.Name(), w.owners[a.ID])
+		if !empty && !slices.ContainsFunc(shown, func(of accounts) bool { return of.shows(w, a) }) {
+			t.Fatalf("%s: %s %s of ledger %d has money on it and no column", r.place, chart.AccountCode(a.Code).Name(), w.owners[a.ID], a.Ledger)
 		}
 	}
 }
 
-// parseColumn reads the name of an account in the chart, and whose it is:
-// "escrow", "escrow of A".
-func parseColumn(column string) (code chart.AccountCode, owner string, err error) {
-	name, owner, _ := strings.Cut(column, " of ")
+// accounts are those that a column sums up.
+type accounts struct {
+	code     chart.AccountCode
+	owner    string // "" for all
+	currency string // "" for all
+}
+
+func (of accounts) shows(w *world, a ledger.Account) bool {
+	_, currency, _ := chart.SplitLedger(a.Ledger)
+	return chart.AccountCode(a.Code) == of.code && (of.owner == "" || w.owners[a.ID] == of.owner) &&
+		(of.currency == "" || currency.Code == of.currency)
+}
+
+// parseColumn reads the name of an account in the chart, whose it is, and in
+// which currency: "escrow", "escrow of A", "FX position in JPY".
+func parseColumn(column string) (accounts, error) {
+	name, currency, _ := strings.Cut(column, " in ")
+	name, owner, _ := strings.Cut(name, " of ")
 	for _, a := range chart.Accounts() {
 		if a.Name == name {
-			return a.Code, owner, nil
+			return accounts{a.Code, owner, currency}, nil
 		}
 	}
-	return 0, "", fmt.Errorf("%q is no column: want when, order, who, event, state, until, or an account's name in the chart", column)
+	return accounts{}, fmt.Errorf("%q is no column: want when, order, who, event, state, until, or an account's name in the chart", column)
 }
 
 // order is an order of the scenario: currency and amount, then what else was
@@ -516,7 +527,12 @@ func (s *scenario) command(r row, o order.Order) (order.Command, error) {
 		return c, fmt.Errorf("%q: want fields and their values in turn", rest)
 	}
 	for i := 0; i < len(words); i += 2 {
-		if err := (fields{currency: currency}).set(reflect.ValueOf(&c), words[i], words[i+1]); err != nil {
+		in := fields{currency: currency}
+		if strings.HasPrefix(words[i], "fx.") {
+			in.currency, _ = chart.ByCode(c.FX.Currency)
+			in.nested = true
+		}
+		if err := in.set(reflect.ValueOf(&c), words[i], words[i+1]); err != nil {
 			return c, err
 		}
 	}
@@ -539,8 +555,12 @@ func splitWords(text string) []string {
 }
 
 // fields sets fields of a struct by name from words, whatever fields there
-// are: "to_seller" is ToSeller, "evidence.size" Size of Evidence.
-type fields struct{ currency chart.Currency }
+// are: "to_seller" is ToSeller, "evidence.size" Size of Evidence. Numbers of the
+// command itself are amounts of the currency; of what is in it, if nested.
+type fields struct {
+	currency chart.Currency
+	nested   bool
+}
 
 func (f fields) set(target reflect.Value, path, value string) error {
 	v := target.Elem()
@@ -568,12 +588,18 @@ func (f fields) set(target reflect.Value, path, value string) error {
 		v.SetBool(value == "yes")
 	case v.Type() == reflect.TypeFor[[]string]():
 		v.Set(reflect.ValueOf(strings.Split(value, "+")))
-	case v.Kind() == reflect.Int64 && len(names) == 1:
+	case v.Kind() == reflect.Int64 && (len(names) == 1 || f.nested):
 		n, err := parseMoney(f.currency, value)
 		if err != nil {
 			return err
 		}
 		v.SetInt(n)
+	case v.CanUint(): // a part of an id
+		n, err := strconv.ParseUint(value, 10, v.Type().Bits())
+		if err != nil {
+			return err
+		}
+		v.SetUint(n)
 	case v.CanInt(): // a plain number, such as a size in bytes
 		n, err := strconv.ParseInt(value, 10, v.Type().Bits())
 		if err != nil {

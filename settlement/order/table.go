@@ -31,19 +31,20 @@ const (
 	Freeze       Effect = "all that is held is frozen"
 	Negotiate    Effect = "the time to agree runs from the event"
 	PutOffer     Effect = "the offer takes the place of the one before"
-	TakeOffer    Effect = "what was held is split by the offer, at once or when the goods are back"
+	TakeOffer    Effect = "what was held is split by the offer: at once, when the goods are back, or when others have come in their place"
 	GrantClaim   Effect = "the freeze ends, what was claimed goes back to the buyer, the rest to the seller"
 	DropClaim    Effect = "the freeze ends and all that was held goes to the seller, less the fee"
 	Unfreeze     Effect = "the freeze ends and the time to confirm runs on"
 	Hear         Effect = "the time for evidence runs from the event"
 	AddEvidence  Effect = "a file is noted"
-	EndEvidence  Effect = "the marketplace rules; without evidence of the buyer's the claim falls"
-	Decide       Effect = "the freeze ends and what was held is split by the ruling, at once or when nobody has appealed"
+	EndEvidence  Effect = "the marketplace rules; without evidence of the buyer's the claim falls, without any of the seller's a claim for damage"
+	Decide       Effect = "the freeze ends and what was held is split by the ruling: at once, when nobody has appealed, when the goods are back, or when others have come in their place"
 	Reopen       Effect = "the ruling falls and the marketplace rules once more"
-	CarryOut     Effect = "the freeze ends and what was held is split by the ruling"
+	CarryOut     Effect = "the freeze ends and what was held is split by the ruling: at once, when the goods are back, or when others have come in their place"
 	TakeBack     Effect = "the time to inspect what came back runs from the event"
 	GrantReturn  Effect = "the freeze ends and what was held is split as agreed for the return"
-	DenyReturn   Effect = "the return falls and the time for evidence runs from the event"
+	DenyReturn   Effect = "the time for evidence runs from the event: the return falls, or the seller claims damage"
+	SendAgain    Effect = "the freeze ends and the time to confirm runs from the event"
 	StartParts   Effect = "the time to confirm the parts runs from the event"
 	ReleaseParts Effect = "what is held of the parts goes to the seller, less its share of the fee"
 	ReleaseDue   Effect = "what is held of the parts whose time to confirm has passed goes to the seller, less its share of the fee"
@@ -115,11 +116,11 @@ var Rules = slices.Concat([]Row{
 	{Disputed, Contest, roles(Seller), Negotiate, to(Negotiating)},
 	{Disputed, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Disputed)},
 	{Disputed, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
-	{Disputed, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided)},
+	{Disputed, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
 	{Disputed, GrantUnanswered, roles(System), GrantClaim, to(Refunded, Ruled)},
 
 	{Negotiating, MakeOffer, roles(Seller, Buyer), PutOffer, to(Negotiating)},
-	{Negotiating, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning)},
+	{Negotiating, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning, Replacing)},
 	{Negotiating, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Negotiating, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Negotiating)},
 	{Negotiating, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
@@ -128,18 +129,18 @@ var Rules = slices.Concat([]Row{
 
 	{Escalated, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Escalated)},
 	{Escalated, MakeOffer, roles(Seller, Buyer), PutOffer, to(Escalated)},
-	{Escalated, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning)},
+	{Escalated, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning, Replacing)},
 	{Escalated, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Escalated, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
-	{Escalated, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided)},
-	{Escalated, CloseEvidence, roles(System), EndEvidence, to(Arbitration, Released)},
+	{Escalated, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
+	{Escalated, CloseEvidence, roles(System), EndEvidence, to(Arbitration, Released, Refunded, Ruled)},
 
 	{Arbitration, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Arbitration, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
-	{Arbitration, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided)},
+	{Arbitration, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
 
 	{Decided, Appeal, roles(Buyer, Seller), Reopen, to(Arbitration)},
-	{Decided, ExecuteRuling, roles(System), CarryOut, to(Released, Refunded, Ruled)},
+	{Decided, ExecuteRuling, roles(System), CarryOut, to(Released, Refunded, Ruled, Returning, Replacing)},
 
 	{Returning, ShipBack, roles(Buyer), TakeBack, to(Returned)},
 	{Returning, ReceiveReturn, roles(Seller), GrantReturn, to(Released, Refunded, Ruled)},
@@ -148,6 +149,10 @@ var Rules = slices.Concat([]Row{
 	{Returned, ReceiveReturn, roles(Seller), GrantReturn, to(Released, Refunded, Ruled)},
 	{Returned, RefuseReturn, roles(Seller), DenyReturn, to(Escalated)},
 	{Returned, GrantUninspected, roles(System), GrantReturn, to(Released, Refunded, Ruled)},
+
+	{Replacing, ShipReplacement, roles(Seller, Operator), SendAgain, to(Shipped)},
+	{Replacing, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
+	{Replacing, GrantUnreplaced, roles(System), GrantClaim, to(Refunded, Ruled)},
 
 	{Ruled, Mature, roles(System), MatureAll, to(Closed, Reserved)},
 	{Ruled, RefundReleased, roles(Seller, Operator), GiveBack, to(Ruled, Refunded)},
@@ -174,6 +179,7 @@ var Due = map[Deadline]Event{
 	AppealBy:    ExecuteRuling,
 	ReturnBy:    DropUnreturned,
 	InspectBy:   GrantUninspected,
+	ReplaceBy:   GrantUnreplaced,
 	MatureAt:    Mature,
 
 	ConfirmPartBy: ReleasePartUnconfirmed,
@@ -207,7 +213,7 @@ func (s State) Open() bool {
 // dispute or a chargeback.
 func (s State) Frozen() bool {
 	switch s {
-	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned, ChargedBack, Represented:
+	case Disputed, Negotiating, Escalated, Arbitration, Decided, Returning, Returned, Replacing, ChargedBack, Represented:
 		return true
 	}
 	return false

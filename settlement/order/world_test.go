@@ -129,6 +129,9 @@ func (w *world) do(c order.Command, of ...*entry) *order.Refusal {
 		before[i], cs[i] = e.now, c
 		cs[i].Intent = ledger.ID{Hi: 2, Lo: w.intents << 16}
 		cs[i].Books = shared(e.now.Ledger)
+		if paid, err := c.FX.Ledger(e.now.Marketplace); err == nil {
+			cs[i].PaidBooks = shared(paid)
+		}
 	}
 	changes, refusal := w.plan(before, cs)
 	if refusal != nil {
@@ -354,7 +357,15 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 				kept[o.Ledger] += cb.Amount
 			}
 		}
-		want[[2]uint32{o.Ledger, uint32(chart.PayinClearing)}] -= o.Held + o.Released + o.Refunded - open - after.Lost
+		in, from := o.Held+o.Released+o.Refunded-open-after.Lost, chart.PayinClearing
+		if fx := e.paidIn(); fx != nil {
+			paid, _ := fx.Ledger(o.Marketplace)
+			want[[2]uint32{paid, uint32(chart.PayinClearing)}] -= fx.Amount
+			want[[2]uint32{paid, uint32(chart.FXPosition)}] += fx.Amount - fx.Spread
+			want[[2]uint32{paid, uint32(chart.FXSpread)}] += fx.Spread
+			from = chart.FXPosition
+		}
+		want[[2]uint32{o.Ledger, uint32(from)}] -= in
 		want[[2]uint32{o.Ledger, uint32(chart.Buyer)}] += o.Refunded - (after.Lost - after.Absorbed)
 		want[[2]uint32{o.Ledger, uint32(chart.ChargebackReceivable)}] -= open
 		want[[2]uint32{o.Ledger, uint32(chart.ChargebackLoss)}] -= after.Absorbed
@@ -394,6 +405,16 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 		}
 	}
 	return problems
+}
+
+// paidIn is how the order was paid in another currency; nil for not so.
+func (e *entry) paidIn() *order.FX {
+	for i := range e.done {
+		if fx := &e.done[i].FX; e.done[i].Event == order.Pay && *fx != (order.FX{}) {
+			return fx
+		}
+	}
+	return nil
 }
 
 // credit is what stands on an account's credit side.

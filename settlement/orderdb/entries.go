@@ -41,10 +41,11 @@ const entryAfterColumns = `e.id, e.marketplace, e.kind, e.ledger, coalesce(e.ref
 
 // otherTerms are those that have no column of their own.
 type otherTerms struct {
-	Debit   treasury.Account `json:"debit,omitzero"`
-	Credit  treasury.Account `json:"credit,omitzero"`
-	Details json.RawMessage  `json:"details,omitempty"`
-	Reason  string           `json:"reason,omitempty"`
+	Debit   treasury.Account   `json:"debit,omitzero"`
+	Credit  treasury.Account   `json:"credit,omitzero"`
+	Details json.RawMessage    `json:"details,omitempty"`
+	Reason  string             `json:"reason,omitempty"`
+	To      treasury.ConvertTo `json:"to,omitzero"`
 }
 
 func scanEntry(row scanner, e *treasury.Entry, more ...any) error {
@@ -57,7 +58,7 @@ func scanEntry(row scanner, e *treasury.Entry, more ...any) error {
 	if err := json.Unmarshal(terms, &other); err != nil {
 		return fmt.Errorf("entry %s: %w", e.ID.UUID(), err)
 	}
-	e.Debit, e.Credit, e.Details, e.Reason = other.Debit, other.Credit, other.Details, other.Reason
+	e.Debit, e.Credit, e.Details, e.Reason, e.To = other.Debit, other.Credit, other.Details, other.Reason, other.To
 	return nil
 }
 
@@ -230,19 +231,45 @@ func (s *Store) BankDetails(ctx context.Context, marketplace uint32, seller stri
 	return list[0], nil
 }
 
-// Standing is what the write path has to know of a seller before it pays out.
-type Standing struct {
+// PayeeName is a seller within a marketplace.
+type PayeeName struct {
+	Marketplace uint32
+	Seller      string
+}
+
+// PayoutStanding is what the write path has to know of a seller before it pays
+// out.
+type PayoutStanding struct {
 	Verified ledger.ID // the entry with the approved bank details, zero for none
 	Blocked  string
 }
 
-// Standing reads it in the transaction that decides.
-func (w *Writer) Standing(ctx context.Context, marketplace uint32, seller string) (st Standing, err error) {
-	err = w.conn.QueryRowContext(ctx, `SELECT
-		(SELECT e.id FROM entries e WHERE e.marketplace = $1 AND e.party = $2 AND e.kind = 'bank_details' AND e.state = 'done' ORDER BY e.at DESC, e.id DESC LIMIT 1),
-		coalesce((SELECT p.blocked FROM payees p WHERE p.marketplace = $1 AND p.seller = $2), '')`, marketplace, seller).
-		Scan((*uid)(&st.Verified), &st.Blocked)
-	return st, err
+var payeeNames = pgrows.Table{Columns: []pgrows.Column{{Name: "marketplace", Kind: "int"}, {Name: "seller", Kind: "text"}}}
+
+// PayoutStandings reads them in the transaction that decides.
+func (w *Writer) PayoutStandings(ctx context.Context, names []PayeeName) (map[PayeeName]PayoutStanding, error) {
+	rows, err := w.conn.QueryContext(ctx, `SELECT u.marketplace, u.seller, e.id, coalesce(p.blocked, '') FROM `+payeeNames.Unnest(pgrows.From(1))+`
+		LEFT JOIN LATERAL (SELECT e.id FROM entries e WHERE e.marketplace = u.marketplace AND e.party = u.seller AND e.kind = 'bank_details' AND e.state = 'done'
+			ORDER BY e.at DESC, e.id DESC LIMIT 1) e ON true
+		LEFT JOIN payees p ON p.marketplace = u.marketplace AND p.seller = u.seller`,
+		payeeNames.Arrays(len(names), func(f *pgrows.Fields, i int) {
+			f.Number(uint64(names[i].Marketplace))
+			f.Text(names[i].Seller)
+		})...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := map[PayeeName]PayoutStanding{}
+	for rows.Next() {
+		var n PayeeName
+		var st PayoutStanding
+		if err := rows.Scan(&n.Marketplace, &n.Seller, (*uid)(&st.Verified), &st.Blocked); err != nil {
+			return nil, err
+		}
+		found[n] = st
+	}
+	return found, rows.Err()
 }
 
 // LoadEntries reads entries by id.
@@ -278,7 +305,7 @@ func (w *Writer) InsertEntries(ctx context.Context, list []treasury.Terms) (map[
 	}
 	others := make([]string, len(list))
 	for i, t := range list {
-		b, err := json.Marshal(otherTerms{t.Debit, t.Credit, t.Details, t.Reason})
+		b, err := json.Marshal(otherTerms{t.Debit, t.Credit, t.Details, t.Reason, t.To})
 		if err != nil {
 			return nil, err
 		}
@@ -310,7 +337,9 @@ func (w *Writer) InsertEntries(ctx context.Context, list []treasury.Terms) (map[
 
 // EntryIntent is one decided event of an entry, as it is stored.
 type EntryIntent struct {
-	ID       ledger.ID // also its chain's
+	ID       ledger.ID
+	Chain    ledger.ID // the first intent of the chain: its own, or that of the order's event which it goes with
+	Position int16     // in the chain
 	Entry    treasury.Entry
 	Attempt  int16
 	Event    treasury.Event
@@ -337,7 +366,7 @@ func (w *Writer) InsertEntryIntents(ctx context.Context, list []EntryIntent) (ma
 		if err != nil {
 			return nil, err
 		}
-		intents[i] = Intent{ID: n.ID, Chain: n.ID, Attempt: n.Attempt, Event: order.Event(n.Event), Actor: n.Actor, Data: said, Accounts: n.Accounts, Legs: n.Legs,
+		intents[i] = Intent{ID: n.ID, Chain: n.Chain, Position: n.Position, Attempt: n.Attempt, Event: order.Event(n.Event), Actor: n.Actor, Data: said, Accounts: n.Accounts, Legs: n.Legs,
 			Order: order.Order{Terms: order.Terms{ID: n.Entry.ID, Marketplace: n.Entry.Marketplace}, Seq: n.Entry.Seq,
 				Progress: order.Progress{State: order.State(n.Entry.State), At: n.Entry.At, DeadlineAt: n.Entry.DueAt, Freeze: n.Entry.Pending}}}
 	}
@@ -390,12 +419,14 @@ func (w *Writer) moveEntries(ctx context.Context, r *Recording, set map[ledger.I
 	return nil
 }
 
-// EntryChains reads the intents with these ids that are entries', with the
-// entries as they stood right after them.
-func (w *Writer) EntryChains(ctx context.Context, ids []ledger.ID) ([]Recorded, error) {
-	rows, err := w.conn.QueryContext(ctx, `SELECT `+entryAfterColumns+`, i.id, coalesce(c.outcome, ''), coalesce(c.reason, ''), coalesce(c.ledger_timestamp, 0)
-		FROM intents i JOIN entries e ON e.id = i.order_id LEFT JOIN outcomes c ON c.intent = i.id
-		WHERE i.id = ANY($1::uuid[]) AND i.entry ORDER BY i.id`, uids(ids))
+// EntryChains reads the intents of chains that are entries', with the entries as
+// they stood right after them.
+func (w *Writer) EntryChains(ctx context.Context, chains []ledger.ID) ([]Recorded, error) {
+	first, last := chainRanges(chains)
+	rows, err := w.conn.QueryContext(ctx, `SELECT `+entryAfterColumns+`, i.id, i.chain, coalesce(c.outcome, ''), coalesce(c.reason, ''), coalesce(c.ledger_timestamp, 0)
+		FROM unnest($1::uuid[], $2::uuid[]) AS q (first, last)
+		JOIN intents i ON i.id BETWEEN q.first AND q.last JOIN entries e ON e.id = i.order_id LEFT JOIN outcomes c ON c.intent = i.id
+		WHERE i.entry ORDER BY i.id`, first, last)
 	if err != nil {
 		return nil, err
 	}
@@ -403,10 +434,9 @@ func (w *Writer) EntryChains(ctx context.Context, ids []ledger.ID) ([]Recorded, 
 	var list []Recorded
 	for rows.Next() {
 		r := Recorded{Entry: &treasury.Entry{}}
-		if err := scanEntry(rows, r.Entry, (*uid)(&r.Intent), &r.Outcome, &r.Reason, &r.LedgerTimestamp); err != nil {
+		if err := scanEntry(rows, r.Entry, (*uid)(&r.Intent), (*uid)(&r.Chain), &r.Outcome, &r.Reason, &r.LedgerTimestamp); err != nil {
 			return nil, err
 		}
-		r.Chain = r.Intent
 		list = append(list, r)
 	}
 	return list, rows.Err()

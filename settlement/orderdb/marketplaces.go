@@ -2,6 +2,7 @@ package orderdb
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,11 +16,16 @@ import (
 // ErrLiveClock: only a test clock can be set.
 var ErrLiveClock = errors.New("the marketplace's clock is live")
 
-const marketplaceColumns = `id, name, clock, clock_now, clock_deadlines, created_at, only_listed_sellers, sellers_marked`
+// rowQueryer is a transaction, or the connection on which one is.
+type rowQueryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+const marketplaceColumns = `id, name, clock, clock_now, clock_deadlines, created_at, only_listed_sellers, sellers_marked, four_eyes_policies`
 
 func scanMarketplace(row scanner) (m Marketplace, err error) {
 	err = row.Scan(&m.ID, &m.Name, &m.Clock, (*moment)(&m.Now), (*moment)(&m.Deadlines), (*moment)(&m.CreatedAt),
-		&m.OnlyListed, &m.SellersMarked)
+		&m.OnlyListed, &m.SellersMarked, &m.FourEyesPolicies)
 	return m, notFound(err)
 }
 
@@ -112,7 +118,8 @@ func (s *Store) AdvanceClock(ctx context.Context, id uint32, now, deadlines time
 
 // AddPolicy stores the next version of the policy of that name. A document
 // that equals the newest version answers that one. The error says all that is
-// wrong with the policy.
+// wrong with the policy; or it is an *order.Refusal, where the marketplace wants
+// policies proposed and approved (see Writer.AddPolicy).
 func (s *Store) AddPolicy(ctx context.Context, marketplace uint32, p order.Policy) (order.Policy, error) {
 	if err := p.Validate(); err != nil {
 		return order.Policy{}, err
@@ -122,8 +129,14 @@ func (s *Store) AddPolicy(ctx context.Context, marketplace uint32, p order.Polic
 		return order.Policy{}, err
 	}
 	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, `SELECT FROM marketplaces WHERE id = $1 FOR UPDATE`, marketplace); err != nil {
-		return order.Policy{}, err
+	var fourEyes bool
+	err = tx.QueryRowContext(ctx, lockMarketplaceSQL, marketplace).Scan(&fourEyes)
+	if err != nil {
+		return order.Policy{}, notFound(err)
+	}
+	if fourEyes {
+		return order.Policy{}, &order.Refusal{Rule: order.RuleFourEyes, Event: "add_policy",
+			Detail: "the marketplace wants policies by four eyes: propose it as an entry of kind policy, and another person approves it"}
 	}
 	p, err = addPolicy(ctx, tx, marketplace, p)
 	if err != nil {
@@ -132,7 +145,28 @@ func (s *Store) AddPolicy(ctx context.Context, marketplace uint32, p order.Polic
 	return p, tx.Commit()
 }
 
-func addPolicy(ctx context.Context, tx *sqlx.Tx, marketplace uint32, p order.Policy) (order.Policy, error) {
+// lockMarketplaceSQL keeps versions of a policy from being counted twice.
+const lockMarketplaceSQL = `SELECT four_eyes_policies FROM marketplaces WHERE id = $1 FOR UPDATE`
+
+// AddPolicy is Store.AddPolicy for a policy that was approved, in the transaction
+// that stores the approval. The policy is valid.
+func (w *Writer) AddPolicy(ctx context.Context, marketplace uint32, p order.Policy) (order.Policy, error) {
+	if err := w.write(ctx); err != nil {
+		return order.Policy{}, err
+	}
+	if err := w.conn.QueryRowContext(ctx, lockMarketplaceSQL, marketplace).Scan(new(bool)); err != nil {
+		return order.Policy{}, err
+	}
+	return addPolicy(ctx, w.conn, marketplace, p)
+}
+
+// SetFourEyesPolicies says whether the marketplace's policies are proposed by one
+// person and approved by another from now on.
+func (s *Store) SetFourEyesPolicies(ctx context.Context, id uint32, on bool) (Marketplace, error) {
+	return scanMarketplace(s.db.QueryRowContext(ctx, `UPDATE marketplaces SET four_eyes_policies = $2 WHERE id = $1 RETURNING `+marketplaceColumns, id, on))
+}
+
+func addPolicy(ctx context.Context, tx rowQueryer, marketplace uint32, p order.Policy) (order.Policy, error) {
 	p.Version, p.Effective = 0, p.Effective.UTC() // one instant, one document
 	document, err := json.Marshal(p)
 	if err != nil {

@@ -64,6 +64,9 @@ type Marketplace struct {
 	// SellersMarked: some have a mark. Without either there is nothing to ask.
 	OnlyListed    bool
 	SellersMarked bool
+
+	// FourEyesPolicies: a policy is proposed by one person and approved by another.
+	FourEyesPolicies bool
 }
 
 // At gives the marketplace's now and the moment up to which its deadlines

@@ -85,7 +85,7 @@ func readOrders(rows *sql.Rows) (list []order.Order, policies []int64, err error
 
 const eventColumns = `e.order_id, e.intent, e.seq, e.event, e.actor, e.data, e.state, e.held, e.released, e.refunded,
 	e.fee_charged, e.tax_charged, e.maturing, coalesce(e.deadline, ''), e.deadline_at, e.at, e.paid_at, e.freeze_id,
-	e.buyer_extended, e.seller_extended, e.claim, e.captured, e.captured_fee, e.captured_tax, e.captured_share, coalesce(e.method, ''),
+	e.buyer_extended, e.seller_extended, e.claim, e.captured, e.captured_fee, e.captured_tax, e.captured_share, coalesce(e.method, ''), e.disputes, e.replaced,
 	e.parts, coalesce(e.holidays, 0), e.aftermath,
 	coalesce(e.ledger_timestamp, 0), e.created_at`
 
@@ -103,7 +103,7 @@ func (s *Store) events(ctx context.Context, query string, args ...any) ([]Event,
 			&p.State, &p.Held, &p.Released, &p.Refunded, &p.FeeCharged, &p.TaxCharged, &p.Maturing,
 			&p.Deadline, (*moment)(&p.DeadlineAt), (*moment)(&p.At), (*moment)(&p.PaidAt), (*uid)(&p.Freeze),
 			&p.BuyerExtended, &p.SellerExtended, documentIn(&p.Claim), (*amount)(&p.Captured.Amount), (*amount)(&p.Captured.Fee), (*amount)(&p.Captured.Tax),
-			(*amount)(&p.Captured.BuyerShare), &p.Method, documentIn(&p.Parts), &p.Holidays, documentIn(&p.Aftermath),
+			(*amount)(&p.Captured.BuyerShare), &p.Method, (*count)(&p.Disputes), (*count)(&p.Replaced), documentIn(&p.Parts), &p.Holidays, documentIn(&p.Aftermath),
 			&e.LedgerTimestamp, (*moment)(&e.RecordedAt)); err != nil {
 			return nil, err
 		}

@@ -55,7 +55,8 @@ const (
 		deadline = i.deadline, deadline_at = i.deadline_at, at = i.at, paid_at = i.paid_at, freeze_id = i.freeze_id,
 		buyer_extended = i.buyer_extended, seller_extended = i.seller_extended, claim = i.claim,
 		captured = i.captured, captured_fee = i.captured_fee, captured_tax = i.captured_tax,
-		captured_share = i.captured_share, method = i.method, parts = i.parts, holidays = i.holidays, aftermath = i.aftermath
+		captured_share = i.captured_share, method = i.method,
+		disputes = i.disputes, replaced = i.replaced, parts = i.parts, holidays = i.holidays, aftermath = i.aftermath
 	FROM %[2]sintents i
 	WHERE i.id = ANY($%[1]d::uuid[]) AND o.id = i.order_id AND o.seq = i.seq - 1
 	RETURNING o.marketplace, o.deadline, o.deadline_at, o.id, i.deadline_set),

@@ -77,13 +77,23 @@ func (a *amount) Scan(src any) error {
 	return fmt.Errorf("orderdb: an amount cannot be read from %T", src)
 }
 
+// count reads a smallint; NULL is 0.
+type count int16
+
+func (c *count) Scan(src any) error {
+	var n amount
+	err := n.Scan(src)
+	*c = count(n)
+	return err
+}
+
 // orderColumns are what scanOrder reads, of orders AS o.
 const orderColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, coalesce(o.category, ''), o.buyer_account,
 	o.seller_account, o.policy, o.amount, o.fee, o.tax, o.buyer_share,
 	coalesce(o.seller_tier, ''), coalesce(o.jurisdiction, ''), o.ship_by_date, o.agreed_at, o.seq, o.attempt,
 	o.state, o.held, o.released, o.refunded, o.fee_charged, o.tax_charged, o.maturing,
 	coalesce(o.deadline, ''), o.deadline_at, o.at, o.paid_at, o.freeze_id, o.buyer_extended, o.seller_extended, o.claim,
-	o.captured, o.captured_fee, o.captured_tax, o.captured_share, coalesce(o.method, ''),
+	o.captured, o.captured_fee, o.captured_tax, o.captured_share, coalesce(o.method, ''), o.disputes, o.replaced,
 	o.parts, coalesce(o.holidays, 0), o.aftermath, coalesce(o.virtual, false)`
 
 // orderAfterColumns are the same of an order right after intents AS i.
@@ -92,7 +102,7 @@ const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, 
 	coalesce(o.seller_tier, ''), coalesce(o.jurisdiction, ''), o.ship_by_date, o.agreed_at, i.seq, 0::smallint,
 	i.state, i.held, i.released, i.refunded, i.fee_charged, i.tax_charged, i.maturing,
 	coalesce(i.deadline, ''), i.deadline_at, i.at, i.paid_at, i.freeze_id, i.buyer_extended, i.seller_extended, i.claim,
-	i.captured, i.captured_fee, i.captured_tax, i.captured_share, coalesce(i.method, ''),
+	i.captured, i.captured_fee, i.captured_tax, i.captured_share, coalesce(i.method, ''), i.disputes, i.replaced,
 	i.parts, coalesce(i.holidays, 0), i.aftermath, coalesce(o.virtual, false)`
 
 // document reads what few orders have, such as their dispute or their parts, as
@@ -137,6 +147,7 @@ func scanOrder(row scanner, o *order.Order, policy *int64, more ...any) error {
 		&o.Deadline, (*moment)(&o.DeadlineAt), (*moment)(&o.At), (*moment)(&o.PaidAt), (*uid)(&o.Freeze),
 		&o.BuyerExtended, &o.SellerExtended, documentIn(&o.Claim),
 		(*amount)(&o.Captured.Amount), (*amount)(&o.Captured.Fee), (*amount)(&o.Captured.Tax),
-		(*amount)(&o.Captured.BuyerShare), &o.Method, documentIn(&o.Parts), &o.Holidays, documentIn(&o.Aftermath), &o.Virtual,
+		(*amount)(&o.Captured.BuyerShare), &o.Method, (*count)(&o.Disputes), (*count)(&o.Replaced),
+		documentIn(&o.Parts), &o.Holidays, documentIn(&o.Aftermath), &o.Virtual,
 	}, more...)...)
 }

@@ -41,6 +41,7 @@ var (
 		{Name: "buyer_extended", Kind: "smallint"}, {Name: "seller_extended", Kind: "smallint"}, {Name: "claim", Kind: "jsonb"},
 		{Name: "captured", Kind: "bigint"}, {Name: "captured_fee", Kind: "bigint"}, {Name: "captured_tax", Kind: "bigint"},
 		{Name: "captured_share", Kind: "bigint"}, {Name: "method", Kind: "text"},
+		{Name: "disputes", Kind: "smallint"}, {Name: "replaced", Kind: "smallint"},
 		{Name: "parts", Kind: "jsonb"}, {Name: "holidays", Kind: "smallint"},
 		{Name: "aftermath", Kind: "jsonb"},
 	}}
@@ -207,6 +208,15 @@ func putAmount(f *pgrows.Fields, v int64) {
 	f.Int(v)
 }
 
+// putCount puts NULL for none: most orders have none.
+func putCount(f *pgrows.Fields, n int16) {
+	if n == 0 {
+		f.Null()
+		return
+	}
+	f.Int(int64(n))
+}
+
 // Intent is one decided event, as it is stored.
 type Intent struct {
 	ID       ledger.ID
@@ -335,6 +345,8 @@ func putIntents(intents []Intent) (pgrows.Putter, error) {
 		f.Int(int64(p.SellerExtended))
 		putDocument(f, p.Claim)
 		putCaptured(f, p)
+		putCount(f, p.Disputes)
+		putCount(f, p.Replaced)
 		putDocument(f, p.Parts)
 		if p.Holidays > 0 {
 			f.Int(int64(p.Holidays))

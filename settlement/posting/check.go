@@ -1,6 +1,7 @@
 package posting
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -27,6 +28,9 @@ func (r *Request) check() error {
 		return &Invalid{"data", fmt.Sprintf("longer than %d bytes", MaxData)}
 	}
 	if r.Entry != nil {
+		if len(r.Orders) > 1 {
+			return &Invalid{"orders", "an entry is about one order at most"}
+		}
 		return r.Entry.check()
 	}
 	a := r.Agreement
@@ -52,8 +56,8 @@ func (r *Request) check() error {
 	if a.Category != "" && !order.PolicyWord(a.Category) {
 		return &Invalid{"category", "must be a lower-case letter, then letters, digits, _ or -, 32 at most"}
 	}
-	if _, ok := chart.ByCode(a.Currency); !ok {
-		return &Invalid{"currency", "not an ISO 4217 currency"}
+	if _, err := chart.Find(a.Currency); err != nil {
+		return &Invalid{"currency", err.Error()}
 	}
 	return a.checkFee()
 }
@@ -109,6 +113,9 @@ func (r *Request) checkOrders() error {
 		}
 		seen[id] = true
 	}
+	if err := r.checkFX(); err != nil {
+		return err
+	}
 	for _, f := range []struct {
 		name  string
 		value int64
@@ -118,6 +125,43 @@ func (r *Request) checkOrders() error {
 		}
 	}
 	return nil
+}
+
+// checkFX refuses a payment in another currency that is none of any order.
+func (r *Request) checkFX() error {
+	fx := &r.Command.FX
+	switch {
+	case *fx == (order.FX{}):
+		return nil
+	case r.Command.Event != order.Pay || len(r.Orders) > 1:
+		return &Invalid{"fx", "of a payment for one order only"}
+	case len(r.Data) > 0 && (r.Data[0] != '{' || !json.Valid(r.Data)):
+		return &Invalid{"data", "must be a JSON object"}
+	}
+	if field, detail := fx.Check(); field != "" {
+		return &Invalid{"fx/" + field, detail}
+	}
+	return nil
+}
+
+// said is what is kept of the event on the timeline: what the caller said, and
+// of a payment in another currency how it was converted, whoever the caller is.
+func (r *Request) said() (json.RawMessage, error) {
+	if r.Command.FX == (order.FX{}) {
+		return r.Data, nil
+	}
+	words := map[string]json.RawMessage{}
+	if len(r.Data) > 0 {
+		if err := json.Unmarshal(r.Data, &words); err != nil {
+			return nil, fmt.Errorf("posting: what was said of the event: %w", err)
+		}
+	}
+	fx, err := json.Marshal(r.Command.FX)
+	if err != nil {
+		return nil, err
+	}
+	words["fx"] = fx
+	return json.Marshal(words)
 }
 
 // text accepts what Postgres can keep: valid UTF-8 without NUL.

@@ -3,11 +3,13 @@ package posting
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
+	"escrowd/settlement/treasury"
 )
 
 // decision is what one transaction decided. Every task of its batch is in
@@ -64,7 +66,7 @@ type draft struct {
 	cmds    []order.Command
 	changes []*order.Change
 	needs   []orderdb.AccountName // accounts that must have a row
-	entry   *entryDraft           // instead of orders, cmds and changes
+	entry   *entryDraft           // instead of orders, cmds and changes; of a ruling, beside them
 	// paidThrough is the account that the order was paid through, where it is
 	// charged back.
 	paidThrough ledger.ID
@@ -135,7 +137,8 @@ func (p *Poster) answerReplays(ctx context.Context, w *orderdb.Writer, d *decisi
 			replays, chains = append(replays, t), append(chains, use.Intent)
 		}
 	}
-	recorded, err := chainsByID(ctx, w, chains)
+	entries := slices.ContainsFunc(replays, func(t *task) bool { return t.req.Entry != nil })
+	recorded, err := chainsByID(ctx, w, chains, entries)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +158,9 @@ func (p *Poster) answerReplays(ctx context.Context, w *orderdb.Writer, d *decisi
 	return rest, nil
 }
 
-func chainsByID(ctx context.Context, w *orderdb.Writer, chains []ledger.ID) (map[ledger.ID][]orderdb.Recorded, error) {
+// chainsByID reads chains, their orders' intents before their entries'; entries
+// says that there are some of those among them.
+func chainsByID(ctx context.Context, w *orderdb.Writer, chains []ledger.ID, entries bool) (map[ledger.ID][]orderdb.Recorded, error) {
 	found := map[ledger.ID][]orderdb.Recorded{}
 	if len(chains) == 0 {
 		return found, nil
@@ -167,12 +172,12 @@ func chainsByID(ctx context.Context, w *orderdb.Writer, chains []ledger.ID) (map
 	for _, r := range list {
 		found[r.Chain] = append(found[r.Chain], r)
 	}
-	if len(found) == len(chains) {
+	if !entries {
 		return found, nil
 	}
 	list, err = w.EntryChains(ctx, chains)
 	for _, r := range list {
-		found[r.Chain] = []orderdb.Recorded{r}
+		found[r.Chain] = append(found[r.Chain], r)
 	}
 	return found, err
 }
@@ -203,12 +208,14 @@ func (p *Poster) plan(d *decision, f *draft) error {
 		return p.accounts[n]
 	}
 	if f.entry != nil {
-		return f.entry.plan(func(n orderdb.AccountName) ledger.ID {
+		if err := f.entry.plan(func(n orderdb.AccountName) ledger.ID {
 			if id, ok := d.accounts[n]; ok {
 				return id
 			}
 			return p.accounts[n]
-		})
+		}); err != nil || len(f.orders) == 0 {
+			return err
+		}
 	}
 	for i := range f.orders {
 		o := &f.orders[i]
@@ -229,11 +236,25 @@ func (p *Poster) plan(d *decision, f *draft) error {
 		if !f.paidThrough.IsZero() {
 			f.cmds[i].Books.Clearing = f.paidThrough
 		}
+		if c := &f.cmds[i]; c.FX != (order.FX{}) {
+			paid, err := c.FX.Ledger(o.Marketplace)
+			if err != nil {
+				return &Invalid{"fx/currency", err.Error()}
+			}
+			in := *o
+			in.Ledger = paid
+			c.Books.Position = account(o, chart.FXPosition, "")
+			c.PaidBooks = order.Books{Clearing: account(&in, chart.PayinClearing, c.Method),
+				Position: account(&in, chart.FXPosition, ""), Spread: account(&in, chart.FXSpread, "")}
+		}
 	}
 	if f.task.req.Command.Event == order.Pay {
 		return f.planPayment()
 	}
 	ch, err := order.Plan(f.orders[0], f.cmds[0])
+	if f.entry != nil && f.entry.cmd.Event == treasury.Propose {
+		return err // it could be done, and is done when it is approved
+	}
 	f.changes = []*order.Change{ch}
 	return err
 }

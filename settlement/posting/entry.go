@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"escrowd/ledger"
@@ -17,13 +18,17 @@ import (
 // intent, given to the ledger, recorded. They are few, so nothing of them is
 // remembered, and each is read when it is decided.
 
-// MaxDetails is how many bytes an entry's details can have.
-const MaxDetails = 4096
+// MaxDetails is how many bytes an entry's details can have, and MaxPolicy how
+// many a policy's document.
+const (
+	MaxDetails = 4096
+	MaxPolicy  = 16_000
+)
 
 // about are the orders that a request is about, or its entry.
 func (r *Request) about() []ledger.ID {
 	if r.Entry != nil && r.Entry.New == nil {
-		return []ledger.ID{r.Entry.ID}
+		return append([]ledger.ID{r.Entry.ID}, r.Orders...)
 	}
 	return r.Orders
 }
@@ -54,10 +59,14 @@ func (r *EntryRequest) check() error {
 			return err
 		}
 	}
-	if len(t.Details) > MaxDetails {
-		return &Invalid{"details", fmt.Sprintf("longer than %d bytes", MaxDetails)}
+	most := MaxDetails
+	if t.Kind == treasury.Policy {
+		most = MaxPolicy
 	}
-	if market, _, ok := chart.SplitLedger(t.Ledger); t.Kind != treasury.BankDetails && (!ok || market == 0) {
+	if len(t.Details) > most {
+		return &Invalid{"details", fmt.Sprintf("longer than %d bytes", most)}
+	}
+	if market, _, ok := chart.SplitLedger(t.Ledger); t.Kind.InLedger() && (!ok || market == 0) {
 		return &Invalid{"currency", "not an ISO 4217 currency"}
 	}
 	if field, detail := t.Check(); field != "" {
@@ -70,13 +79,46 @@ func (r *EntryRequest) check() error {
 type entryDraft struct {
 	before treasury.Entry
 	cmd    treasury.Command
-	needs  []treasury.Account
+	needs  []treasury.Place
 	change *treasury.Change
+	data   []byte        // of the order's event that goes with it, for its timeline
+	policy *order.Policy // that it adds
+	result string        // see treasury.Said
 }
 
-// loadEntry reads or makes the entry of a task and drafts its command. refused
+// entryFacts are what is read for the entries of a batch: a question each,
+// however many they are, and none where there are no entries.
+type entryFacts struct {
+	entries map[ledger.ID]treasury.Entry
+	payees  map[orderdb.PayeeName]orderdb.PayoutStanding
+}
+
+func readEntryFacts(ctx context.Context, w *orderdb.Writer, tasks []*task) (facts entryFacts, err error) {
+	var ids []ledger.ID
+	var sellers []orderdb.PayeeName
+	for _, t := range tasks {
+		switch r := t.req.Entry; {
+		case r == nil:
+		case r.New == nil:
+			ids = append(ids, r.ID)
+		case r.New.Kind == treasury.Payout:
+			sellers = append(sellers, orderdb.PayeeName{Marketplace: t.req.Marketplace, Seller: r.New.Party})
+		}
+	}
+	if len(ids) > 0 {
+		if facts.entries, err = w.LoadEntries(ctx, ids); err != nil {
+			return facts, err
+		}
+	}
+	if len(sellers) > 0 {
+		facts.payees, err = w.PayoutStandings(ctx, sellers)
+	}
+	return facts, err
+}
+
+// loadEntry takes or makes the entry of a task and drafts its command. refused
 // says why it cannot be.
-func (p *Poster) loadEntry(ctx context.Context, w *orderdb.Writer, f *draft, now, deadlines time.Time) (refused, err error) {
+func (f *draft) loadEntry(facts *entryFacts, now, deadlines time.Time) (refused, err error) {
 	r := f.task.req.Entry
 	e := &entryDraft{cmd: r.Command}
 	c := &e.cmd
@@ -85,7 +127,7 @@ func (p *Poster) loadEntry(ctx context.Context, w *orderdb.Writer, f *draft, now
 		c.By = order.Operator
 	}
 	if r.New != nil {
-		if market, _, _ := chart.SplitLedger(r.New.Ledger); r.New.Kind != treasury.BankDetails && market != f.market.ID {
+		if market, _, _ := chart.SplitLedger(r.New.Ledger); r.New.Kind.InLedger() && market != f.market.ID {
 			return &Invalid{"currency", "not a ledger of this marketplace"}, nil
 		}
 		e.before.Terms = *r.New
@@ -94,12 +136,8 @@ func (p *Poster) loadEntry(ctx context.Context, w *orderdb.Writer, f *draft, now
 		}
 		c.Event = r.New.First()
 	} else {
-		found, err := w.LoadEntries(ctx, []ledger.ID{r.ID})
-		if err != nil {
-			return nil, err
-		}
 		var ok bool
-		if e.before, ok = found[r.ID]; !ok || e.before.Marketplace != f.market.ID {
+		if e.before, ok = facts.entries[r.ID]; !ok || e.before.Marketplace != f.market.ID {
 			return ErrNotFound, nil
 		}
 	}
@@ -122,10 +160,7 @@ func (p *Poster) loadEntry(ctx context.Context, w *orderdb.Writer, f *draft, now
 		e.before.Marketplace, e.before.MadeAt = f.market.ID, c.At
 	}
 	if e.before.Kind == treasury.Payout && c.Event == treasury.Send {
-		st, err := w.Standing(ctx, f.market.ID, e.before.Party)
-		if err != nil {
-			return nil, err
-		}
+		st := facts.payees[orderdb.PayeeName{Marketplace: f.market.ID, Seller: e.before.Party}]
 		c.Verified, c.Blocked = st.Verified, st.Blocked
 		if e.before.Details, err = json.Marshal(map[string]string{"bank_details": st.Verified.UUID()}); err != nil {
 			return nil, err
@@ -133,19 +168,21 @@ func (p *Poster) loadEntry(ctx context.Context, w *orderdb.Writer, f *draft, now
 	}
 	e.needs = treasury.Needs(&e.before, c)
 	for _, a := range e.needs {
-		f.needs = append(f.needs, orderdb.AccountName{Ledger: e.before.Ledger, Code: a.Code, Owner: a.Owner})
+		f.needs = append(f.needs, orderdb.AccountName{Ledger: a.Ledger, Code: a.Code, Owner: a.Owner})
 	}
 	f.entry = e
 	return nil, nil
 }
 
 func (e *entryDraft) plan(account func(orderdb.AccountName) ledger.ID) (err error) {
-	e.cmd.Accounts = make(map[treasury.Account]ledger.ID, len(e.needs))
+	e.cmd.Accounts = make(map[treasury.Place]ledger.ID, len(e.needs))
 	for _, a := range e.needs {
-		e.cmd.Accounts[a] = account(orderdb.AccountName{Ledger: e.before.Ledger, Code: a.Code, Owner: a.Owner})
+		e.cmd.Accounts[a] = account(orderdb.AccountName{Ledger: a.Ledger, Code: a.Code, Owner: a.Owner})
 	}
-	e.change, err = treasury.Plan(e.before, e.cmd)
-	return err
+	if e.change, err = treasury.Plan(e.before, e.cmd); err != nil {
+		return err
+	}
+	return e.readPolicy()
 }
 
 // storeEntries writes the entries that are made, the intents of all of them and
@@ -166,11 +203,22 @@ func (p *Poster) storeEntries(ctx context.Context, w *orderdb.Writer, d *decisio
 	if list, err = p.insertEntries(ctx, w, d, list); err != nil || len(list) == 0 {
 		return rest, err
 	}
+	if list, err = p.unblocked(ctx, w, d, list); err != nil || len(list) == 0 {
+		return rest, err
+	}
+	if err := addPolicies(ctx, w, list); err != nil {
+		return nil, err
+	}
+	ruled, err := storeRulings(ctx, w, list)
+	if err != nil {
+		return nil, err
+	}
 	intents := make([]orderdb.EntryIntent, len(list))
 	for i, f := range list {
 		e := f.entry
-		intents[i] = orderdb.EntryIntent{ID: f.intent, Entry: e.change.After, Attempt: e.before.Attempt, Event: e.cmd.Event, Actor: e.cmd.By,
-			Said:     treasury.Said{Person: e.cmd.Person, Note: e.cmd.Note, Digest: e.cmd.Digest},
+		intents[i] = orderdb.EntryIntent{ID: e.cmd.Intent, Chain: f.intent, Position: int16(len(f.changes)),
+			Entry: e.change.After, Attempt: e.before.Attempt, Event: e.cmd.Event, Actor: e.cmd.By,
+			Said:     treasury.Said{Person: e.cmd.Person, Note: e.cmd.Note, Digest: e.cmd.Digest, Result: e.result},
 			Accounts: e.change.Accounts, Legs: e.change.Legs}
 	}
 	done, err := w.InsertEntryIntents(ctx, intents)
@@ -179,7 +227,12 @@ func (p *Poster) storeEntries(ctx context.Context, w *orderdb.Writer, d *decisio
 	}
 	var keys []orderdb.KeyUse
 	for _, f := range list {
-		if !done[f.intent] {
+		stored := done[f.entry.cmd.Intent]
+		if len(f.changes) > 0 && ruled[f.cmds[0].Intent] != stored || !stored && f.entry.policy != nil {
+			// A part of it stands in this transaction: give all of it up.
+			return nil, &decideAgain{park: f.task}
+		}
+		if !stored {
 			if err := p.parkBusy(ctx, w, d, f, f.entry.before.ID, f.entry.change.After.Seq, f.entry.before.Attempt); err != nil {
 				return nil, err
 			}
@@ -228,14 +281,22 @@ func (p *Poster) insertEntries(ctx context.Context, w *orderdb.Writer, d *decisi
 func (f *draft) finishEntry(d *decision) {
 	e := f.entry
 	r := Result{Intent: f.intent, Entry: &e.change.After}
-	if len(e.change.Legs) == 0 {
-		d.fresh = append(d.fresh, orderdb.Outcome{Intent: f.intent, Marketplace: f.market.ID, Outcome: orderdb.Applied})
-		d.entries[f.intent] = true
-		d.replies = append(d.replies, reply{task: f.task, answer: Answer{Result: r}})
+	// The order's event first: the chain's first intent has its first leg.
+	c := &chain{id: f.intent, market: f.market.ID, task: f.task}
+	for i, ch := range f.changes {
+		r.Orders = append(r.Orders, ch.After)
+		c.add(f.cmds[i].Intent, ch.After.ID, ch.Accounts, ch.Legs)
+	}
+	c.add(e.cmd.Intent, e.before.ID, e.change.Accounts, e.change.Legs)
+	c.intents[len(f.changes)].entry = true
+	c.result = r
+	if c.legs > 0 {
+		d.chains = append(d.chains, c)
 		return
 	}
-	c := &chain{id: f.intent, market: f.market.ID, task: f.task, result: r}
-	c.add(f.intent, e.before.ID, e.change.Accounts, e.change.Legs)
-	c.intents[0].entry = true
-	d.chains = append(d.chains, c)
+	for _, n := range c.intents {
+		d.fresh = append(d.fresh, orderdb.Outcome{Intent: n.id, Marketplace: f.market.ID, Outcome: orderdb.Applied})
+	}
+	d.entries[e.cmd.Intent] = true
+	d.replies = append(d.replies, reply{task: f.task, answer: Answer{Result: r}, now: slices.Clone(r.Orders)})
 }

@@ -38,6 +38,10 @@ func (p *Poster) load(ctx context.Context, w *orderdb.Writer, d *decision, tasks
 		return nil, err
 	}
 	policies := versions{since: earliest(tasks, markets, machine), found: map[policyName][]*order.Policy{}}
+	entries, err := readEntryFacts(ctx, w, tasks)
+	if err != nil {
+		return nil, err
+	}
 	var drafts []*draft
 next:
 	for _, t := range tasks {
@@ -51,18 +55,6 @@ next:
 			return nil, err
 		}
 		now, deadlines := market.At(machine)
-		if t.req.Entry != nil {
-			refused, err := p.loadEntry(ctx, w, f, now, deadlines)
-			if err != nil {
-				return nil, err
-			}
-			if refused != nil {
-				d.refuse(t, refused)
-				continue
-			}
-			drafts = append(drafts, f)
-			continue
-		}
 		if t.req.Agreement != nil {
 			o, err := p.newOrder(ctx, w, market, t.req.Agreement, agreedAt(t, now), policies)
 			if refused := new(Invalid); errors.As(err, &refused) {
@@ -86,13 +78,28 @@ next:
 			}
 			f.orders = append(f.orders, o)
 		}
+		if t.req.Entry != nil {
+			refused, err := f.loadEntry(&entries, now, deadlines)
+			if err == nil && refused == nil {
+				refused = f.loadRuling(now, deadlines)
+			}
+			if err != nil {
+				return nil, err
+			}
+			if refused != nil {
+				d.refuseDraft(f, refused)
+				continue
+			}
+			drafts = append(drafts, f)
+			continue
+		}
 		for i := range f.orders {
 			c, refusal := command(&f.orders[i], t.req.Command, now, deadlines)
 			if refusal != nil {
 				d.refuseDraft(f, refusal)
 				continue next
 			}
-			c.Intent = orderdb.ChainMember(f.intent, i)
+			c.Intent, c.Approval = orderdb.ChainMember(f.intent, i), ledger.ID{}
 			f.cmds = append(f.cmds, c)
 			f.needs = append(f.needs, booksFor(&f.orders[i], &c)...)
 		}
@@ -402,6 +409,14 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 	case order.HoldPayment, order.Reserve:
 		if !order.PolicyWord(c.Method) || c.Method == order.Balance {
 			return nil // Plan refuses it, or nothing comes in
+		}
+		if c.FX != (order.FX{}) {
+			paid, err := c.FX.Ledger(o.Marketplace)
+			if err != nil {
+				return nil // it is refused
+			}
+			return []orderdb.AccountName{name(chart.FXPosition, ""),
+				{Ledger: paid, Code: chart.PayinClearing, Owner: c.Method}, {Ledger: paid, Code: chart.FXPosition}, {Ledger: paid, Code: chart.FXSpread}}
 		}
 		return []orderdb.AccountName{name(chart.PayinClearing, c.Method)}
 	case order.Freeze:

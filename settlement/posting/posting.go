@@ -55,7 +55,7 @@ type Request struct {
 	Orders    []ledger.ID // every other event: the order; several for pay only
 
 	// Entry asks for an event of an entry instead, money that moves for no
-	// order. Command is not used then.
+	// order. Command is not used then, and Orders is what OrdersOf says.
 	Entry *EntryRequest
 
 	// Seen is the order, for a caller who has just read it: it is not read

@@ -46,9 +46,12 @@ func (a *Agreement) policy() string {
 // termsOf are the terms of an order that is agreed at a moment, by the version of
 // its policy that is in force then.
 func termsOf(m orderdb.Marketplace, a *Agreement, versions []*order.Policy, at time.Time) (order.Terms, error) {
-	cur, ok := chart.ByCode(a.Currency)
-	if !ok {
-		return order.Terms{}, &Invalid{"currency", "not an ISO 4217 currency"}
+	cur, err := chart.Find(a.Currency)
+	if err == nil {
+		err = cur.Open(at)
+	}
+	if err != nil {
+		return order.Terms{}, &Invalid{"currency", err.Error()}
 	}
 	books, err := chart.Ledger(m.ID, cur)
 	if err != nil {

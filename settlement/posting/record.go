@@ -111,7 +111,7 @@ func (p *Poster) recordAll(outcomes []*chain, careful bool) (others map[ledger.I
 				late = append(late, c.id)
 			}
 		}
-		others, err = chainsByID(ctx, w, late)
+		others, err = chainsByID(ctx, w, late, len(r.Entries) > 0)
 		return err
 	})
 	return others, err

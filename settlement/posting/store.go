@@ -40,10 +40,14 @@ func (p *Poster) storeOrders(ctx context.Context, w *orderdb.Writer, d *decision
 func (p *Poster) storeIntents(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft) error {
 	var intents []orderdb.Intent
 	for _, f := range drafts {
+		said, err := f.task.req.said()
+		if err != nil {
+			return err
+		}
 		for i, ch := range f.changes {
 			intents = append(intents, orderdb.Intent{
 				ID: f.cmds[i].Intent, Chain: f.intent, Position: int16(i), Order: ch.After, Attempt: f.orders[i].Attempt,
-				Event: ch.Event, Actor: f.cmds[i].By, Data: f.task.req.Data,
+				Event: ch.Event, Actor: f.cmds[i].By, Data: said,
 				Accounts: ch.Accounts, Legs: ch.Legs, DeadlineSet: ch.SetsDeadline(),
 			})
 		}

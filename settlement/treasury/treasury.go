@@ -1,9 +1,9 @@
 // Package treasury is the money that moves for no order: payouts to sellers,
 // receipts that nobody announced, refunds on their way to the payer, sellers'
-// debts, what providers and banks settle, and corrections by hand. It is pure,
-// as settlement/order is: Plan(entry, command) is the next state and the
-// transfers that go with it, and settlement/posting stores and submits those
-// on the one write path.
+// debts, what providers and banks settle, currencies converted, and corrections
+// by hand. It is pure, as settlement/order is: Plan(entry, command) is the next
+// state and the transfers that go with it, and settlement/posting stores and
+// submits those on the one write path.
 //
 // One such movement is an Entry. Its terms are fixed when it is made and never
 // change; Rules in table.go says which events each kind of entry has, what they
@@ -12,10 +12,27 @@
 // # Four eyes
 //
 // Entries that no outside event proves (an adjustment, a write-off, a seller's
-// bank details) are proposed by one person and approved by another. The
-// approval names the Digest of the terms, so it binds exactly what the checker
-// has seen; terms cannot be edited, so there is nothing to edit after it. A
-// proposal that nobody decides within ProposalWithin expires.
+// bank details, a conversion, a ruling, a policy) are proposed by one person and
+// approved by another. The approval names the Digest of the terms, so it binds exactly what
+// the checker has seen; terms cannot be edited, so there is nothing to edit after
+// it. A proposal that nobody decides within ProposalWithin expires.
+//
+// # Conversions
+//
+// A conversion is the one kind with two ledgers of the marketplace, and with a
+// second amount; the rate must give exactly that. With a party it moves a buyer's
+// balance into another currency, as before a refund is repaid in the currency
+// that was paid, and the marketplace may keep a spread:
+//
+//	2000 -> 1400 the amount; 1400 -> 4110 the spread; other ledger: 1400 -> 2000
+//
+// Without a party it is what the marketplace sells at the bank:
+//
+//	1400 -> 1010 what is sold; other ledger: 1010 -> 1400 what is bought
+//
+// Both take four eyes. A statement shows in the end what was sold and bought; but
+// no statement would ever contradict the rate of a buyer's conversion, and a wrong
+// one gives money away.
 //
 // Amounts are minor units of the ledger's currency, times UTC with
 // microseconds.
@@ -48,10 +65,13 @@ const (
 	PSPSettlement Kind = "psp_settlement" // a provider paid what it collected, less its fee
 	FeeSweep      Kind = "fee_sweep"      // earned fees leave the safeguarded bank
 	BankDetails   Kind = "bank_details"   // where a seller is paid out to; four eyes, no money
+	Conversion    Kind = "conversion"     // a buyer's balance, or the marketplace's position, into another currency; four eyes
+	Ruling        Kind = "ruling"         // how an order's dispute is split; four eyes, the order's event moves the money
+	Policy        Kind = "policy"         // the next version of a policy; four eyes, no money
 )
 
 // Kinds lists every kind.
-var Kinds = []Kind{Payout, Receipt, Repayment, Recovery, WriteOff, Adjustment, PSPSettlement, FeeSweep, BankDetails}
+var Kinds = []Kind{Payout, Receipt, Repayment, Recovery, WriteOff, Adjustment, PSPSettlement, FeeSweep, BankDetails, Conversion, Ruling, Policy}
 
 // State is where an entry stands.
 type State string
@@ -106,6 +126,21 @@ type Account struct {
 	Owner string            `json:"owner,omitempty"` // the seller, the buyer, the method; "" for the whole ledger's
 }
 
+// Place is an account in its ledger.
+type Place struct {
+	Ledger uint32
+	Account
+}
+
+// ConvertTo is what a conversion comes to. What is converted is the entry's
+// amount, less the spread.
+type ConvertTo struct {
+	Ledger uint32 `json:"ledger"`
+	Amount int64  `json:"amount"`           // minor units of that ledger's currency
+	Rate   string `json:"rate"`             // units of that currency for one unit of the entry's own, see chart.ParseRate
+	Spread int64  `json:"spread,omitempty"` // minor units of the entry's own currency
+}
+
 // Terms are what an entry is about and never change. Amounts are minor units.
 type Terms struct {
 	ID          ledger.ID       `json:"-"` // UUIDv7
@@ -113,13 +148,14 @@ type Terms struct {
 	Kind        Kind            `json:"kind"`
 	Ledger      uint32          `json:"ledger"`              // marketplace and currency, see chart.Ledger
 	Reference   string          `json:"reference,omitempty"` // the outside world's own name, unique within marketplace and kind
-	Party       string          `json:"party,omitempty"`     // the seller or the buyer
+	Party       string          `json:"party,omitempty"`     // the seller or the buyer; ruling: the order's id
 	Method      string          `json:"method,omitempty"`    // the payment method whose clearing account it goes over
 	Amount      int64           `json:"amount,omitempty"`
 	Fee         int64           `json:"fee,omitempty"`     // psp_settlement: what the provider kept
 	Debit       Account         `json:"debit,omitzero"`    // adjustment
 	Credit      Account         `json:"credit,omitzero"`   // adjustment
-	Details     json.RawMessage `json:"details,omitempty"` // bank_details: the details; payout: the entry that has them
+	To          ConvertTo       `json:"to,omitzero"`       // conversion
+	Details     json.RawMessage `json:"details,omitempty"` // bank_details: the details; payout: the entry that has them; ruling: see RulingTerms; policy: the document
 	Reason      string          `json:"reason,omitempty"`
 	Maker       string          `json:"maker,omitempty"` // the person who made it
 	MadeAt      time.Time       `json:"made_at"`
@@ -167,7 +203,7 @@ type Command struct {
 
 	// Intent is the id under which the event is recorded, see order.LegID.
 	Intent   ledger.ID
-	Accounts map[Account]ledger.ID // the accounts that Needs names
+	Accounts map[Place]ledger.ID // the accounts that Needs names
 
 	Party  string // assign: whose money it is
 	Digest string // approve: of the terms that the person has seen
@@ -184,6 +220,7 @@ type Said struct {
 	Person string `json:"person,omitempty"` // who acted
 	Note   string `json:"note,omitempty"`
 	Digest string `json:"digest,omitempty"` // approve: what was approved
+	Result string `json:"result,omitempty"` // approve: what else it brought about, such as a policy's version
 }
 
 // Change is what an event does: the entry afterwards and the transfers, one
@@ -197,11 +234,11 @@ type Change struct {
 
 // The rules that Plan refuses by, beside those of settlement/order.
 const (
-	RuleFourEyes   = "four-eyes"  // the maker cannot approve, and an approval names what was seen
-	RulePerson     = "person"     // a person has to be named
-	RuleUnverified = "unverified" // the seller's bank details are not approved
-	RuleBlocked    = "blocked"    // the seller is not paid out
-	RuleParty      = "party"      // whose money it is has to be said
+	RuleFourEyes   = order.RuleFourEyes // the maker cannot approve, and an approval names what was seen
+	RulePerson     = "person"           // a person has to be named
+	RuleUnverified = "unverified"       // the seller's bank details are not approved
+	RuleBlocked    = "blocked"          // the seller is not paid out
+	RuleParty      = "party"            // whose money it is has to be said
 )
 
 // Check says what is wrong with an entry's terms: the field and why; "" for
@@ -230,10 +267,26 @@ func (t *Terms) Check() (field, detail string) {
 		return "reason", "is required"
 	case k.maker && t.Maker == "":
 		return "person", "is required: somebody else has to approve it"
-	case t.Kind == BankDetails && (len(t.Details) == 0 || t.Details[0] != '{' || !json.Valid(t.Details)):
+	case k.details && (len(t.Details) == 0 || t.Details[0] != '{' || !json.Valid(t.Details)):
 		return "details", "must be a JSON object"
-	case t.Kind != BankDetails && len(t.Details) > 0:
-		return "details", "only of bank_details"
+	case !k.details && len(t.Details) > 0:
+		return "details", "only of bank_details, ruling and policy"
+	case t.Kind != Conversion && t.To != (ConvertTo{}):
+		return "to", "only of a conversion"
+	}
+	switch t.Kind {
+	case Conversion:
+		if field, detail := t.checkConversion(); field != "" {
+			return field, detail
+		}
+	case Ruling:
+		if detail := t.checkRuling(); detail != "" {
+			return "details", detail
+		}
+	case Policy:
+		if _, err := t.PolicyDocument(); err != nil {
+			return "details", err.Error()
+		}
 	}
 	if t.Kind != Adjustment {
 		if t.Debit != (Account{}) {
@@ -267,6 +320,47 @@ func (t *Terms) Check() (field, detail string) {
 // ofOrders are accounts of the whole ledger whose balance follows from the orders:
 // check-books compares it.
 var ofOrders = []chart.AccountCode{chart.DisputeSuspense, chart.ChargebackReceivable, chart.SellerCollection}
+
+// checkConversion is Check for what only a conversion has.
+func (t *Terms) checkConversion() (field, detail string) {
+	market, from, _ := chart.SplitLedger(t.Ledger)
+	other, to, ok := chart.SplitLedger(t.To.Ledger)
+	switch {
+	case !ok:
+		return "to/currency", "not an ISO 4217 currency"
+	case other != market:
+		return "to/currency", "not a ledger of this marketplace"
+	case t.To.Ledger == t.Ledger:
+		return "to/currency", "the same as currency"
+	case t.To.Amount < 1 || t.To.Amount > order.MaxAmount:
+		return "to/amount", "must be from 1 to 9007199254740991 minor units"
+	case t.To.Spread < 0 || t.To.Spread >= t.Amount:
+		return "to/spread", "must be from 0 to less than what is converted"
+	case t.To.Spread > 0 && t.Party == "":
+		return "to/spread", "only of a buyer's: what a bank keeps is in its rate"
+	}
+	if _, err := chart.ParseRate(t.To.Rate); err != nil {
+		return "to/rate", err.Error()
+	}
+	if detail := order.Converts(from, t.Amount, t.To.Spread, t.To.Rate, to, t.To.Amount); detail != "" {
+		return "to/amount", detail
+	}
+	return "", ""
+}
+
+// open says why an entry that brings money into a ledger cannot be made at a
+// moment: its currency is withdrawn.
+func (t *Terms) open(at time.Time) error {
+	for _, p := range kinds[t.Kind].brings {
+		books, _ := p.of(t)
+		if _, cur, ok := chart.SplitLedger(books); ok {
+			if err := cur.Open(at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // First is the event that makes an entry of the kind with these terms.
 func (t *Terms) First() Event { return kinds[t.Kind].first }
@@ -310,6 +404,11 @@ func Plan(e Entry, c Command) (*Change, error) {
 			return nil, refuse(&e, &c, RuleUnverified, "the seller has no bank details that were approved")
 		}
 	}
+	if e.State == None {
+		if err := e.open(c.At); err != nil {
+			return nil, refuse(&e, &c, order.RuleCurrency, "%s", err)
+		}
+	}
 	ch := &Change{Event: c.Event, After: e}
 	after := &ch.After
 	after.Seq++
@@ -336,20 +435,17 @@ func Plan(e Entry, c Command) (*Change, error) {
 // move adds the legs of the row, linked.
 func (ch *Change) move(e *Entry, c *Command, row Row) error {
 	for _, l := range row.Legs {
-		amount := e.Amount
-		if l.Fee {
-			amount = e.Fee
-		}
+		books, amount := l.Of.of(&e.Terms)
 		if amount == 0 {
 			continue // a leg of zero is left out
 		}
-		debit, credit := l.accounts(&ch.After)
+		debit, credit := l.places(&ch.After)
 		t := ledger.Transfer{
 			ID:          order.LegID(c.Intent, e.Attempt, len(ch.Legs)),
 			Amount:      ledger.U64(uint64(amount)),
 			UserData128: e.ID,
 			UserData64:  uint64(c.At.UnixMicro()),
-			Ledger:      e.Ledger,
+			Ledger:      books,
 			Code:        uint16(l.Code),
 			Flags:       l.How,
 		}
@@ -359,7 +455,7 @@ func (ch *Change) move(e *Entry, c *Command, row Row) error {
 			ch.After.Pending = ledger.ID{}
 		default:
 			for _, a := range []struct {
-				name Account
+				name Place
 				id   *ledger.ID
 			}{{debit, &t.DebitAccountID}, {credit, &t.CreditAccountID}} {
 				id, ok := c.Accounts[a.name]
@@ -367,7 +463,7 @@ func (ch *Change) move(e *Entry, c *Command, row Row) error {
 					return fmt.Errorf("treasury: account %d %q is not known", a.name.Code, a.name.Owner)
 				}
 				*a.id = id
-				ch.Accounts = append(ch.Accounts, ledger.Account{ID: id, Ledger: e.Ledger, Code: uint16(a.name.Code), Flags: a.name.Code.Flags()})
+				ch.Accounts = append(ch.Accounts, ledger.Account{ID: id, Ledger: books, Code: uint16(a.name.Code), Flags: a.name.Code.Flags()})
 			}
 			if l.How == ledger.TransferPending {
 				ch.After.Pending = t.ID
@@ -383,7 +479,7 @@ func (ch *Change) move(e *Entry, c *Command, row Row) error {
 
 // Needs names the accounts that an event's legs use; none for an event that the
 // entry does not admit.
-func Needs(e *Entry, c *Command) (list []Account) {
+func Needs(e *Entry, c *Command) (list []Place) {
 	row, _ := Lookup(e, c.Event)
 	after := *e
 	switch {
@@ -396,7 +492,7 @@ func Needs(e *Entry, c *Command) (list []Account) {
 		if l.How == ledger.TransferPostPending || l.How == ledger.TransferVoidPending {
 			continue
 		}
-		debit, credit := l.accounts(&after)
+		debit, credit := l.places(&after)
 		list = append(list, debit, credit)
 	}
 	return list

@@ -16,19 +16,22 @@ import (
 
 var t0 = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-const usd = 1840
+const (
+	usd = 1840
+	jpy = 1392
+)
 
 // books is the ledger's own rules, and the accounts by name.
 type books struct {
 	t        *testing.T
 	engine   *rules.Engine
-	accounts map[Account]ledger.ID
+	accounts map[Place]ledger.ID
 	next     uint64
 }
 
 func newBooks(t *testing.T) *books {
 	now := uint64(t0.UnixNano())
-	return &books{t: t, engine: rules.NewEngine(func() uint64 { now++; return now }), accounts: map[Account]ledger.ID{}}
+	return &books{t: t, engine: rules.NewEngine(func() uint64 { now++; return now }), accounts: map[Place]ledger.ID{}}
 }
 
 func (b *books) id() ledger.ID {
@@ -36,11 +39,13 @@ func (b *books) id() ledger.ID {
 	return ledger.ID{Hi: 1, Lo: b.next}
 }
 
-func (b *books) account(a Account) ledger.ID {
-	id, ok := b.accounts[a]
+func (b *books) account(a Account) ledger.ID { return b.place(Place{usd, a}) }
+
+func (b *books) place(p Place) ledger.ID {
+	id, ok := b.accounts[p]
 	if !ok {
 		id = b.id()
-		b.accounts[a] = id
+		b.accounts[p] = id
 	}
 	return id
 }
@@ -82,8 +87,10 @@ func (b *books) give(a Account, amount int64) {
 }
 
 // balance is what an account has on its normal side, and what is pending out.
-func (b *books) balance(a Account) (posted, pending int64) {
-	list, err := b.engine.LookupAccounts(context.Background(), []ledger.ID{b.account(a)})
+func (b *books) balance(a Account) (posted, pending int64) { return b.balanceIn(Place{usd, a}) }
+
+func (b *books) balanceIn(a Place) (posted, pending int64) {
+	list, err := b.engine.LookupAccounts(context.Background(), []ledger.ID{b.place(a)})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -92,7 +99,7 @@ func (b *books) balance(a Account) (posted, pending int64) {
 	}
 	number := func(x ledger.Amount) int64 { n, _ := x.Uint64(); return int64(n) }
 	d, c := number(list[0].DebitsPosted), number(list[0].CreditsPosted)
-	if a.Code.NormalSide() == chart.Debit {
+	if a.Code.NormalSide() != chart.Credit {
 		return d - c, number(list[0].CreditsPending)
 	}
 	return c - d, number(list[0].DebitsPending)
@@ -100,7 +107,7 @@ func (b *books) balance(a Account) (posted, pending int64) {
 
 func (b *books) entry(t Terms) Entry {
 	t.ID, t.Marketplace, t.MadeAt = b.id(), 1, t0
-	if t.Kind != BankDetails {
+	if t.Kind.InLedger() {
 		t.Ledger = usd
 	}
 	if field, detail := t.Check(); field != "" {
@@ -123,9 +130,9 @@ func (b *books) do(e Entry, c Command) (Entry, string) {
 			c.At = e.DueAt
 		}
 	}
-	c.Accounts = map[Account]ledger.ID{}
+	c.Accounts = map[Place]ledger.ID{}
 	for _, a := range Needs(&e, &c) {
-		c.Accounts[a] = b.account(a)
+		c.Accounts[a] = b.place(a)
 	}
 	before := e
 	ch, err := Plan(e, c)
@@ -157,6 +164,8 @@ var (
 	operating = Account{Code: chart.BankOperating}
 	writeOff  = Account{Code: chart.WriteOff}
 	cost      = Account{Code: chart.PSPCost}
+	position  = Account{Code: chart.FXPosition}
+	spread    = Account{Code: chart.FXSpread}
 )
 
 // Given some balances, when these events happen, then the entry stands so and
@@ -174,9 +183,23 @@ func TestMoneyTable(t *testing.T) {
 	adjust := Terms{Kind: Adjustment, Amount: 5, Debit: Account{Code: chart.PSPCost}, Credit: clearing, Reason: "rounding at the provider", Maker: "eve"}
 	forgive := Terms{Kind: WriteOff, Party: "bob", Amount: 40, Reason: "out of business", Maker: "eve"}
 	details := Terms{Kind: BankDetails, Party: "bob", Details: []byte(`{"iban":"DE02120300000000202051"}`), Maker: "eve"}
+	ruling := Terms{Kind: Ruling, Party: ledger.U64(7).UUID(), Amount: 100, Details: []byte(`{"to_buyer":40,"to_seller":60}`), Reason: "usable", Maker: "eve"}
+	policy := Terms{Kind: Policy, Details: standard(), Maker: "eve"}
 	approve := Command{Event: Approve, Person: "max"}
 	reject := Command{Event: Reject, Person: "max"}
 	expire := Command{Event: Expire, By: order.System}
+	// 1.00 dollars are 149.25 yen: 9.00, less 1.00, are 1194.
+	back := Terms{Kind: Conversion, Party: "ann", Amount: 900, To: ConvertTo{Ledger: jpy, Amount: 1194, Rate: "149.25", Spread: 100}, Maker: "eve"}
+	noSpread := back
+	noSpread.To = ConvertTo{Ledger: jpy, Amount: 1343, Rate: "149.25"} // 1343.25
+	sale := noSpread
+	sale.Party = ""
+	// What the cases with two ledgers move in yen, by name.
+	yen := map[string]map[Account]int64{
+		"a buyer's balance goes into yen, less the spread": {position: 1194, buyer: 1194},
+		"without a spread":                          {position: 1343, buyer: 1343},
+		"the marketplace sells its dollars for yen": {bank: 1343, position: -1343},
+	}
 	covered := map[string]bool{}
 	for _, c := range []struct {
 		name  string
@@ -222,10 +245,26 @@ func TestMoneyTable(t *testing.T) {
 		{"bank details are approved", details, []step{{Command{Event: Propose}, Proposed}, {approve, Done}}, nil},
 		{"bank details are rejected", details, []step{{Command{Event: Propose}, Proposed}, {reject, Rejected}}, nil},
 		{"bank details expire", details, []step{{Command{Event: Propose}, Proposed}, {expire, Expired}}, nil},
+
+		{"a conversion is proposed", back, []step{{Command{Event: Propose}, Proposed}}, nil},
+		{"a buyer's balance goes into yen, less the spread", back, []step{{Command{Event: Propose}, Proposed}, {approve, Done}},
+			map[Account]int64{buyer: -900, position: -800, spread: 100}},
+		{"without a spread", noSpread, []step{{Command{Event: Propose}, Proposed}, {approve, Done}},
+			map[Account]int64{buyer: -900, position: -900}},
+		{"the marketplace sells its dollars for yen", sale, []step{{Command{Event: Propose}, Proposed}, {approve, Done}},
+			map[Account]int64{position: 900, bank: -900}},
+		{"a conversion is rejected", back, []step{{Command{Event: Propose}, Proposed}, {reject, Rejected}}, nil},
+		{"a conversion expires", sale, []step{{Command{Event: Propose}, Proposed}, {expire, Expired}}, nil},
+		{"a ruling is approved: its order's event moves the money", ruling, []step{{Command{Event: Propose}, Proposed}, {approve, Done}}, nil},
+		{"a ruling is rejected", ruling, []step{{Command{Event: Propose}, Proposed}, {reject, Rejected}}, nil},
+		{"a ruling expires", ruling, []step{{Command{Event: Propose}, Proposed}, {expire, Expired}}, nil},
+		{"a policy is approved", policy, []step{{Command{Event: Propose}, Proposed}, {approve, Done}}, nil},
+		{"a policy is rejected", policy, []step{{Command{Event: Propose}, Proposed}, {reject, Rejected}}, nil},
+		{"a policy expires", policy, []step{{Command{Event: Propose}, Proposed}, {expire, Expired}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBooks(t)
-			all := []Account{available, debt, buyer, clearing, unknown, payable, sent, bank, operating, writeOff, cost}
+			all := []Account{available, debt, buyer, clearing, unknown, payable, sent, bank, operating, writeOff, cost, position, spread}
 			for _, a := range []Account{available, debt, buyer} {
 				b.give(a, 1000)
 			}
@@ -239,7 +278,7 @@ func TestMoneyTable(t *testing.T) {
 					s.c.Digest = e.Digest()
 				}
 				row, _ := Lookup(&e, s.c.Event)
-				covered[fmt.Sprint(row.Kind, row.From, row.Event, row.To)] = true
+				covered[fmt.Sprint(row.Kind, row.From, row.Event, row.Whose, row.To)] = true
 				was := e.Seq
 				var refused string
 				if e, refused = b.do(e, s.c); refused != "" || e.State != s.want || e.Seq != was+1 {
@@ -251,6 +290,9 @@ func TestMoneyTable(t *testing.T) {
 				if after-before[a] != c.moved[a] {
 					t.Errorf("%s %s changed by %d, want %d", a.Code, a.Owner, after-before[a], c.moved[a])
 				}
+				if got, _ := b.balanceIn(Place{jpy, a}); got != yen[c.name][a] {
+					t.Errorf("%s %s has JPY %d, want %d", a.Code, a.Owner, got, yen[c.name][a])
+				}
 				if want := e.State == Sent && e.Kind == Payout && a == available; (pending > 0) != want {
 					t.Errorf("%s has %d pending out", a.Code, pending)
 				}
@@ -258,7 +300,7 @@ func TestMoneyTable(t *testing.T) {
 		})
 	}
 	for _, r := range Rules {
-		if !covered[fmt.Sprint(r.Kind, r.From, r.Event, r.To)] {
+		if !covered[fmt.Sprint(r.Kind, r.From, r.Event, r.Whose, r.To)] {
 			t.Errorf("no case has %s %s: %s to %s", r.Kind, stateWord(r.From), r.Event, r.To)
 		}
 	}
@@ -320,6 +362,12 @@ func TestRefusals(t *testing.T) {
 		{"returned twice", payout, []Command{{Event: Send, Verified: verified}, {Event: Accept}, {Event: Return}, {Event: Return}}, order.RuleState},
 		{"assigned to nobody", Terms{Kind: Receipt, Method: "card", Reference: "x", Amount: 1}, []Command{{Event: Receive}, {Event: Assign}}, RuleParty},
 		{"more is repaid than the buyer has", Terms{Kind: Repayment, Party: "ann", Method: "card", Amount: 1001}, []Command{{Event: Start}}, "ledger: exceeds_credits"},
+		{"more is converted than the buyer has", Terms{Kind: Conversion, Party: "ann", Amount: 1001, To: ConvertTo{Ledger: jpy, Amount: 1494, Rate: "149.25"}, Maker: "eve"},
+			[]Command{proposed, {Event: Approve, Person: "max"}}, "ledger: exceeds_credits"},
+		{"who proposed a conversion approves it", Terms{Kind: Conversion, Amount: 100, To: ConvertTo{Ledger: jpy, Amount: 149, Rate: "149.25"}, Maker: "eve"},
+			[]Command{proposed, {Event: Approve, Person: "eve"}}, RuleFourEyes},
+		{"converted into a currency that is gone", Terms{Kind: Conversion, Party: "ann", Amount: 100, To: ConvertTo{Ledger: 1191, Amount: 700, Rate: "7"}, Maker: "eve"},
+			[]Command{proposed}, order.RuleCurrency},
 		{"more is recovered than is owed", Terms{Kind: Recovery, Party: "bob", Amount: 1001}, []Command{{Event: Recover}}, "ledger: exceeds_debits"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -364,7 +412,8 @@ func TestDigestBindsEverything(t *testing.T) {
 		"amount": func(t *Terms) { t.Amount = 6 }, "fee": func(t *Terms) { t.Fee = 1 }, "debit": func(t *Terms) { t.Debit = bank }, "credit": func(t *Terms) { t.Credit = bank },
 		"reason": func(t *Terms) { t.Reason = "s" }, "maker": func(t *Terms) { t.Maker = "max" }, "time": func(t *Terms) { t.MadeAt = t0.Add(time.Microsecond) },
 		"party": func(t *Terms) { t.Party = "bob" }, "method": func(t *Terms) { t.Method = "card" }, "reference": func(t *Terms) { t.Reference = "x" },
-		"details": func(t *Terms) { t.Details = []byte(`{}`) },
+		"details": func(t *Terms) { t.Details = []byte(`{}`) }, "other ledger": func(t *Terms) { t.To.Ledger = jpy }, "other amount": func(t *Terms) { t.To.Amount = 1 },
+		"rate": func(t *Terms) { t.To.Rate = "1" }, "spread": func(t *Terms) { t.To.Spread = 1 },
 	} {
 		c := base
 		change(&c)
@@ -399,6 +448,37 @@ func TestTerms(t *testing.T) {
 		c.Debit = a
 		if field, _ := c.Check(); field != "debit" {
 			t.Errorf("%v can be debited", a)
+		}
+	}
+}
+
+// A conversion says what is wrong with it, and at which field.
+func TestConversionTerms(t *testing.T) {
+	good := Terms{Kind: Conversion, Ledger: usd, Party: "ann", Amount: 900, To: ConvertTo{Ledger: jpy, Amount: 1194, Rate: "149.25", Spread: 100}, Maker: "eve"}
+	for _, c := range []struct {
+		change        func(*Terms)
+		field, detail string
+	}{
+		{func(*Terms) {}, "", ""},
+		{func(t *Terms) { t.Maker = "" }, "person", "is required: somebody else has to approve it"},
+		{func(t *Terms) { t.Amount = 0 }, "amount", "must be from 1 to 9007199254740991 minor units"},
+		{func(t *Terms) { t.Fee = 1 }, "fee", "only of psp_settlement, from 0 to 9007199254740991 minor units"},
+		{func(t *Terms) { t.To = ConvertTo{} }, "to/currency", "not an ISO 4217 currency"},
+		{func(t *Terms) { t.To.Ledger = 2392 }, "to/currency", "not a ledger of this marketplace"},
+		{func(t *Terms) { t.To.Ledger = usd }, "to/currency", "the same as currency"},
+		{func(t *Terms) { t.To.Amount = 0 }, "to/amount", "must be from 1 to 9007199254740991 minor units"},
+		{func(t *Terms) { t.To.Amount = 1195 }, "to/amount", "USD 9.00 less 1.00 at the rate 149.25 would be JPY 1194, not 1195"},
+		{func(t *Terms) { t.To.Rate = "0" }, "to/rate", "a rate is more than zero"},
+		{func(t *Terms) { t.To.Rate = "1e2" }, "to/rate", "not a rate: want digits, like 1.0825"},
+		{func(t *Terms) { t.To.Spread = 900 }, "to/spread", "must be from 0 to less than what is converted"},
+		{func(t *Terms) { t.To.Spread = -1 }, "to/spread", "must be from 0 to less than what is converted"},
+		{func(t *Terms) { t.Party = "" }, "to/spread", "only of a buyer's: what a bank keeps is in its rate"},
+		{func(t *Terms) { t.Kind, t.Method = Repayment, "card" }, "to", "only of a conversion"},
+	} {
+		bad := good
+		c.change(&bad)
+		if field, detail := bad.Check(); field != c.field || detail != c.detail {
+			t.Errorf("%q: %s, want %q: %s", field, detail, c.field, c.detail)
 		}
 	}
 }

@@ -45,6 +45,7 @@ const (
 	appealWithin    = 3 * day
 	returnWithin    = 10 * day
 	inspectWithin   = 3 * day
+	replaceWithin   = 7 * day
 
 	matureAfter = 3 * day
 	refundUntil = 40 * day // from the release
@@ -63,10 +64,10 @@ func Policy() api.PolicyTerms {
 		PayWithin: seconds(payWithin), AuthoriseWithin: seconds(authorised), ShipWithin: seconds(shipWithin),
 		ConfirmAfterDelivery: seconds(confirmBy), ConfirmAfterShipment: seconds(confirmBlind),
 		ConfirmVirtual: seconds(confirmVirtual), Calendar: api.Calendar{Name: "carnival", Days: holidays},
-		ExtendTimes: 1, ExtendBy: seconds(extendBy),
+		Disputes: 3, ExtendTimes: 1, ExtendBy: seconds(extendBy),
 		RespondWithin: seconds(respondWithin), NegotiateWithin: seconds(negotiateWithin), EscalateAfter: seconds(escalateAfter),
 		EvidenceWithin: seconds(evidenceWithin), AppealWithin: seconds(appealWithin),
-		ReturnWithin: seconds(returnWithin), InspectWithin: seconds(inspectWithin),
+		ReturnWithin: seconds(returnWithin), InspectWithin: seconds(inspectWithin), ReplaceWithin: seconds(replaceWithin),
 		RuleWithin: seconds(ruleWithin), MatureAfter: seconds(matureAfter),
 		RefundReleasedWithin: seconds(refundUntil), RefundFee: order.ReturnFee,
 		RepresentWithin: seconds(representWithin), DecisionWithin: seconds(decisionWithin), ChargebackBorneBy: order.BorneBySeller,
@@ -116,7 +117,7 @@ var plots = []struct {
 	paid   bool // whether it is paid, so that it can share a payment
 	tell   func(*teller)
 }{
-	{7, true, (*teller).confirmed},
+	{5, true, (*teller).confirmed},
 	{1, true, (*teller).chargedBackHeld},
 	{1, true, (*teller).chargedBackUnanswered},
 	{2, true, (*teller).chargedBackClosed},
@@ -124,7 +125,7 @@ var plots = []struct {
 	{1, true, (*teller).refundedReserved},
 	{1, true, (*teller).refundedMaturing},
 	{1, true, (*teller).refundedClosed},
-	{13, true, (*teller).deliveredAndForgotten},
+	{10, true, (*teller).deliveredAndForgotten},
 	{5, true, (*teller).shippedAndForgotten},
 	{6, false, (*teller).neverPaid},
 	{3, false, (*teller).canceledUnpaid},
@@ -145,6 +146,10 @@ var plots = []struct {
 	{2, true, (*teller).noEvidence},
 	{3, true, (*teller).ruled},
 	{2, true, (*teller).ruledTwice},
+	{2, true, (*teller).goodsReplaced},
+	{1, true, (*teller).goodsNeverReplaced},
+	{1, true, (*teller).goodsCameBackDamaged},
+	{1, true, (*teller).returnRuled},
 	{3, true, (*teller).shippedLate},
 	{3, true, (*teller).confirmedLate},
 	{3, true, (*teller).partsReleased},

@@ -53,6 +53,8 @@ func TestStories(t *testing.T) {
 	for _, kind := range []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Ship, order.Track, order.Deliver, order.Confirm,
 		order.ShipPart, order.DeliverPart, order.ReleasePart, order.Extend, order.Cancel, order.Refund, order.Dispute, order.AcceptClaim, order.Contest,
 		order.MakeOffer, order.AcceptOffer, order.GiveEvidence, order.Withdraw, order.Escalate, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn,
+		order.RefuseReturn, order.ShipReplacement,
+
 		order.RefundReleased, order.TakeBackPayment, order.Represent, order.WinChargeback, order.LoseChargeback, order.SecondChargeback} {
 		if kinds[kind] == 0 {
 			t.Errorf("nobody does %s", kind)

@@ -398,6 +398,54 @@ func (t *teller) ruledTwice() {
 	t.splits(at, t.story.Amount*4/10)
 }
 
+// replaces agrees that the goods are replaced, and answers when.
+func (t *teller) replaces(claim int64) time.Time {
+	_, at := t.contested(claim, "it arrived in pieces")
+	at = t.after(at, time.Hour, 3*day)
+	t.happens(replay.Event{Kind: order.MakeOffer, At: at, By: order.Seller, Replacement: true})
+	at = t.after(at, time.Hour, 3*day)
+	t.happens(replay.Event{Kind: order.AcceptOffer, At: at, By: order.Buyer, Replacement: true})
+	return at
+}
+
+func (t *teller) goodsReplaced() {
+	at := t.after(t.replaces(0), time.Hour, replaceWithin)
+	t.happens(replay.Event{Kind: order.ShipReplacement, At: at, Carrier: carriers[t.rng.IntN(len(carriers))], Tracking: t.story.Reference + "-2"})
+	t.confirms(t.after(at, day, 7*day))
+}
+
+func (t *teller) goodsNeverReplaced() {
+	claim := max(1, t.story.Amount/2)
+	t.splits(t.replaces(claim).Add(replaceWithin), claim)
+}
+
+func (t *teller) goodsCameBackDamaged() {
+	at := t.after(t.returns(), time.Hour, returnWithin)
+	t.happens(replay.Event{Kind: order.ShipBack, At: at, Carrier: carriers[t.rng.IntN(len(carriers))], Tracking: t.story.Reference + "-R"})
+	at = t.after(at, day, inspectWithin)
+	damage := max(1, t.story.Amount/5)
+	t.happens(replay.Event{Kind: order.RefuseReturn, At: at, Amount: damage, Reason: "a leg is broken"})
+	at = t.after(at, time.Hour, evidenceWithin)
+	t.happens(replay.Event{Kind: order.AcceptOffer, At: at, By: order.Buyer, ToBuyer: t.story.Amount - damage})
+	t.splits(at, t.story.Amount-damage)
+}
+
+// returnRuled has the goods sent back by the second ruling: nobody can act after
+// the first has been carried out, see replay.Drive.
+func (t *teller) returnRuled() {
+	at := t.heard()
+	t.rules(at, 0, "it can be used")
+	at = t.after(at, time.Hour, appealWithin)
+	t.happens(replay.Event{Kind: order.Appeal, At: at, By: order.Buyer, Reason: "it is another one than was shown"})
+	at = t.after(at, day, ruleWithin)
+	t.happens(replay.Event{Kind: order.Rule, At: at, ToBuyer: t.story.Amount, Return: true, Reason: "not as described"})
+	at = t.after(at, time.Hour, returnWithin)
+	t.happens(replay.Event{Kind: order.ShipBack, At: at, Carrier: carriers[t.rng.IntN(len(carriers))], Tracking: t.story.Reference + "-R"})
+	at = t.after(at, day, inspectWithin)
+	t.happens(replay.Event{Kind: order.ReceiveReturn, At: at})
+	t.splits(at, t.story.Amount)
+}
+
 func (t *teller) shippedLate() {
 	t.pays()
 	t.happens(replay.Event{Kind: order.Extend, At: t.after(t.paid, day, 9*day), By: order.Seller})

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -127,11 +128,10 @@ func (t *treasurer) available(name string) int64 {
 	}
 	for _, b := range has.Balances {
 		if b.Account == "seller_available" && b.Currency == "USD" {
-			n, err := strconv.ParseInt(b.Amount, 10, 64)
-			if err != nil {
-				t.err = err
-			}
-			return n
+			has, err := strconv.ParseInt(b.Amount, 10, 64)
+			pending, err2 := strconv.ParseInt(b.Pending, 10, 64) // on its way, or kept for a chargeback
+			t.err = errors.Join(err, err2)
+			return has - pending
 		}
 	}
 	return 0

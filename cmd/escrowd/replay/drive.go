@@ -315,6 +315,7 @@ func (d *driver) report(change func(*Progress)) {
 var kinds = []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Extend, order.Ship, order.Deliver,
 	order.ShipPart, order.Track, order.DeliverPart, order.ReleasePart, order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
 	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn,
+	order.ShipReplacement,
 	order.RefundReleased, order.TakeBackPayment, order.Represent, order.WinChargeback, order.LoseChargeback, order.SecondChargeback}
 
 // playShard sends a shard's events up to end. An order's next event is sent
@@ -461,11 +462,11 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 		})
 	case order.MakeOffer:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.OfferItem {
-			return api.OfferItem{Target: c.target(), Offer: api.Offer{ToBuyer: e.ToBuyer, Return: e.Return, Act: e.act()}}
+			return api.OfferItem{Target: c.target(), Offer: api.Offer{ToBuyer: e.ToBuyer, Return: e.Return, Replacement: e.Replacement, Act: e.act()}}
 		})
 	case order.AcceptOffer:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.AcceptOfferItem {
-			return api.AcceptOfferItem{Target: c.target(), AcceptOffer: api.AcceptOffer{ToBuyer: e.ToBuyer, Act: e.act()}}
+			return api.AcceptOfferItem{Target: c.target(), AcceptOffer: api.AcceptOffer{ToBuyer: e.ToBuyer, Replacement: e.Replacement, Act: e.act()}}
 		})
 	case order.GiveEvidence:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.EvidenceItem {
@@ -494,11 +495,15 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 		})
 	case order.RefuseReturn:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RefuseReturnItem {
-			return api.RefuseReturnItem{Target: c.target(), RefuseReturn: api.RefuseReturn{Reason: e.Reason, Act: e.act()}}
+			return api.RefuseReturnItem{Target: c.target(), RefuseReturn: api.RefuseReturn{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
+	case order.ShipReplacement:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.ShipReplacementItem {
+			return api.ShipReplacementItem{Target: c.target(), ShipReplacement: api.ShipReplacement{Carrier: e.Carrier, Tracking: e.Tracking, Act: e.act()}}
 		})
 	case order.Rule:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RulingItem {
-			return api.RulingItem{Target: c.target(), Ruling: api.Ruling{ToBuyer: e.ToBuyer, ToSeller: e.ToSeller, Reason: e.Reason, Act: e.act()}}
+			return api.RulingItem{Target: c.target(), Ruling: api.Ruling{ToBuyer: e.ToBuyer, ToSeller: e.ToSeller, Return: e.Return, Replacement: e.Replacement, Reason: e.Reason, Act: e.act()}}
 		})
 	}
 	return fmt.Errorf("%s is not an event that people cause", kind)

@@ -25,6 +25,9 @@
 // compared by their sums, where those of both sides are of one moment; and so are
 // open chargebacks, which are all advanced from one account.
 //
+// Entries, too, are compared by their sums: what waits for a bank, a provider or
+// a person stands in accounts of its own.
+//
 // Beside the money it checks the time: every open order's deadline stands where
 // the jobs look for those that have passed.
 //
@@ -101,6 +104,10 @@ type Totals struct {
 	Promised   ledger.Amount `json:"promised"`
 	Authorised ledger.Amount `json:"authorised"`
 	Compared   bool          `json:"compared"`
+	// Waiting is what the ledger has of entries that wait for a bank, a provider
+	// or a person, Entries what the entries say: the same in the same way.
+	Waiting Waiting `json:"waiting"`
+	Entries Waiting `json:"entries"`
 	// Advanced is what the ledger has as receivable from open chargebacks,
 	// ChargedBack what the orders' come to: the same in the same way.
 	Advanced    ledger.Amount `json:"advanced"`
@@ -110,6 +117,11 @@ type Totals struct {
 	// collected of them: nothing, at any moment.
 	Collection ledger.Amount `json:"collection"`
 }
+
+// Waiting are repayments due (2300), payouts that the bank took (2400), payouts
+// on their way (pending to 2400) and receipts of nobody known (2900). Minor units
+// with a sign: corrections by hand can overdraw 2400 and 2900.
+type Waiting [4]string
 
 // Difference is one place where the books do not add up.
 type Difference struct {

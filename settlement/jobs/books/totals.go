@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 
 	"escrowd/ledger"
@@ -74,6 +75,13 @@ func (t *Totals) differences() (whats []string) {
 	}
 	if t.Compared && t.Advanced != t.ChargedBack {
 		whats = append(whats, fmt.Sprintf("orders have %s charged back, %s is receivable for chargebacks", t.ChargedBack, t.Advanced))
+	}
+	if t.Compared {
+		for i, name := range []string{"repayments due", "payouts that the bank took", "payouts on their way", "receipts of nobody known"} {
+			if t.Waiting[i] != t.Entries[i] {
+				whats = append(whats, fmt.Sprintf("entries have %s of %s, the ledger %s", t.Entries[i], name, t.Waiting[i]))
+			}
+		}
 	}
 	return whats
 }
@@ -178,7 +186,7 @@ func (c *checker) catchUp(ctx context.Context, s *sums, l uint32, since uint64) 
 			if err != nil {
 				return t, err
 			}
-			t.Held, t.Authorised, t.ChargedBack = now.held, now.authorised, now.chargedBack
+			t.Held, t.Authorised, t.ChargedBack, t.Entries = now.held, now.authorised, now.chargedBack, now.entries
 			t.Compared = quiet && stillQuiet && before == now && upTo == nowUpTo
 			if t.Compared {
 				return t, nil
@@ -242,7 +250,23 @@ func subset(a, of []ledger.ID) bool {
 }
 
 // stored are a ledger's sums in the order store.
-type stored struct{ held, authorised, chargedBack ledger.Amount }
+type stored struct {
+	held, authorised, chargedBack ledger.Amount
+	entries                       Waiting
+}
+
+// entriesSQL is what entries leave in the accounts that hold money until
+// somebody else has done something: with what was corrected there by hand.
+const entriesSQL = `WITH e AS (SELECT kind, state, amount,
+		CASE WHEN kind = 'adjustment' AND state = 'done' THEN (terms->'credit'->>'code')::int END AS credit,
+		CASE WHEN kind = 'adjustment' AND state = 'done' THEN (terms->'debit'->>'code')::int END AS debit
+		FROM entries WHERE ledger = $1)
+	SELECT (coalesce(sum(amount) FILTER (WHERE kind = 'repayment' AND state = 'due' OR credit = 2300), 0) - coalesce(sum(amount) FILTER (WHERE debit = 2300), 0))::text,
+		(coalesce(sum(amount) FILTER (WHERE kind = 'payout' AND state = 'accepted' OR credit = 2400), 0) - coalesce(sum(amount) FILTER (WHERE debit = 2400), 0))::text,
+		coalesce(sum(amount) FILTER (WHERE kind = 'payout' AND state = 'sent'), 0)::text,
+		(coalesce(sum(amount) FILTER (WHERE kind = 'receipt' AND state = 'unidentified' OR credit = 2900), 0) - coalesce(sum(amount) FILTER (WHERE debit = 2900), 0))::text,
+		NOT EXISTS (SELECT 1 FROM open_intents i JOIN entries n ON n.id = i.order_id WHERE n.ledger = $1)
+	FROM e`
 
 // stored sums a ledger's orders, and says whether no event of the ledger is
 // without an outcome.
@@ -263,6 +287,11 @@ func (c *checker) stored(ctx context.Context, l uint32) (sums stored, quiet bool
 			FROM orders WHERE ledger = $1 AND open`, l).
 			Scan(&texts[0], &texts[1], &texts[2], &quiet)
 	}
+	if err == nil {
+		e, still := &sums.entries, false
+		err = tx.QueryRowContext(ctx, entriesSQL, l).Scan(&e[0], &e[1], &e[2], &e[3], &still)
+		quiet = quiet && still
+	}
 	for i, sum := range []*ledger.Amount{&sums.held, &sums.authorised, &sums.chargedBack} {
 		if err == nil {
 			*sum, err = ledger.ParseUint128(texts[i])
@@ -274,6 +303,9 @@ func (c *checker) stored(ctx context.Context, l uint32) (sums stored, quiet bool
 	return sums, quiet, nil
 }
 
+// waitingCodes are the accounts that entries wait in.
+var waitingCodes = [3]chart.AccountCode{chart.RefundPayable, chart.PayoutClearing, chart.Unidentified}
+
 // sums are running totals that know what each account gave to them.
 type sums struct {
 	totals Totals
@@ -284,6 +316,9 @@ type sums struct {
 	collected, collectedOf ledger.Amount
 	// And of the receivable from chargebacks.
 	advanced, advancedBack ledger.Amount
+	// What was posted to 2300, 2400 and 2900, and is pending to 2400.
+	waiting  [3]struct{ debits, credits ledger.Amount }
+	onTheWay ledger.Amount
 
 	rows []row // of the pass, by timestamp
 	// late are accounts that came after the pass; wide are those, of either
@@ -339,6 +374,15 @@ func (s *sums) add(a *ledger.Account) {
 	if a.Code == uint16(chart.Buyer) {
 		s.replace(&t.Promised, old.CreditsPending, a.CreditsPending)
 	}
+	for i, code := range waitingCodes {
+		if a.Code == uint16(code) {
+			s.replace(&s.waiting[i].debits, old.DebitsPosted, a.DebitsPosted)
+			s.replace(&s.waiting[i].credits, old.CreditsPosted, a.CreditsPosted)
+		}
+	}
+	if a.Code == uint16(chart.PayoutClearing) {
+		s.replace(&s.onTheWay, old.CreditsPending, a.CreditsPending)
+	}
 }
 
 // result is the totals as they stand. Escrow accounts that are overdrawn in
@@ -356,6 +400,10 @@ func (s *sums) result() Totals {
 	} else {
 		t.overpaid, _ = s.advancedBack.Sub(s.advanced)
 	}
+	balance := func(i int) string {
+		return new(big.Int).Sub(s.waiting[i].credits.Big(), s.waiting[i].debits.Big()).String()
+	}
+	t.Waiting = Waiting{balance(0), balance(1), s.onTheWay.String(), balance(2)}
 	return t
 }
 

@@ -174,7 +174,8 @@ func TestTotalsOfAMovingLedger(t *testing.T) {
 	}
 	want := b.plain()
 	got.Held, got.Compared = ledger.Amount{}, false
-	want.Accounts = got.Accounts // accounts that came later and have no transfers are nobody's loss
+	got.Entries, want.Waiting = Waiting{}, got.Waiting // see TestEntriesAgainstTheLedger
+	want.Accounts = got.Accounts                       // accounts that came later and have no transfers are nobody's loss
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

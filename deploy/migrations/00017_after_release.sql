@@ -16,14 +16,14 @@ COMMENT ON COLUMN orders.released IS 'left escrow for the seller, fee and tax in
 
 COMMENT ON COLUMN orders.freeze_id IS 'the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute or chargeback';
 
--- That of 00009 and that of 00013, with the new states.
+-- That of 00014 and that of 00015, with the new states.
 ALTER TABLE orders DROP CONSTRAINT orders_frozen, DROP CONSTRAINT orders_state;
 ALTER TABLE orders
     ADD CONSTRAINT orders_frozen CHECK (CASE WHEN state IN ('charged_back', 'represented')
         -- All that is held is frozen, in a dispute that is interrupted or by the chargeback.
         THEN (freeze_id IS NOT NULL) = (held > 0) AND (claim IS NULL OR freeze_id IS NOT NULL)
         ELSE (freeze_id IS NOT NULL) = (state IN ('authorised',
-                'disputed', 'negotiating', 'escalated', 'arbitration', 'decided', 'returning', 'returned'))
+                'disputed', 'negotiating', 'escalated', 'arbitration', 'decided', 'returning', 'returned', 'replacing'))
             AND (claim IS NOT NULL) = (freeze_id IS NOT NULL AND state <> 'authorised') END),
     ADD CONSTRAINT orders_charged_back CHECK ((state IN ('charged_back', 'represented')) = coalesce(aftermath ? 'chargeback', false)),
     ADD CONSTRAINT orders_reserved CHECK (CASE WHEN state IN ('charged_back', 'represented') THEN true
@@ -44,6 +44,7 @@ ALTER TABLE orders
         WHEN 'decided'      THEN deadline = 'appeal_by'    AND held > 0
         WHEN 'returning'    THEN deadline = 'return_by'    AND held > 0
         WHEN 'returned'     THEN deadline = 'inspect_by'   AND held > 0
+        WHEN 'replacing'    THEN deadline = 'replace_by'   AND held > 0
         WHEN 'ruled'        THEN deadline = 'mature_at'    AND held = 0 AND released > 0 AND refunded > 0
         WHEN 'released'     THEN deadline = 'mature_at'    AND held = 0 AND released > 0
         WHEN 'reserved'     THEN deadline = 'reserve_until' AND held = 0 AND maturing = 0
@@ -55,12 +56,12 @@ ALTER TABLE orders
         WHEN 'closed'       THEN deadline IS NULL AND held = 0 AND maturing = 0
         ELSE false END);
 
--- As in 00014, with the new column at the end.
+-- As in 00016, with the new column at the end.
 CREATE OR REPLACE VIEW order_events AS
     SELECT i.order_id, i.seq, i.marketplace, i.event, i.actor, i.at, i.data, i.state, i.held, i.released, i.refunded,
            i.fee_charged, i.tax_charged, i.maturing, i.deadline, i.deadline_at, i.paid_at, i.freeze_id,
            i.buyer_extended, i.seller_extended, i.claim, i.id AS intent, i.chain, o.position, o.ledger_timestamp, i.created_at,
-           i.captured, i.captured_fee, i.captured_tax, i.captured_share, i.method, i.parts, i.holidays, i.aftermath
+           i.captured, i.captured_fee, i.captured_tax, i.captured_share, i.method, i.disputes, i.replaced, i.parts, i.holidays, i.aftermath
     FROM intents i JOIN outcomes o ON o.intent = i.id
     WHERE o.outcome = 'applied' AND i.entry IS NULL;
 

@@ -35,6 +35,7 @@ ALTER TABLE orders
         WHEN 'decided'      THEN deadline = 'appeal_by'    AND held > 0
         WHEN 'returning'    THEN deadline = 'return_by'    AND held > 0
         WHEN 'returned'     THEN deadline = 'inspect_by'   AND held > 0
+        WHEN 'replacing'    THEN deadline = 'replace_by'   AND held > 0
         WHEN 'ruled'        THEN deadline = 'mature_at'    AND held = 0 AND released > 0 AND refunded > 0
         WHEN 'released'     THEN deadline = 'mature_at'    AND held = 0 AND released > 0
         WHEN 'refunded'     THEN deadline IS NULL AND held = 0 AND released = 0 AND refunded > 0
@@ -43,12 +44,12 @@ ALTER TABLE orders
         WHEN 'closed'       THEN deadline IS NULL AND held = 0 AND maturing = 0
         ELSE false END);
 
--- As in 00012, with the new column at the end.
+-- As in 00014, with the new column at the end.
 CREATE OR REPLACE VIEW order_events AS
     SELECT i.order_id, i.seq, i.marketplace, i.event, i.actor, i.at, i.data, i.state, i.held, i.released, i.refunded,
            i.fee_charged, i.tax_charged, i.maturing, i.deadline, i.deadline_at, i.paid_at, i.freeze_id,
            i.buyer_extended, i.seller_extended, i.claim, i.id AS intent, i.chain, o.position, o.ledger_timestamp, i.created_at,
-           i.captured, i.captured_fee, i.captured_tax, i.captured_share, i.method, i.parts
+           i.captured, i.captured_fee, i.captured_tax, i.captured_share, i.method, i.disputes, i.replaced, i.parts
     FROM intents i JOIN outcomes o ON o.intent = i.id
     WHERE o.outcome = 'applied' AND i.entry IS NULL;
 
