@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"escrowd/ledger"
 	"escrowd/settlement/order"
@@ -44,13 +45,33 @@ func (s *Store) Say(ctx context.Context, marketplace uint32, id ledger.ID, c peo
 	return e, err == nil, err
 }
 
-// say decides on what was said so far and adds to it. An order that has ended
-// does not change any more, and entries never do: all that can come in between
-// is the same part by another writer, which finds its place taken.
+// ends are the states in which an order has ended.
+var ends = func() (list pq.StringArray) {
+	for _, s := range order.States {
+		if !s.Open() {
+			list = append(list, string(s))
+		}
+	}
+	return list
+}()
+
+// say decides on what was said so far and adds to it. When an order ended does
+// not change any more, and entries never do: all that can come in between is the
+// same part by another writer, which finds its place taken.
 func (s *Store) say(ctx context.Context, tx *sqlx.Tx, o *order.Order, id ledger.ID, c people.Command, now time.Time) (people.Entry, error) {
 	said, err := entries(ctx, tx, o.ID)
 	if err != nil {
 		return people.Entry{}, err
+	}
+	if o.Aftermath != nil && !o.State.Open() {
+		// A refund or a chargeback after the end gives nobody more time.
+		ended := *o
+		if err := tx.QueryRowContext(ctx, `SELECT min(at) FROM order_events WHERE order_id = $1 AND state = ANY($2)`,
+			o.ID.UUID(), ends).Scan(&ended.At); err != nil {
+			return people.Entry{}, err
+		}
+		ended.At = ended.At.UTC()
+		o = &ended
 	}
 	e, err := people.Plan(o, said, c, now)
 	if err != nil {

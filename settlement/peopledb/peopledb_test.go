@@ -318,3 +318,33 @@ func TestMarks(t *testing.T) {
 		t.Errorf("no marketplace: %v", err)
 	}
 }
+
+// What happens to an order after it has ended gives nobody more time.
+func TestRefundAfterTheEnd(t *testing.T) {
+	w := newWorld(t)
+	do := func(id ledger.ID, c order.Command) order.Order {
+		t.Helper()
+		r, err := w.poster.Do(w.ctx, posting.Request{Marketplace: w.market.ID, Orders: []ledger.ID{id}, Command: c})
+		w.must(err)
+		return r.Orders[0]
+	}
+	r, err := w.poster.Do(w.ctx, posting.Request{Marketplace: w.market.ID, Command: order.Command{Event: order.Agree},
+		Agreement: &posting.Agreement{Reference: "a", Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 100}})
+	w.must(err)
+	id := r.Orders[0].ID
+	for _, c := range []order.Command{{Event: order.Pay, Method: "card"}, {Event: order.Ship}, {Event: order.Confirm}} {
+		do(id, c)
+	}
+	matures := r.Orders[0].At.AddDate(0, 0, 2)
+	_, err = w.orders.AdvanceClock(w.ctx, w.market.ID, matures.AddDate(0, 0, 50), matures.AddDate(0, 0, 50))
+	w.must(err)
+	do(id, order.Command{Event: order.Mature, By: order.System, At: matures})
+	do(id, order.Command{Event: order.RefundReleased, By: order.Seller, Amount: 10, Reason: "late", At: matures.AddDate(0, 0, 50)})
+	say := people.Command{Part: people.Given, By: order.Buyer, Rating: 2}
+	if _, _, err := w.people.Say(w.ctx, w.market.ID, id, say, matures.AddDate(0, 0, 60).Add(time.Microsecond), peopledb.Key{}); rule(err) != order.RuleTooLate {
+		t.Errorf("after 60 days: %v", err)
+	}
+	if _, _, err := w.people.Say(w.ctx, w.market.ID, id, say, matures.AddDate(0, 0, 60), peopledb.Key{}); err != nil {
+		t.Error(err)
+	}
+}
