@@ -60,7 +60,8 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
     mature_after: 2d
     refund_released_within: 60d  # from the release; left out: what was released stays
     refund_fee: return           # or keep: then the seller bears all of it
-    reserve_bps: 1000            # of what matures; these two left out: no reserve
+    reserve_bps: 1000            # of what matures; these three left out: no reserve
+    reserve_tiers: {new: 2000, gold: 0} # in place of it, by the seller's tier
     reserve_for: 90d
     represent_within: 14d        # chargebacks; these two left out: they are lost as they come
     decision_within: 75d
@@ -232,7 +233,11 @@ func aftermathRows(p *order.Policy) (rows [][]string) {
 	}
 	rows = append(rows, []string{"later refunds", refund})
 	if p.ReserveFor > 0 {
-		rows = append(rows, []string{"reserve", fmt.Sprintf("%s of what matures, for %s", percent(p.ReserveBps), p.ReserveFor)})
+		of := percent(p.ReserveBps)
+		for _, tier := range slices.Sorted(maps.Keys(p.ReserveTiers)) {
+			of += fmt.Sprintf(" (%s of sellers of tier %s)", percent(p.ReserveTiers[tier]), tier)
+		}
+		rows = append(rows, []string{"reserve", fmt.Sprintf("%s of what matures, for %s", of, p.ReserveFor)})
 	}
 	bearer := order.BorneBySeller
 	if p.ChargebackBorneBy != "" {

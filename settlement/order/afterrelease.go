@@ -123,13 +123,21 @@ func (p *planner) keepReserve(matured int64) {
 	if o.Policy.ReserveFor == 0 {
 		return
 	}
-	share := mulDiv(matured, o.Policy.ReserveBps, 10_000)
+	share := mulDiv(matured, o.Policy.reserveBps(o.SellerTier), 10_000)
 	if share == 0 {
 		return
 	}
 	p.aftermath().Reserved = share
 	p.leg(chart.Reserve, p.sellers(chart.SellerAvailable), p.sellers(chart.SellerReserve), share)
 	p.next(Reserved)
+}
+
+// reserveBps is the share that is kept of what a seller of a tier has matured.
+func (p *Policy) reserveBps(tier string) int64 {
+	if bps, ok := p.ReserveTiers[tier]; ok {
+		return bps
+	}
+	return p.ReserveBps
 }
 
 // releaseReserve frees the order's share of the reserve, or as much as is left

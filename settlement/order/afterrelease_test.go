@@ -510,3 +510,42 @@ func TestReservePolicyMistakes(t *testing.T) {
 		}
 	}
 }
+
+// More is kept of new sellers, nothing of those that are known, and of all others
+// what the policy says; an order without a reserve is closed when it matures.
+func TestReserveByTier(t *testing.T) {
+	for tier, want := range map[string]int64{"new": 1_760, "gold": 0, "silver": 880, "": 880} {
+		o := agreed(t, 10_000, func(p *Policy) {
+			p.Fees = map[string]Fee{"USD": {Bps: 1_000, TaxBps: 2_000}}
+			p.ReserveBps, p.ReserveTiers, p.ReserveFor = 1_000, map[string]int64{"new": 2_000, "gold": 0}, 30*day
+		})
+		o.SellerTier = tier
+		for _, c := range []Command{{Event: Pay, Method: "card"}, {Event: Ship}, {Event: Confirm}} {
+			o = must(t, o, c)
+		}
+		ch, err := Plan(o, complete(o, Command{Event: Mature, By: System, At: o.DeadlineAt}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kept int64
+		for _, l := range ch.Legs {
+			if l.Code == uint16(chart.Reserve) {
+				kept += int64(l.Amount.Lo)
+			}
+		}
+		state := Reserved
+		if want == 0 {
+			state = Closed
+		}
+		if kept != want || ch.After.State != state {
+			t.Errorf("tier %q: %d is kept of %d, %s; want %d", tier, kept, o.Maturing, ch.After.State, want)
+		}
+	}
+	p := Standard()
+	p.ReserveTiers = map[string]int64{"New": 10_001}
+	want := "reserve_tiers[New]: must match ^[a-z][a-z0-9_-]{0,31}$\nreserve_tiers[New]: must be from 0 to 10000 basis points\n" +
+		"reserve_for: reserve_bps, or one of reserve_tiers, and reserve_for are both set or both 0"
+	if err := p.Validate(); err == nil || err.Error() != want {
+		t.Errorf("%v, want\n%s", err, want)
+	}
+}

@@ -111,8 +111,11 @@ type Policy struct {
 	// ReserveBps is the share of the seller's part, in basis points, halves
 	// rounded to even, that is kept in reserve when it matures, for ReserveFor
 	// from then on. Both 0: there is no reserve.
-	ReserveBps int64   `json:"reserve_bps,omitempty"`
-	ReserveFor Seconds `json:"reserve_for,omitempty"`
+	ReserveBps int64 `json:"reserve_bps,omitempty"`
+	// ReserveTiers are the shares of sellers of these tiers, in place of
+	// ReserveBps: more of new ones, none of those that are known.
+	ReserveTiers map[string]int64 `json:"reserve_tiers,omitempty"`
+	ReserveFor   Seconds          `json:"reserve_for,omitempty"`
 	// RepresentWithin runs from a chargeback: then it is lost. 0: it is lost as it
 	// comes. DecisionWithin runs from the representment; nothing moves by itself
 	// when it passes. ChargebackBorneBy says who pays for a lost one of what was
@@ -230,7 +233,7 @@ func (p *Policy) Validate() error {
 	if p.FeedbackRevisionWithin > 0 && p.FeedbackWithin == 0 {
 		bad("feedback_revision_within", "there is no feedback to revise: feedback_within is 0")
 	}
-	p.validateAftermath(bad)
+	p.validateAftermath(bad, at)
 	if p.ExtendTimes < 0 || p.ExtendTimes > 100 {
 		bad("extend_times", "must be from 0 to 100")
 	}
@@ -294,7 +297,7 @@ func (p *Policy) validateDisputes(bad func(field, format string, args ...any)) {
 
 // validateAftermath says what is wrong with refunds after the release, reserves
 // and chargebacks.
-func (p *Policy) validateAftermath(bad func(field, format string, args ...any)) {
+func (p *Policy) validateAftermath(bad func(field, format string, args ...any), at func(Path, string, ...any)) {
 	if p.RefundFee != "" && p.RefundFee != ReturnFee && p.RefundFee != KeepFee {
 		bad("refund_fee", "must be %s or %s", ReturnFee, KeepFee)
 	}
@@ -307,8 +310,19 @@ func (p *Policy) validateAftermath(bad func(field, format string, args ...any)) 
 	if p.ReserveBps < 0 || p.ReserveBps > 10_000 {
 		bad("reserve_bps", "must be from 0 to 10000 basis points")
 	}
-	if (p.ReserveBps > 0) != (p.ReserveFor > 0) {
-		bad("reserve_for", "reserve_bps and reserve_for are both set or both 0")
+	kept := p.ReserveBps > 0
+	for _, tier := range slices.Sorted(maps.Keys(p.ReserveTiers)) {
+		path, bps := Path{"reserve_tiers", Key(tier)}, p.ReserveTiers[tier]
+		if !PolicyWord(tier) {
+			at(path, "must match %s", word)
+		}
+		if bps < 0 || bps > 10_000 {
+			at(path, "must be from 0 to 10000 basis points")
+		}
+		kept = kept || bps > 0
+	}
+	if kept != (p.ReserveFor > 0) {
+		bad("reserve_for", "reserve_bps, or one of reserve_tiers, and reserve_for are both set or both 0")
 	}
 }
 
