@@ -281,3 +281,18 @@ func TestOrdersFeedAndDue(t *testing.T) {
 		t.Errorf("due before the deadline: %+v, %v", page, err)
 	}
 }
+
+// A connection that fails while its statements are prepared is given up, and
+// says so.
+func TestWriterWithoutTables(t *testing.T) {
+	db := pgtest.Open(t)
+	if _, err := db.Exec(`DROP TABLE idempotency_keys`); err != nil {
+		t.Fatal(err)
+	}
+	if w, err := orderdb.NewWriter(t.Context(), orderdb.New(db)); err == nil || w != nil {
+		t.Errorf("%v, %v", w, err)
+	}
+	if n := db.Stats().InUse; n != 0 {
+		t.Errorf("%d connections are still in use", n)
+	}
+}

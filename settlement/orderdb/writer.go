@@ -37,8 +37,8 @@ const sessionSQL = `SET enable_seqscan = off; SET enable_hashjoin = off; SET ena
 	SET plan_cache_mode = force_generic_plan; SET jit = off; SET max_parallel_workers_per_gather = 0`
 
 // NewWriter takes a connection and prepares the statements.
-func NewWriter(ctx context.Context, s *Store) (w *Writer, err error) {
-	w = &Writer{store: s}
+func NewWriter(ctx context.Context, s *Store) (_ *Writer, err error) {
+	w := &Writer{store: s} // a name of its own: whoever returns nil still has it closed
 	if w.conn, err = s.db.Connx(ctx); err != nil {
 		return nil, err
 	}
