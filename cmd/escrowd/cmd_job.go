@@ -222,7 +222,11 @@ func (c *jobRunCmd) print(g *Globals, job *jobs.Job, res jobs.Result, took time.
 		return err
 	}
 	for _, f := range res.Detail.Failures {
-		if _, err := fmt.Fprintf(g.Stdout, "  failed: order %s: %s\n", f.Order, f.Reason); err != nil {
+		what := ""
+		if f.Order != "" {
+			what = "order " + f.Order + ": "
+		}
+		if _, err := fmt.Fprintf(g.Stdout, "  failed: %s%s\n", what, f.Reason); err != nil {
 			return err
 		}
 	}

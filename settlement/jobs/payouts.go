@@ -133,7 +133,7 @@ func (j *Jobs) payOutSellers(ctx context.Context, r *running, m orderdb.Marketpl
 		case errors.Is(a.Err, posting.ErrUnavailable), errors.Is(a.Err, posting.ErrUnknown):
 			return fmt.Errorf("booking a %s: %w", t.Kind, a.Err)
 		default:
-			r.fail(a.Result.Intent, fmt.Errorf("%s to %s in ledger %d: %w", t.Kind, t.Party, t.Ledger, a.Err))
+			r.fail(ledger.ID{}, fmt.Errorf("%s to %s in ledger %d: %w", t.Kind, t.Party, t.Ledger, a.Err))
 			j.log.Error("a seller could not be paid out", "kind", t.Kind, "seller", t.Party, "marketplace", m.ID, "ledger", t.Ledger, "error", a.Err)
 		}
 	}

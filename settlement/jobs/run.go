@@ -62,9 +62,9 @@ type Item struct {
 	Due         time.Time   `json:"due"`
 }
 
-// Failure is an order that could not be moved, and why.
+// Failure is an order, or something else, that could not be moved, and why.
 type Failure struct {
-	Order  string `json:"order"`
+	Order  string `json:"order,omitempty"` // or an entry's id
 	Reason string `json:"reason"`
 }
 
@@ -175,10 +175,18 @@ func (r *running) progress(ctx context.Context) error {
 	return r.save(ctx, nil, false)
 }
 
-// fail counts an order that could not be moved.
+// uuidOf is "" for none: what failed was no order's.
+func uuidOf(id ledger.ID) string {
+	if id.IsZero() {
+		return ""
+	}
+	return id.UUID()
+}
+
+// fail counts an order, or something else, that could not be moved.
 func (r *running) fail(id ledger.ID, err error) {
 	r.res.Failed++
 	if len(r.res.Detail.Failures) < listed {
-		r.res.Detail.Failures = append(r.res.Detail.Failures, Failure{Order: id.UUID(), Reason: err.Error()})
+		r.res.Detail.Failures = append(r.res.Detail.Failures, Failure{Order: uuidOf(id), Reason: err.Error()})
 	}
 }
