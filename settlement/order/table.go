@@ -165,6 +165,28 @@ var Rules = slices.Concat([]Row{
 	{Closed, RefundReleased, roles(Seller, Operator), GiveBack, to(Closed, Refunded)},
 }, chargebackRows())
 
+// chargeable are the states in which there is money of the order to take.
+var chargeable = []State{Held, PartShipped, Shipped, Delivered, Disputed, Negotiating, Escalated, Arbitration, Decided,
+	Returning, Returned, Replacing, Ruled, Released, Reserved, Closed}
+
+// chargebackRows are the state table's rows of chargebacks: the first two are the
+// same from each state that has money.
+func chargebackRows() (rows []Row) {
+	for _, s := range chargeable {
+		rows = append(rows,
+			Row{s, TakeBackPayment, roles(Operator), TakePayment, to(ChargedBack)},
+			Row{s, SecondChargeback, roles(Operator), TakePayment, to(ChargedBack)})
+	}
+	lost := to(Held, PartShipped, Shipped, Delivered, Ruled, Released, Reserved, Closed, Refunded)
+	return append(rows,
+		Row{ChargedBack, Represent, roles(Operator), AwaitBank, to(Represented)},
+		Row{ChargedBack, WinChargeback, roles(Operator), Resume, chargeable},
+		Row{ChargedBack, LoseChargeback, roles(Operator), BearLoss, lost},
+		Row{ChargedBack, LoseUnrepresented, roles(System), BearLoss, lost},
+		Row{Represented, WinChargeback, roles(Operator), Resume, chargeable},
+		Row{Represented, LoseChargeback, roles(Operator), BearLoss, lost})
+}
+
 // Due is what happens when a deadline passes: the event that a job books, or
 // "" where nothing moves by itself and a person has to act.
 var Due = map[Deadline]Event{
