@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"escrowd/ledger"
 	"escrowd/settlement/order"
 	"escrowd/settlement/order/drawing"
 )
@@ -31,7 +32,7 @@ func TestDocsAreUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, table := range map[string]string{"states": a.statesTable(), "events": eventsTable(), "deadlines": a.deadlinesTable()} {
+	for name, table := range map[string]string{"states": a.statesTable(), "events": eventsTable(), "deadlines": a.deadlinesTable(), "money": moneyTable()} {
 		text = replaceBetween(t, text, name, table)
 	}
 	upToDate(t, page, text)
@@ -55,7 +56,7 @@ func upToDate(t *testing.T, file string, want []byte) {
 // replaceBetween puts a generated table between its marks in a page.
 func replaceBetween(t *testing.T, page []byte, name, table string) []byte {
 	t.Helper()
-	from, to := fmt.Sprintf("<!-- %s: generated from order.Rules -->\n", name), fmt.Sprintf("<!-- end of %s -->\n", name)
+	from, to := fmt.Sprintf("<!-- %s: generated -->\n", name), fmt.Sprintf("<!-- end of %s -->\n", name)
 	before, rest, ok1 := strings.Cut(string(page), from)
 	_, after, ok2 := strings.Cut(rest, to)
 	if !ok1 || !ok2 {
@@ -120,6 +121,29 @@ func eventsTable() string {
 			who = fmt.Sprintf("%s, when %s passes", who, code(d))
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", from, code(r.Event), who, r.Effect, list(r.To))
+	}
+	return b.String()
+}
+
+func moneyTable() string {
+	var b strings.Builder
+	b.WriteString("| what happens | why | from | to | how much |\n|---|---|---|---|---|\n")
+	var told []order.Effect
+	for _, r := range order.Rules {
+		if slices.Contains(told, r.Effect) {
+			continue
+		}
+		told = append(told, r.Effect)
+		effect := string(r.Effect)
+		for _, m := range order.MoneyTable[r.Effect] {
+			leg, _ := m.Code.Lookup()
+			why := m.Code.NameOf(ledger.TransferFlags(m.Stage))
+			if m.Stage == order.Promised {
+				why += " (pending)"
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", effect, why, leg.Debit, leg.Credit, m.Much)
+			effect = ""
+		}
 	}
 	return b.String()
 }

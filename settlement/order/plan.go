@@ -82,6 +82,9 @@ func Plan(o Order, c Command) (*Change, error) {
 	if err := ch.After.checkParts(); err != nil {
 		return nil, err
 	}
+	if err := ch.checkMoney(row.Effect); err != nil {
+		return nil, err
+	}
 	ch.link()
 	return ch, nil
 }
