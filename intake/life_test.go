@@ -217,8 +217,16 @@ func TestParts(t *testing.T) {
 		}
 	}
 	order(c.DeliverPart(ctx, o.ID, api.DeliverPart{Parts: []string{"table top"}}))
-	if o = order(c.ReleasePart(ctx, o.ID, api.ReleasePart{Parts: []string{"table top"}})); o.Released != 6_001 || o.FeeCharged != 300 || o.Held != 4_000 || o.State != "part_shipped" {
+	if o = order(c.ReleasePart(ctx, o.ID, api.ReleasePart{Parts: []string{"table top"}})); o.Released != 6_001 || o.FeeCharged != 300 || o.Held != 4_000 || o.State != "part_shipped" || o.Maturing != 5_701 ||
+		!reflect.DeepEqual(o.Parts[0], api.Part{Name: "table top", Amount: 6_001, State: "released", ReleasedAt: start, Maturing: 5_701, Deadline: "mature_part_at", DeadlineAt: start.Add(2 * day)}) {
 		t.Errorf("released in part: %+v", o)
+	}
+	// It matures by itself, and is the seller's to be paid out, while the legs wait.
+	if moved := must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(3*day), false)); moved.Fired != 1 {
+		t.Errorf("fired %d", moved.Fired)
+	}
+	if d = one(c.Order(ctx, o.ID)); d.State != "part_shipped" || d.Maturing != 0 || d.Deadline != "ship_by" || !strings.Contains(d.Explanation.Why, "USD 60.01 was released; all that the seller has of it is available.") {
+		t.Errorf("matured: %+v", d)
 	}
 	if p := s.problem("POST", "/v1/orders/"+o.ID+"/release-part", `{"parts":["table top"]}`); p.Rule != "part" || p.Detail == "" {
 		t.Errorf("released twice: %+v", p)
@@ -231,8 +239,8 @@ func TestParts(t *testing.T) {
 		t.Errorf("refunded of a part: %+v", o.Parts)
 	}
 	timeline := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events
-	if !sameJSON(t, timeline[2].Data, `{"parts":["table top"],"carrier":"DHL","tracking":"T1"}`) || !sameJSON(t, timeline[5].Data, `{"parts":["legs"],"reason":"a scratch"}`) {
-		t.Errorf("timeline: %s %s", timeline[2].Data, timeline[5].Data)
+	if !sameJSON(t, timeline[2].Data, `{"parts":["table top"],"carrier":"DHL","tracking":"T1"}`) || !sameJSON(t, timeline[6].Data, `{"parts":["legs"],"reason":"a scratch"}`) {
+		t.Errorf("timeline: %s %s", timeline[2].Data, timeline[6].Data)
 	}
 	// The seller says nothing more: the rest of the legs goes back to the buyer.
 	moved := must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(40*day), false))

@@ -89,7 +89,9 @@ type OrderPart struct {
 	State      string     `json:"state"`
 	Held       Amount     `json:"held"`
 	Refunded   Amount     `json:"refunded"` // but not by a ruling
-	Deadline   string     `json:"deadline"` // "" for none
+	ReleasedAt *time.Time `json:"released_at,omitempty"`
+	Maturing   *Amount    `json:"maturing,omitempty"` // the seller's part that is not available yet; nil for nothing
+	Deadline   string     `json:"deadline"`           // "" for none
 	DeadlineAt *time.Time `json:"deadline_at"`
 }
 
@@ -188,7 +190,7 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		for i := range o.Parts.List {
 			p := &o.Parts.List[i]
 			s.Order.Parts = append(s.Order.Parts, OrderPart{Name: p.Name, Amount: Units(p.Amount), BuyerShare: unitsOrNil(p.BuyerShare), State: string(p.State),
-				Held: Units(p.Held), Refunded: Units(p.Refunded), Deadline: string(p.Deadline()), DeadlineAt: orNil(p.DeadlineAt)})
+				Held: Units(p.Held), Refunded: Units(p.Refunded), ReleasedAt: orNil(p.ReleasedAt), Maturing: unitsOrNil(p.Maturing), Deadline: string(p.Deadline()), DeadlineAt: orNil(p.DeadlineAt)})
 		}
 	}
 	if o.Aftermath != nil {

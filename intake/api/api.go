@@ -370,8 +370,8 @@ type Order struct {
 	FeeCharged  int64           `json:"fee_charged" doc:"The fee's part of what was released; more where the policy keeps the fee on what goes back." example:"0"`
 	TaxCharged  int64           `json:"tax_charged" doc:"The tax's part, likewise." example:"0"`
 	Maturing    int64           `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
-	Reserved    int64           `json:"reserved,omitempty" doc:"What was kept in reserve of the seller's part, for its time; left out where nothing is." example:"1200"`
-	Deadline    string          `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,replace_by,mature_at,reserve_until,represent_by,decision_by" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	Reserved    int64           `json:"reserved,omitempty" doc:"What was kept in reserve of the seller's part, for its time; of an order in parts, of those that have matured, until the last has. Left out where nothing is." example:"1200"`
+	Deadline    string          `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,replace_by,mature_part_at,mature_at,reserve_until,represent_by,decision_by" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt  time.Time       `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	Holidays    int16           `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar the deadline was lengthened, a day each." example:"7"`
 	At          time.Time       `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
@@ -397,7 +397,9 @@ type Part struct {
 	State      string    `json:"state" enum:"agreed,held,shipped,delivered,released,refunded,ruled" doc:"agreed until the order is paid; ruled: a dispute split what was held." example:"shipped"`
 	Held       int64     `json:"held" doc:"Of amount and buyer_share: in escrow now." example:"8000"`
 	Refunded   int64     `json:"refunded" doc:"Of amount and buyer_share: went back to the buyer, but not by a ruling, which is about the whole order." example:"0"`
-	Deadline   string    `json:"deadline,omitempty" enum:"ship_by,confirm_part_by" doc:"What has to happen to it by deadline_at." example:"confirm_part_by"`
+	ReleasedAt time.Time `json:"released_at,omitzero" doc:"When it was released, or ruled." example:"2017-05-20T09:30:00Z"`
+	Maturing   int64     `json:"maturing,omitempty" doc:"The seller's part of it that is not available yet; left out for nothing. The parts' together are the order's." example:"7044"`
+	Deadline   string    `json:"deadline,omitempty" enum:"ship_by,confirm_part_by,mature_part_at" doc:"What has to happen to it by deadline_at; mature_part_at: nobody has to do anything." example:"confirm_part_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	Holidays   int16     `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar it was lengthened." example:"7"`
 }

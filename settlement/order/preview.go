@@ -68,6 +68,9 @@ func whenOf(s *Step, o *Order) string {
 	if s.State == PartShipped {
 		text += fmt.Sprintf("; %s of those not shipped: as before", ShipBy)
 	}
+	if o.Parts != nil && confirm {
+		text += fmt.Sprintf("; %s of those released: %s", MaturePartAt, span(pol.MatureAfter, "each release"))
+	}
 	return text
 }
 

@@ -50,6 +50,7 @@ const (
 	ReleaseDue   Effect = "what is held of the parts whose time to confirm has passed goes to the seller, less its share of the fee"
 	RefundRest   Effect = "what is held of the parts that were not shipped goes back to the buyer"
 	NoteScan     Effect = "where the goods are is noted"
+	MatureDue    Effect = "what was released of the parts whose time has come becomes available to the seller, but for a reserve"
 	MatureAll    Effect = "what was released becomes available to the seller, but for a reserve"
 	FreeReserve  Effect = "what is left of the reserve becomes available to the seller"
 	TakePayment  Effect = "the provider takes the payment back: all that is held is frozen, and of what was released the seller's part is kept"
@@ -91,6 +92,7 @@ var Rules = slices.Concat([]Row{
 	{PartShipped, Dispute, roles(Buyer), Freeze, to(Disputed)},
 	{PartShipped, CancelUnshipped, roles(System), RefundRest, to(Shipped, Delivered, Released, Refunded)},
 	{PartShipped, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(PartShipped)},
+	{PartShipped, MaturePart, roles(System), MatureDue, to(PartShipped)},
 
 	{Shipped, Deliver, roles(Carrier, Seller, Operator), StartConfirm, to(Delivered)},
 	{Shipped, Track, roles(Carrier, Seller, Operator), NoteScan, to(Shipped)},
@@ -101,6 +103,7 @@ var Rules = slices.Concat([]Row{
 	{Shipped, Refund, roles(Seller, Operator), RefundPart, to(Shipped, Refunded, Delivered, Released)},
 	{Shipped, Dispute, roles(Buyer), Freeze, to(Disputed)},
 	{Shipped, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(Shipped, Delivered, Released)},
+	{Shipped, MaturePart, roles(System), MatureDue, to(Shipped)},
 	{Shipped, ReleaseUnconfirmed, roles(System), ReleaseAll, to(Released)},
 
 	{Delivered, Confirm, roles(Buyer), ReleaseAll, to(Released)},
@@ -110,6 +113,7 @@ var Rules = slices.Concat([]Row{
 	{Delivered, Refund, roles(Seller, Operator), RefundPart, to(Delivered, Refunded, Released)},
 	{Delivered, Dispute, roles(Buyer), Freeze, to(Disputed)},
 	{Delivered, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(Delivered, Released)},
+	{Delivered, MaturePart, roles(System), MatureDue, to(Delivered)},
 	{Delivered, ReleaseUnconfirmed, roles(System), ReleaseAll, to(Released)},
 
 	{Disputed, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
@@ -154,10 +158,12 @@ var Rules = slices.Concat([]Row{
 	{Replacing, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Replacing, GrantUnreplaced, roles(System), GrantClaim, to(Refunded, Ruled)},
 
+	{Ruled, MaturePart, roles(System), MatureDue, to(Ruled)},
 	{Ruled, Mature, roles(System), MatureAll, to(Closed, Reserved)},
-	{Ruled, RefundReleased, roles(Seller, Operator), GiveBack, to(Ruled, Refunded)},
+	{Ruled, RefundReleased, roles(Seller, Operator), GiveBack, to(Ruled, Refunded, Reserved)},
+	{Released, MaturePart, roles(System), MatureDue, to(Released)},
 	{Released, Mature, roles(System), MatureAll, to(Closed, Reserved)},
-	{Released, RefundReleased, roles(Seller, Operator), GiveBack, to(Released, Refunded)},
+	{Released, RefundReleased, roles(Seller, Operator), GiveBack, to(Released, Refunded, Reserved)},
 
 	{Reserved, ReleaseReserve, roles(System), FreeReserve, to(Closed, Refunded)},
 	{Reserved, RefundReleased, roles(Seller, Operator), GiveBack, to(Reserved)},
@@ -205,6 +211,7 @@ var Due = map[Deadline]Event{
 	MatureAt:    Mature,
 
 	ConfirmPartBy: ReleasePartUnconfirmed,
+	MaturePartAt:  MaturePart,
 
 	ReserveUntil: ReleaseReserve,
 	RepresentBy:  LoseUnrepresented,
