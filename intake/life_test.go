@@ -248,6 +248,24 @@ func TestParts(t *testing.T) {
 		t.Errorf("fired %d: %+v", moved.Fired, d)
 	}
 
+	// Milestones with dates of their own: one that is missed goes back, and the
+	// others go on.
+	from := start.Add(40 * day)
+	o = order(c.CreateOrder(ctx, api.NewOrder{Reference: "dated", Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_000,
+		Parts: []api.NewPart{{Name: "draft", Bps: 3_000, ShipBy: from.Add(3 * day)}, {Name: "print", Bps: 7_000, ShipBy: from.Add(60 * day)}}}))
+	must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card"}))
+	must[api.ClockMoved](t)(c.SetClock(ctx, from.Add(4*day), false))
+	want = []api.Part{{Name: "draft", Amount: 3_000, ShipBy: from.Add(3 * day), State: "refunded", Refunded: 3_000},
+		{Name: "print", Amount: 7_000, ShipBy: from.Add(60 * day), State: "held", Held: 7_000, Deadline: "ship_by", DeadlineAt: from.Add(60 * day)}}
+	if d = one(c.Order(ctx, o.ID)); d.State != "held" || !reflect.DeepEqual(d.Parts, want) {
+		t.Errorf("a date missed: %+v, want %+v", d, want)
+	}
+	for route, body := range map[string]string{"/v1/orders": `"reference":"x","buyer":"b","seller":"s",`, "/v1/quotes": ""} {
+		if p := s.problem("POST", route, `{`+body+`"currency":"USD","amount":100,"parts":[{"name":"a","amount":50,"ship_by":"2017-01-01T00:00:00Z"},{"name":"b"}]}`); p.Status != 409 || p.Rule != "order-of-time" {
+			t.Errorf("%s: a date before the agreement: %+v", route, p)
+		}
+	}
+
 	// Many at once.
 	o = create("bulk")
 	answers := must[[]api.Answer](t)(client.Bulk(ctx, c, []api.ShipPartItem{

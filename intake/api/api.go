@@ -51,9 +51,10 @@ type NewOrder struct {
 // NewPart is a part of an order as it is agreed: an amount, or basis points. The
 // last may say neither: it is what the others leave.
 type NewPart struct {
-	Name   string `json:"name" minLength:"1" maxLength:"60" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Its name, unique within the order." example:"table top"`
-	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What of the order's amount is for it, in minor units." example:"8000"`
-	Bps    int64  `json:"bps,omitempty" minimum:"1" maximum:"10000" doc:"The same in basis points, halves rounded to even; the last part takes what rounding leaves." example:"6000"`
+	Name   string    `json:"name" minLength:"1" maxLength:"60" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Its name, unique within the order." example:"table top"`
+	Amount int64     `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What of the order's amount is for it, in minor units." example:"8000"`
+	Bps    int64     `json:"bps,omitempty" minimum:"1" maximum:"10000" doc:"The same in basis points, halves rounded to even; the last part takes what rounding leaves." example:"6000"`
+	ShipBy time.Time `json:"ship_by,omitzero" doc:"Its agreed date of shipment, or when the milestone is due: after the agreement. If it is not shipped by then what is held of it goes back to the buyer, and the others go on. Left out, or passed when the order is paid: the order's ship_by." example:"2017-06-30T00:00:00Z"`
 }
 
 // Payment is one payment that covers one or several orders of one buyer.
@@ -393,6 +394,7 @@ type Order struct {
 type Part struct {
 	Name       string    `json:"name" example:"table top"`
 	Amount     int64     `json:"amount" doc:"What of the order's amount is for it, as agreed." example:"8000"`
+	ShipBy     time.Time `json:"ship_by,omitzero" doc:"Its agreed date of shipment, where it has one." example:"2017-06-30T00:00:00Z"`
 	BuyerShare int64     `json:"buyer_share,omitempty" doc:"What of the order's buyer_share is for it, from the payment on: pro rata to the amounts, to the cent." example:"240"`
 	State      string    `json:"state" enum:"agreed,held,shipped,delivered,released,refunded,ruled" doc:"agreed until the order is paid; ruled: a dispute split what was held." example:"shipped"`
 	Held       int64     `json:"held" doc:"Of amount and buyer_share: in escrow now." example:"8000"`

@@ -11,7 +11,7 @@
 //
 //	expire-unpaid      pay_by passed      the order expires
 //	                   capture_by passed  the authorisation is voided and the order expires
-//	cancel-unshipped   ship_by passed     what is held goes back to the buyer; of an order in parts, of those not shipped
+//	cancel-unshipped   ship_by passed     what is held goes back to the buyer; of an order in parts, of those not shipped by it
 //	auto-release       confirm_by passed  what is held goes to the seller, less the fee
 //	                   confirm_part_by    the same of the parts whose deadline it is
 //	move-disputes      a step's deadline  the claim is granted, heard or dropped; a ruling is carried out

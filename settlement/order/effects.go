@@ -23,6 +23,7 @@ var effects map[Effect]func(p *planner, to []State) error
 func init() {
 	effects = map[Effect]func(*planner, []State) error{
 		NoMoney:      (*planner).noMoney,
+		Begin:        (*planner).agree,
 		HoldPayment:  (*planner).holdPayment,
 		Reserve:      (*planner).authorise,
 		HoldCaptured: (*planner).capture,
@@ -53,6 +54,7 @@ func init() {
 		StartParts:   (*planner).startParts,
 		ReleaseParts: (*planner).releaseParts,
 		ReleaseDue:   (*planner).releaseDue,
+		RefundDue:    (*planner).refundDue,
 		RefundRest:   (*planner).refundRest,
 		MatureDue:    (*planner).matureDue,
 		MatureAll:    (*planner).matureAll,

@@ -118,6 +118,9 @@ func Explain(o *Order) Explanation {
 		e.Otherwise = "The order expires; no money has moved."
 		if o.Parts != nil {
 			e.Why += fmt.Sprintf(" It is to be shipped and released in %d parts.", len(o.Parts.List))
+			if dates := o.Parts.dates(); len(dates) > 0 {
+				e.Why += fmt.Sprintf(" Dates of their own have %s.", some(dates))
+			}
 		}
 	case Authorised:
 		e.Why = fmt.Sprintf("Nothing is held yet: %s is authorised, which the buyer's bank has promised, and not captured.", money(o.Charge().Pays()))

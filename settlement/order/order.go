@@ -70,7 +70,8 @@
 // of work. Each part goes the way of an order by itself, held, shipped,
 // delivered, then released or refunded, with a deadline of its own; the order is
 // where the least advanced of those is that still hold money, and its deadline
-// is the earliest of theirs:
+// is the earliest of theirs. A part can have a date of shipment of its own: if it
+// is not shipped by then it goes back, and the others go on.
 //
 //	        ship_part                ship, or ship_part of the last
 //	held --------------> part_shipped ------------------------------> shipped

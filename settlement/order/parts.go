@@ -20,6 +20,9 @@ type Parts struct {
 type Part struct {
 	Name   string `json:"name"`
 	Amount int64  `json:"amount"` // what its goods cost, as agreed
+	// ShipBy is the agreed date of shipment, or when the milestone is due; zero for
+	// none, then the order's ship_by is the part's.
+	ShipBy time.Time `json:"ship_by,omitzero"`
 	// BuyerShare is the part's share of what the buyer pays on top of the order's
 	// amount, once that is known: from the payment on.
 	BuyerShare int64 `json:"buyer_share,omitempty"`
@@ -46,11 +49,12 @@ type Part struct {
 }
 
 // PartTerms is a part as it is agreed: an amount in minor units, or basis points
-// of the whole.
+// of the whole, and by when it is to be shipped, zero for the policy's time.
 type PartTerms struct {
 	Name   string
 	Amount int64
 	Bps    int64
+	ShipBy time.Time
 }
 
 // Limits of parts.
@@ -99,6 +103,9 @@ func NewParts(whole int64, terms []PartTerms) (*Parts, error) {
 			amount = whole - sum
 		}
 		list[i] = Part{Name: t.Name, Amount: amount, State: Agreed}
+		if !t.ShipBy.IsZero() {
+			list[i].ShipBy = t.ShipBy.UTC().Truncate(time.Microsecond)
+		}
 		sum += amount
 		if amount < 1 {
 			return nil, sumRefused("part %q would be %d of the whole %d", t.Name, amount, whole)
@@ -178,7 +185,7 @@ func (ps *Parts) releasedAt() (last time.Time) {
 // end leaves nothing of a part in escrow and answers what that was.
 func (t *Part) end(s State) (held int64) {
 	held = t.Held
-	*t = Part{Name: t.Name, Amount: t.Amount, BuyerShare: t.BuyerShare, State: s, Refunded: t.Refunded}
+	*t = Part{Name: t.Name, Amount: t.Amount, ShipBy: t.ShipBy, BuyerShare: t.BuyerShare, State: s, Refunded: t.Refunded}
 	if s == Refunded {
 		t.Refunded += held
 	}
@@ -275,8 +282,42 @@ func (p *planner) named(in ...State) ([]*Part, error) {
 	return chosen, nil
 }
 
-// holdParts notes that a payment is held for every part, to be shipped by the
-// order's ship_by. What the buyer pays on top is shared pro rata to the amounts:
+// CheckDates refuses parts that were to be shipped by the moment at which they are
+// agreed, or before, by RuleOrderOfTime.
+func (o *Order) CheckDates(at time.Time) error {
+	if o.Parts == nil {
+		return nil
+	}
+	for i := range o.Parts.List {
+		if t := &o.Parts.List[i]; !t.ShipBy.IsZero() && !t.ShipBy.After(at) {
+			return refuse(o, &Command{Event: Agree}, RuleOrderOfTime, "part %q would be to be shipped by %s, and is agreed at %s", t.Name, stamp(t.ShipBy), stamp(at))
+		}
+	}
+	return nil
+}
+
+// dates says which of the parts have a date of shipment of their own, and which.
+func (ps *Parts) dates() (words []string) {
+	for i := range ps.List {
+		if t := &ps.List[i]; !t.ShipBy.IsZero() {
+			words = append(words, fmt.Sprintf("%s (%s)", t.Name, stamp(t.ShipBy)))
+		}
+	}
+	return words
+}
+
+// agree begins an order.
+func (p *planner) agree(to []State) error {
+	if err := p.o.CheckDates(p.o.At); err != nil {
+		return err
+	}
+	p.next(to[0])
+	return nil
+}
+
+// holdParts notes that a payment is held for every part, to be shipped by its own
+// date, or by the order's ship_by: that counts too where a date has passed before
+// the payment, because nobody has to ship before it. What the buyer pays on top is shared pro rata to the amounts:
 // each part's share is what the parts up to it come to, less the shares before,
 // so that they always sum to the whole.
 func (p *planner) holdParts() {
@@ -288,6 +329,12 @@ func (p *planner) holdParts() {
 		t.BuyerShare = mulDiv(whole.BuyerShare, amounts, whole.Amount) - shares
 		shares += t.BuyerShare
 		t.State, t.Held, t.DeadlineAt = Held, t.Pays(), p.o.DeadlineAt
+		if t.ShipBy.After(p.o.At) {
+			t.DeadlineAt = t.ShipBy
+		}
+	}
+	if list != nil {
+		p.clockOf(func(t *Part) bool { return t.Held > 0 })
 	}
 }
 
@@ -473,6 +520,28 @@ func (p *planner) refundRest([]State) error {
 		}
 	}
 	p.refund(gross, chart.RefundToBuyer)
+	p.goByParts()
+	return nil
+}
+
+// refundDue refunds the parts that were not shipped by their deadline, and others
+// go on; of an order that is not in parts, all.
+func (p *planner) refundDue(to []State) error {
+	if p.o.Parts == nil {
+		return p.refundAll(to)
+	}
+	list := p.parts()
+	var gross int64
+	for i := range list {
+		if t := &list[i]; t.Deadline() == ShipBy && !t.DeadlineAt.After(p.o.At) {
+			gross += t.end(Refunded)
+		}
+	}
+	p.refund(gross, chart.RefundToBuyer)
+	if p.o.Held == 0 && p.from() == Held {
+		p.next(Canceled)
+		return nil
+	}
 	p.goByParts()
 	return nil
 }

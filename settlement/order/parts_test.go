@@ -394,6 +394,53 @@ func TestPartsReleasedEarly(t *testing.T) {
 	}
 }
 
+// A part cannot be due before it is agreed. Each date is the part's own from the
+// payment on, and told as it was agreed to the end.
+func TestPartDates(t *testing.T) {
+	born := inParts(t)
+	born.State, born.Seq, born.Deadline, born.At = None, 0, NoDeadline, time.Time{}
+	dated := func(hull, sail time.Time) Order {
+		o := born
+		terms := slices.Clone(boat)
+		terms[0].ShipBy, terms[2].ShipBy = hull, sail
+		parts, err := NewParts(o.Amount, terms)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Parts = parts
+		return o
+	}
+	agree := Command{Event: Agree, By: Operator, At: t0}
+	for _, at := range []time.Time{t0, t0.Add(-hour), t0.AddDate(-9, 0, 0)} {
+		_, err := Plan(dated(t0.Add(hour), at), agree)
+		var r *Refusal
+		if !errors.As(err, &r) || r.Rule != RuleOrderOfTime || !strings.Contains(r.Detail, `"sail"`) {
+			t.Errorf("by %s: %v", at, err)
+		}
+	}
+	east := time.FixedZone("east", 8*60*60)
+	o := must(t, dated(t0.AddDate(0, 0, 9).Add(time.Nanosecond).In(east), t0.AddDate(0, 0, 3)), agree)
+	if why := Explain(&o).Why; !strings.HasSuffix(why, "It is to be shipped and released in 3 parts. Dates of their own have hull (2026-03-10T00:00:00Z) and sail (2026-03-04T00:00:00Z).") {
+		t.Error(why)
+	}
+	found := Foresee(dated(t0.AddDate(0, 0, 9), t0.AddDate(0, 0, 3))).Steps
+	held := found[slices.IndexFunc(found, func(s Step) bool { return s.State == Held })]
+	if want := "ship_by of each part: its own date, or 10 days from the payment"; held.When() != want {
+		t.Errorf("%s, want %s", held.When(), want)
+	}
+	o = must(t, o, Command{Event: Pay, Method: "card"})
+	if want := "2026-03-04T00:00:00Z, ship_by"; Explain(&o).Until != want {
+		t.Errorf("%s, want %s", Explain(&o).Until, want)
+	}
+	o = must(t, o, Command{Event: CancelUnshipped})
+	if got, want := partsOf(&o), "hull held 5000, mast held 3000, sail refunded"; got != want || o.State != Held {
+		t.Errorf("%s: %s, want %s", o.State, got, want)
+	}
+	if want := t0.AddDate(0, 0, 3); !o.Parts.List[2].ShipBy.Equal(want) || o.Parts.List[0].ShipBy != t0.AddDate(0, 0, 9) {
+		t.Errorf("the dates are %+v", o.Parts.List)
+	}
+}
+
 // The order before an event keeps its parts.
 func TestPartsAreNotChangedInPlace(t *testing.T) {
 	o := must(t, inParts(t), Command{Event: Pay, Method: "card"})

@@ -19,6 +19,7 @@ type Effect string
 // The effects; effects.go has a function for each.
 const (
 	NoMoney      Effect = "no money moves"
+	Begin        Effect = "the time to pay runs from the event"
 	HoldPayment  Effect = "the payment is held in escrow"
 	Reserve      Effect = "the payment is promised and not held yet"
 	HoldCaptured Effect = "of what was authorised all, or a part, is held in escrow"
@@ -48,6 +49,7 @@ const (
 	StartParts   Effect = "the time to confirm the parts runs from the event"
 	ReleaseParts Effect = "what is held of the parts goes to the seller, less its share of the fee"
 	ReleaseDue   Effect = "what is held of the parts whose time to confirm has passed goes to the seller, less its share of the fee"
+	RefundDue    Effect = "what is held goes back to the buyer; of an order in parts, of those whose time to ship has passed"
 	RefundRest   Effect = "what is held of the parts that were not shipped goes back to the buyer"
 	NoteScan     Effect = "where the goods are is noted"
 	MatureDue    Effect = "what was released of the parts whose time has come becomes available to the seller, but for a reserve"
@@ -63,7 +65,7 @@ const (
 // Rules is the state table. A pair of state and event that is not in it is
 // refused.
 var Rules = slices.Concat([]Row{
-	{None, Agree, roles(Operator, Buyer, Seller), NoMoney, to(Agreed)},
+	{None, Agree, roles(Operator, Buyer, Seller), Begin, to(Agreed)},
 
 	{Agreed, Pay, roles(Buyer, Operator), HoldPayment, to(Held)},
 	{Agreed, Authorise, roles(Buyer, Operator), Reserve, to(Authorised)},
@@ -79,7 +81,7 @@ var Rules = slices.Concat([]Row{
 	{Held, Extend, roles(Seller, Buyer), MoveDeadline, to(Held)},
 	{Held, Cancel, roles(Buyer, Seller, Operator), RefundAll, to(Canceled)},
 	{Held, Refund, roles(Seller, Operator), RefundPart, to(Held, Refunded)},
-	{Held, CancelUnshipped, roles(System), RefundAll, to(Canceled)},
+	{Held, CancelUnshipped, roles(System), RefundDue, to(Canceled, Held)},
 
 	{PartShipped, ShipPart, roles(Seller, Operator), StartParts, to(PartShipped, Shipped)},
 	{PartShipped, Ship, roles(Seller, Operator), StartConfirm, to(Shipped)},
@@ -90,7 +92,7 @@ var Rules = slices.Concat([]Row{
 	{PartShipped, Cancel, roles(Buyer, Seller, Operator), RefundRest, to(Shipped, Delivered, Released, Refunded)},
 	{PartShipped, Refund, roles(Seller, Operator), RefundPart, to(PartShipped, Shipped, Delivered, Released, Refunded)},
 	{PartShipped, Dispute, roles(Buyer), Freeze, to(Disputed)},
-	{PartShipped, CancelUnshipped, roles(System), RefundRest, to(Shipped, Delivered, Released, Refunded)},
+	{PartShipped, CancelUnshipped, roles(System), RefundDue, to(PartShipped, Shipped, Delivered, Released, Refunded)},
 	{PartShipped, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(PartShipped)},
 	{PartShipped, MaturePart, roles(System), MatureDue, to(PartShipped)},
 

@@ -129,6 +129,45 @@ func TestPartsMatureWithWhatComesNext(t *testing.T) {
 	step(order.Command{Event: order.ReleaseReserve, By: order.System, At: at(40)}, order.NoDeadline, time.Time{}, 7_916, 0)
 }
 
+// Parts have dates of their own: what is stored is what was agreed, and the one
+// that is late goes back alone.
+func TestPartsWithDates(t *testing.T) {
+	w := newWorld(t, nil)
+	at := func(days int) time.Time { return start.AddDate(0, 0, days) }
+	req := w.agreement("D-1")
+	req.Agreement.Parts = []order.PartTerms{{Name: "draft", Amount: 3_000, ShipBy: at(3)}, {Name: "print", Amount: 7_000, ShipBy: at(60)}}
+	r, err := w.poster.Do(w.ctx, req)
+	w.must(err)
+	o := r.Orders[0]
+	for _, s := range []struct {
+		c     order.Command
+		state order.State
+		until time.Time
+		held  int64
+	}{
+		{order.Command{Event: order.Pay, Method: "card", At: start}, order.Held, at(3), 10_000},
+		{order.Command{Event: order.CancelUnshipped, By: order.System, At: at(3)}, order.Held, at(60), 7_000},
+		{order.Command{Event: order.Extend, By: order.Seller, Until: at(70), At: at(50)}, order.Held, at(70), 7_000},
+		{order.Command{Event: order.CancelUnshipped, By: order.System, At: at(70)}, order.Canceled, time.Time{}, 0},
+	} {
+		o = w.do(o.ID, s.c)
+		if got := w.order(o.ID); o.State != s.state || !o.DeadlineAt.Equal(s.until) || o.Held != s.held || !reflect.DeepEqual(got.Progress, o.Progress) {
+			t.Errorf("%s: %s until %s, %d held; want %s, %s, %d; stored %+v", s.c.Event, o.State, o.DeadlineAt, o.Held, s.state, s.until, s.held, got.Progress)
+		}
+		w.balanced()
+	}
+	if p := o.Parts.List; !p[0].ShipBy.Equal(at(3)) || !p[1].ShipBy.Equal(at(60)) || o.Refunded != 10_000 {
+		t.Errorf("%+v", o.Progress)
+	}
+	req = w.agreement("D-2")
+	req.Agreement.Parts = []order.PartTerms{{Name: "draft", Amount: 3_000, ShipBy: req.Command.At}, {Name: "print"}}
+	_, err = w.poster.Do(w.ctx, req)
+	var refused *order.Refusal
+	if !errors.As(err, &refused) || refused.Rule != order.RuleOrderOfTime {
+		t.Errorf("due when it is agreed: %v", err)
+	}
+}
+
 // What the buyer bears of the fee is held with the parts, released or refunded
 // with each, and stored as it was decided.
 func TestPartsWithBuyersShare(t *testing.T) {
