@@ -120,7 +120,7 @@ func (s *Server) events() []eventRoutes {
 			func(in *api.DeliverPart) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Parts: in.Parts}, said{"parts": in.Parts}
 			}),
-		eventOf(s, "release-part", order.ReleasePart, "Book the buyer's confirmation of parts of the order", "What is held of them is released to the seller, less its share of the fee. It matures with the rest, after the order's last release.",
+		eventOf(s, "release-part", order.ReleasePart, "Book the buyer's confirmation of parts of the order", "What is held of them is released to the seller, less its share of the fee. It matures by itself, the policy's mature_after after that.",
 			func(i *api.ReleasePartItem) (*api.ReleasePart, *api.Target) { return &i.ReleasePart, &i.Target },
 			func(in *api.ReleasePart) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Parts: in.Parts}, said{"parts": in.Parts}

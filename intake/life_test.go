@@ -217,8 +217,16 @@ func TestParts(t *testing.T) {
 		}
 	}
 	order(c.DeliverPart(ctx, o.ID, api.DeliverPart{Parts: []string{"table top"}}))
-	if o = order(c.ReleasePart(ctx, o.ID, api.ReleasePart{Parts: []string{"table top"}})); o.Released != 6_001 || o.FeeCharged != 300 || o.Held != 4_000 || o.State != "part_shipped" {
+	if o = order(c.ReleasePart(ctx, o.ID, api.ReleasePart{Parts: []string{"table top"}})); o.Released != 6_001 || o.FeeCharged != 300 || o.Held != 4_000 || o.State != "part_shipped" || o.Maturing != 5_701 ||
+		!reflect.DeepEqual(o.Parts[0], api.Part{Name: "table top", Amount: 6_001, State: "released", ReleasedAt: start, Maturing: 5_701, Deadline: "mature_part_at", DeadlineAt: start.Add(2 * day)}) {
 		t.Errorf("released in part: %+v", o)
+	}
+	// It matures by itself, and is the seller's to be paid out, while the legs wait.
+	if moved := must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(3*day), false)); moved.Fired != 1 {
+		t.Errorf("fired %d", moved.Fired)
+	}
+	if d = one(c.Order(ctx, o.ID)); d.State != "part_shipped" || d.Maturing != 0 || d.Deadline != "ship_by" || !strings.Contains(d.Explanation.Why, "USD 60.01 was released; all that the seller has of it is available.") {
+		t.Errorf("matured: %+v", d)
 	}
 	if p := s.problem("POST", "/v1/orders/"+o.ID+"/release-part", `{"parts":["table top"]}`); p.Rule != "part" || p.Detail == "" {
 		t.Errorf("released twice: %+v", p)
@@ -231,13 +239,31 @@ func TestParts(t *testing.T) {
 		t.Errorf("refunded of a part: %+v", o.Parts)
 	}
 	timeline := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events
-	if !sameJSON(t, timeline[2].Data, `{"parts":["table top"],"carrier":"DHL","tracking":"T1"}`) || !sameJSON(t, timeline[5].Data, `{"parts":["legs"],"reason":"a scratch"}`) {
-		t.Errorf("timeline: %s %s", timeline[2].Data, timeline[5].Data)
+	if !sameJSON(t, timeline[2].Data, `{"parts":["table top"],"carrier":"DHL","tracking":"T1"}`) || !sameJSON(t, timeline[6].Data, `{"parts":["legs"],"reason":"a scratch"}`) {
+		t.Errorf("timeline: %s %s", timeline[2].Data, timeline[6].Data)
 	}
 	// The seller says nothing more: the rest of the legs goes back to the buyer.
 	moved := must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(40*day), false))
 	if d = one(c.Order(ctx, o.ID)); moved.Fired != 2 || d.State != "closed" || d.Released != 6_001 || d.Refunded != 4_000 || d.Parts[1].State != "refunded" {
 		t.Errorf("fired %d: %+v", moved.Fired, d)
+	}
+
+	// Milestones with dates of their own: one that is missed goes back, and the
+	// others go on.
+	from := start.Add(40 * day)
+	o = order(c.CreateOrder(ctx, api.NewOrder{Reference: "dated", Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_000,
+		Parts: []api.NewPart{{Name: "draft", Bps: 3_000, ShipBy: from.Add(3 * day)}, {Name: "print", Bps: 7_000, ShipBy: from.Add(60 * day)}}}))
+	must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card"}))
+	must[api.ClockMoved](t)(c.SetClock(ctx, from.Add(4*day), false))
+	want = []api.Part{{Name: "draft", Amount: 3_000, ShipBy: from.Add(3 * day), State: "refunded", Refunded: 3_000},
+		{Name: "print", Amount: 7_000, ShipBy: from.Add(60 * day), State: "held", Held: 7_000, Deadline: "ship_by", DeadlineAt: from.Add(60 * day)}}
+	if d = one(c.Order(ctx, o.ID)); d.State != "held" || !reflect.DeepEqual(d.Parts, want) {
+		t.Errorf("a date missed: %+v, want %+v", d, want)
+	}
+	for route, body := range map[string]string{"/v1/orders": `"reference":"x","buyer":"b","seller":"s",`, "/v1/quotes": ""} {
+		if p := s.problem("POST", route, `{`+body+`"currency":"USD","amount":100,"parts":[{"name":"a","amount":50,"ship_by":"2017-01-01T00:00:00Z"},{"name":"b"}]}`); p.Status != 409 || p.Rule != "order-of-time" {
+			t.Errorf("%s: a date before the agreement: %+v", route, p)
+		}
 	}
 
 	// Many at once.

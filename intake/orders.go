@@ -200,8 +200,8 @@ func partsOf(parts *order.Parts) (out []api.Part) {
 	}
 	for i := range parts.List {
 		p := &parts.List[i]
-		out = append(out, api.Part{Name: p.Name, Amount: p.Amount, BuyerShare: p.BuyerShare, State: string(p.State), Held: p.Held, Refunded: p.Refunded,
-			Deadline: string(p.Deadline()), DeadlineAt: utc(p.DeadlineAt), Holidays: p.Holidays})
+		out = append(out, api.Part{Name: p.Name, Amount: p.Amount, ShipBy: utc(p.ShipBy), BuyerShare: p.BuyerShare, State: string(p.State), Held: p.Held, Refunded: p.Refunded,
+			ReleasedAt: utc(p.ReleasedAt), Maturing: p.Maturing, Deadline: string(p.Deadline()), DeadlineAt: utc(p.DeadlineAt), Holidays: p.Holidays})
 	}
 	return out
 }

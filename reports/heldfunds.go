@@ -293,15 +293,15 @@ func (s *snapshot) held(ctx context.Context, machine time.Time) ([]heldOrder, er
 	var list []heldOrder
 	for rows.Next() {
 		var (
-			h                heldOrder
-			id               string
-			claim, aftermath []byte // what the explanation of a dispute or chargeback needs
+			h                       heldOrder
+			id                      string
+			claim, aftermath, parts []byte // what the explanation needs
 		)
 		if err := rows.Scan(&id, &h.Marketplace, &h.Reference, &h.Ledger, &h.Buyer, &h.Seller,
-			&h.State, &h.Held, &h.Deadline, &h.DeadlineAt, &h.PaidAt, &claim, &aftermath); err != nil {
+			&h.State, &h.Held, &h.Deadline, &h.DeadlineAt, &h.PaidAt, &claim, &aftermath, &parts); err != nil {
 			return nil, err
 		}
-		if err := errors.Join(document(claim, &h.Claim), document(aftermath, &h.Aftermath)); err != nil {
+		if err := errors.Join(document(claim, &h.Claim), document(aftermath, &h.Aftermath), document(parts, &h.Parts)); err != nil {
 			return nil, fmt.Errorf("order %s: %w", id, err)
 		}
 		if h.ID, err = ledger.ParseUUID(id); err != nil {
@@ -335,7 +335,7 @@ func (s *snapshot) heldQuery() (query string, args []any) {
 	all, ledgers := s.inScope()
 	if s.cut.open {
 		return `SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
-		               o.state, o.held, o.deadline, o.deadline_at, o.paid_at, o.claim, o.aftermath
+		               o.state, o.held, o.deadline, o.deadline_at, o.paid_at, o.claim, o.aftermath, o.parts
 		        FROM orders o WHERE o.open AND o.held > 0 AND ($1 OR o.ledger = ANY ($2))`, []any{all, ledgers}
 	}
 	if s.cut.basis == Booked {
@@ -351,14 +351,14 @@ func (s *snapshot) heldQuery() (query string, args []any) {
 		            WHERE e.ledger_timestamp > $3 OR e.ledger_timestamp IS NULL AND e.created_at > $4
 		            GROUP BY e.order_id)
 		        SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
-		               e.state, e.held, e.deadline, e.deadline_at, e.paid_at, e.claim, e.aftermath
+		               e.state, e.held, e.deadline, e.deadline_at, e.paid_at, e.claim, e.aftermath, e.parts
 		        FROM later
 		        CROSS JOIN LATERAL (SELECT * FROM order_events e WHERE e.order_id = later.order_id AND e.seq = later.seq - 1 LIMIT 1) e
 		        CROSS JOIN LATERAL (SELECT * FROM orders o WHERE o.id = later.order_id LIMIT 1) o
 		        WHERE later.seq > 1 AND e.held > 0 AND ($1 OR o.ledger = ANY ($2))
 		        UNION ALL
 		        SELECT o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller,
-		               o.state, o.held, o.deadline, o.deadline_at, o.paid_at, o.claim, o.aftermath
+		               o.state, o.held, o.deadline, o.deadline_at, o.paid_at, o.claim, o.aftermath, o.parts
 		        FROM orders o
 		        WHERE o.open AND o.held > 0 AND ($1 OR o.ledger = ANY ($2)) AND NOT EXISTS (SELECT FROM later WHERE later.order_id = o.id)`,
 			[]any{all, ledgers, s.cut.booked, s.cut.recorded}
@@ -372,7 +372,8 @@ func (s *snapshot) heldQuery() (query string, args []any) {
 	               CASE WHEN moved THEN e.deadline_at ELSE o.deadline_at END AS deadline_at,
 	               CASE WHEN moved THEN e.paid_at ELSE o.paid_at END AS paid_at,
 	               CASE WHEN moved THEN e.claim ELSE o.claim END AS claim,
-	               CASE WHEN moved THEN e.aftermath ELSE o.aftermath END AS aftermath
+	               CASE WHEN moved THEN e.aftermath ELSE o.aftermath END AS aftermath,
+	               CASE WHEN moved THEN e.parts ELSE o.parts END AS parts
 	        FROM (SELECT *, at > $3 AS moved FROM orders
 	              WHERE ($1 OR ledger = ANY ($2)) AND (at > $3 AND paid_at <= $3 OR at <= $3 AND open AND held > 0)) o
 	        LEFT JOIN LATERAL (SELECT * FROM order_events e WHERE moved AND e.order_id = o.id AND e.at <= $3 ORDER BY e.seq DESC LIMIT 1) e ON true

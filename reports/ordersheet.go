@@ -85,11 +85,14 @@ type OrderFacts struct {
 type OrderPart struct {
 	Name       string     `json:"name"`
 	Amount     Amount     `json:"amount"`                // what its goods cost, as agreed
+	ShipBy     *time.Time `json:"ship_by,omitempty"`     // its agreed date of shipment; nil for none
 	BuyerShare *Amount    `json:"buyer_share,omitempty"` // its part of the order's, once that was paid; nil for nothing
 	State      string     `json:"state"`
 	Held       Amount     `json:"held"`
 	Refunded   Amount     `json:"refunded"` // but not by a ruling
-	Deadline   string     `json:"deadline"` // "" for none
+	ReleasedAt *time.Time `json:"released_at,omitempty"`
+	Maturing   *Amount    `json:"maturing,omitempty"` // the seller's part that is not available yet; nil for nothing
+	Deadline   string     `json:"deadline"`           // "" for none
 	DeadlineAt *time.Time `json:"deadline_at"`
 }
 
@@ -187,8 +190,8 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 	if o.Parts != nil {
 		for i := range o.Parts.List {
 			p := &o.Parts.List[i]
-			s.Order.Parts = append(s.Order.Parts, OrderPart{Name: p.Name, Amount: Units(p.Amount), BuyerShare: unitsOrNil(p.BuyerShare), State: string(p.State),
-				Held: Units(p.Held), Refunded: Units(p.Refunded), Deadline: string(p.Deadline()), DeadlineAt: orNil(p.DeadlineAt)})
+			s.Order.Parts = append(s.Order.Parts, OrderPart{Name: p.Name, Amount: Units(p.Amount), ShipBy: orNil(p.ShipBy), BuyerShare: unitsOrNil(p.BuyerShare), State: string(p.State),
+				Held: Units(p.Held), Refunded: Units(p.Refunded), ReleasedAt: orNil(p.ReleasedAt), Maturing: unitsOrNil(p.Maturing), Deadline: string(p.Deadline()), DeadlineAt: orNil(p.DeadlineAt)})
 		}
 	}
 	if o.Aftermath != nil {

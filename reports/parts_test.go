@@ -32,6 +32,7 @@ func TestPartsAreHeld(t *testing.T) {
 		{Event: order.ShipPart, Parts: []string{"hull", "mast"}, At: jan(2, 0)},
 		{Event: order.ReleasePart, Parts: []string{"hull"}, At: jan(4, 0)},
 		{Event: order.Refund, Parts: []string{"mast"}, Amount: 500, At: jan(5, 0)},
+		{Event: order.MaturePart, By: order.System, At: jan(6, 0)},
 		{Event: order.CancelUnshipped, By: order.System, At: jan(11, 0)},
 	} {
 		_, err := w.poster.Do(ctx, posting.Request{Marketplace: shop, Orders: []ledger.ID{id}, Command: c})
@@ -42,7 +43,9 @@ func TestPartsAreHeld(t *testing.T) {
 		held, deadline, otherwise string
 	}{
 		{jan(3, 0), "USD 0-7 part_shipped: 1 orders 10000", "ship_by", "goes back to the buyer"},
-		{jan(6, 0), "USD 0-7 part_shipped: 1 orders 3500", "ship_by", "goes back to the buyer"},
+		{jan(5, 0), "USD 0-7 part_shipped: 1 orders 3500", "mature_part_at",
+			"What the seller has of hull becomes available. At 2024-01-11T00:00:00Z, ship_by: What is held of sail goes back to the buyer."},
+		{jan(6, 0), "USD 0-7 part_shipped: 1 orders 3500", "ship_by", "What is held of sail goes back to the buyer."},
 		{time.Time{}, "USD 15-30 shipped: 1 orders 2500", "confirm_part_by", "less its share of the fee"},
 	} {
 		o := reports.Options{AsOf: c.asOf, Basis: reports.Effective, Now: machine}
@@ -57,6 +60,9 @@ func TestPartsAreHeld(t *testing.T) {
 	}
 	s, err := w.books.Order(ctx, "", "boat")
 	must(t, err)
+	if s.Order.Maturing.String() != "0" || s.Order.Parts[0].Maturing != nil || s.Order.Parts[0].ReleasedAt == nil || !s.Order.Parts[0].ReleasedAt.Equal(jan(4, 0)) {
+		t.Errorf("hull: %+v of %+v", s.Order.Parts[0], s.Order)
+	}
 	var parts []string
 	for _, p := range s.Order.Parts {
 		parts = append(parts, fmt.Sprintf("%s %s %s: %s held, %s refunded, %s", p.Name, p.Amount, p.State, p.Held, p.Refunded, p.Deadline))

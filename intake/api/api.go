@@ -51,9 +51,10 @@ type NewOrder struct {
 // NewPart is a part of an order as it is agreed: an amount, or basis points. The
 // last may say neither: it is what the others leave.
 type NewPart struct {
-	Name   string `json:"name" minLength:"1" maxLength:"60" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Its name, unique within the order." example:"table top"`
-	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What of the order's amount is for it, in minor units." example:"8000"`
-	Bps    int64  `json:"bps,omitempty" minimum:"1" maximum:"10000" doc:"The same in basis points, halves rounded to even; the last part takes what rounding leaves." example:"6000"`
+	Name   string    `json:"name" minLength:"1" maxLength:"60" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Its name, unique within the order." example:"table top"`
+	Amount int64     `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What of the order's amount is for it, in minor units." example:"8000"`
+	Bps    int64     `json:"bps,omitempty" minimum:"1" maximum:"10000" doc:"The same in basis points, halves rounded to even; the last part takes what rounding leaves." example:"6000"`
+	ShipBy time.Time `json:"ship_by,omitzero" doc:"Its agreed date of shipment, or when the milestone is due: after the agreement. If it is not shipped by then what is held of it goes back to the buyer, and the others go on. Left out, or passed when the order is paid: the order's ship_by." example:"2017-06-30T00:00:00Z"`
 }
 
 // Payment is one payment that covers one or several orders of one buyer.
@@ -370,8 +371,8 @@ type Order struct {
 	FeeCharged  int64           `json:"fee_charged" doc:"The fee's part of what was released; more where the policy keeps the fee on what goes back." example:"0"`
 	TaxCharged  int64           `json:"tax_charged" doc:"The tax's part, likewise." example:"0"`
 	Maturing    int64           `json:"maturing" doc:"The seller's part of what was released that is not available yet." example:"0"`
-	Reserved    int64           `json:"reserved,omitempty" doc:"What was kept in reserve of the seller's part, for its time; left out where nothing is." example:"1200"`
-	Deadline    string          `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,replace_by,mature_at,reserve_until,represent_by,decision_by" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
+	Reserved    int64           `json:"reserved,omitempty" doc:"What was kept in reserve of the seller's part, for its time; of an order in parts, of those that have matured, until the last has. Left out where nothing is." example:"1200"`
+	Deadline    string          `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,replace_by,mature_part_at,mature_at,reserve_until,represent_by,decision_by" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt  time.Time       `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	Holidays    int16           `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar the deadline was lengthened, a day each." example:"7"`
 	At          time.Time       `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
@@ -393,11 +394,14 @@ type Order struct {
 type Part struct {
 	Name       string    `json:"name" example:"table top"`
 	Amount     int64     `json:"amount" doc:"What of the order's amount is for it, as agreed." example:"8000"`
+	ShipBy     time.Time `json:"ship_by,omitzero" doc:"Its agreed date of shipment, where it has one." example:"2017-06-30T00:00:00Z"`
 	BuyerShare int64     `json:"buyer_share,omitempty" doc:"What of the order's buyer_share is for it, from the payment on: pro rata to the amounts, to the cent." example:"240"`
 	State      string    `json:"state" enum:"agreed,held,shipped,delivered,released,refunded,ruled" doc:"agreed until the order is paid; ruled: a dispute split what was held." example:"shipped"`
 	Held       int64     `json:"held" doc:"Of amount and buyer_share: in escrow now." example:"8000"`
 	Refunded   int64     `json:"refunded" doc:"Of amount and buyer_share: went back to the buyer, but not by a ruling, which is about the whole order." example:"0"`
-	Deadline   string    `json:"deadline,omitempty" enum:"ship_by,confirm_part_by" doc:"What has to happen to it by deadline_at." example:"confirm_part_by"`
+	ReleasedAt time.Time `json:"released_at,omitzero" doc:"When it was released, or ruled." example:"2017-05-20T09:30:00Z"`
+	Maturing   int64     `json:"maturing,omitempty" doc:"The seller's part of it that is not available yet; left out for nothing. The parts' together are the order's." example:"7044"`
+	Deadline   string    `json:"deadline,omitempty" enum:"ship_by,confirm_part_by,mature_part_at" doc:"What has to happen to it by deadline_at; mature_part_at: nobody has to do anything." example:"confirm_part_by"`
 	DeadlineAt time.Time `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
 	Holidays   int16     `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar it was lengthened." example:"7"`
 }

@@ -133,13 +133,16 @@ func sellerText(o *reports.OrderFacts) string {
 
 func partsTable(parts []reports.OrderPart, money func(reports.Amount) string) string {
 	t := newTable([]column{{name: "part"}, {name: "amount", right: true}, {name: "state"}, {name: "held", right: true},
-		{name: "refunded", right: true}, {name: "deadline"}, {name: "at"}})
+		{name: "refunded", right: true}, {name: "maturing", right: true}, {name: "deadline"}, {name: "at"}})
 	for _, p := range parts {
-		at := ""
+		at, maturing := "", ""
 		if p.DeadlineAt != nil {
 			at = moment(*p.DeadlineAt)
 		}
-		t.AppendRow(table.Row{printable(p.Name), money(p.Amount), p.State, money(p.Held), money(p.Refunded), p.Deadline, at})
+		if p.Maturing != nil {
+			maturing = money(*p.Maturing)
+		}
+		t.AppendRow(table.Row{printable(p.Name), money(p.Amount), p.State, money(p.Held), money(p.Refunded), maturing, p.Deadline, at})
 	}
 	return t.Render()
 }

@@ -22,7 +22,7 @@ var deadlinesOf = map[string][]order.Deadline{
 	AutoRelease:     {order.ConfirmBy, order.ConfirmPartBy},
 	MoveDisputes: {order.RespondBy, order.NegotiateBy, order.EvidenceBy, order.AppealBy, order.ReturnBy, order.InspectBy, order.ReplaceBy,
 		order.RepresentBy},
-	Mature: {order.MatureAt, order.ReserveUntil},
+	Mature: {order.MaturePartAt, order.MatureAt, order.ReserveUntil},
 }
 
 func (j *Jobs) deadlineJob(name, what string) *Job {

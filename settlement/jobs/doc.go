@@ -11,12 +11,13 @@
 //
 //	expire-unpaid      pay_by passed      the order expires
 //	                   capture_by passed  the authorisation is voided and the order expires
-//	cancel-unshipped   ship_by passed     what is held goes back to the buyer; of an order in parts, of those not shipped
+//	cancel-unshipped   ship_by passed     what is held goes back to the buyer; of an order in parts, of those not shipped by it
 //	auto-release       confirm_by passed  what is held goes to the seller, less the fee
 //	                   confirm_part_by    the same of the parts whose deadline it is
 //	move-disputes      a step's deadline  the claim is granted, heard or dropped; a ruling is carried out
 //	                   represent_by passed  the chargeback that nobody answered is lost
-//	mature             mature_at passed   what was released becomes available, but for a reserve
+//	mature             mature_part_at     what was released of the parts whose moment it is becomes available, but for a reserve
+//	                   mature_at passed   what was released becomes available, but for a reserve
 //	                   reserve_until passed  what is left of the reserve becomes available
 //	pay-out            a seller's day, week or month has come: what is available, after what is owed
 //	expire-proposals   nobody approved it in time: it ends

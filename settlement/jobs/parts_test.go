@@ -52,8 +52,13 @@ func TestPartDeadlinesPass(t *testing.T) {
 		{at(9), AutoRelease, 0, order.PartShipped, 3_000, 0, "again"},
 		{at(10), AutoRelease, 0, order.PartShipped, 3_000, 0, "ship_by is not its deadline"},
 		{at(10), CancelUnshipped, 1, order.Shipped, 3_000, 2_001, "ship_by: sail goes back"},
+		{at(11).Add(-time.Microsecond), Mature, 0, order.Shipped, 3_000, 2_001, "a microsecond before mast's money matures"},
 		{at(15), AutoRelease, 0, order.Shipped, 3_000, 2_001, "hull was shipped a day after the payment"},
+		{at(20), AutoRelease, 0, order.Shipped, 3_000, 2_001, "mast's money matures before hull's deadline"},
+		{at(20), Mature, 1, order.Shipped, 3_000, 2_001, "mast's money, late"},
+		{at(20), Mature, 0, order.Shipped, 3_000, 2_001, "again, for mast"},
 		{at(20), AutoRelease, 1, order.Released, 8_000, 2_001, "hull's deadline, late"},
+		{at(20), Mature, 1, order.Closed, 8_000, 2_001, "hull's money"},
 	} {
 		w.clock(step.now)
 		dry, err := w.run(j, step.job, Run{DryRun: true})
@@ -70,7 +75,7 @@ func TestPartDeadlinesPass(t *testing.T) {
 	}
 	line, err := w.store.Timeline(w.ctx, id)
 	w.must(err)
-	for i, want := range []string{"release_part_unconfirmed at 9", "cancel_unshipped at 10", "release_part_unconfirmed at 16"} {
+	for i, want := range []string{"release_part_unconfirmed at 9", "cancel_unshipped at 10", "mature_part at 11", "release_part_unconfirmed at 16", "mature at 18"} {
 		e := line[5+i]
 		if got := fmt.Sprintf("%s at %d", e.Event, int(e.After.At.Sub(start)/day)); got != want || e.Actor != order.System {
 			t.Errorf("%s by %s, want %s", got, e.Actor, want)
@@ -122,13 +127,17 @@ func TestPartsThatDoNotSum(t *testing.T) {
 	w := newWorld(t)
 	id := w.boat("b")
 	j := w.jobs(w.poster, nil)
-	for _, path := range []string{"{list,1,held}", "{list,1,amount}"} {
+	w.do(id, order.Command{Event: order.ShipPart, Parts: []string{"hull"}, At: start})
+	w.do(id, order.Command{Event: order.ReleasePart, Parts: []string{"hull"}, At: start})
+	for _, path := range []string{"{list,0,maturing}", "{list,1,held}", "{list,1,amount}"} {
+		var was string
+		w.must(w.db.Get(&was, `SELECT parts #>> $2::text[] FROM orders WHERE id = $1`, id.UUID(), path))
 		_, err := w.db.Exec(`UPDATE orders SET parts = jsonb_set(parts, $2::text[], '2999') WHERE id = $1`, id.UUID(), path)
 		w.must(err)
 		if res, err := w.run(j, CheckBooks, Run{}); err == nil {
 			t.Errorf("%s: the books agree: %+v", path, res)
 		}
-		_, err = w.db.Exec(`UPDATE orders SET parts = jsonb_set(parts, $2::text[], '3000') WHERE id = $1`, id.UUID(), path)
+		_, err = w.db.Exec(`UPDATE orders SET parts = jsonb_set(parts, $2::text[], $3::jsonb) WHERE id = $1`, id.UUID(), path, was)
 		w.must(err)
 	}
 	if _, err := w.run(j, CheckBooks, Run{}); err != nil {

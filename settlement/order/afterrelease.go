@@ -29,8 +29,9 @@ type Aftermath struct {
 	// not when this was noted, see Order.ReleasedAt.
 	ReleasedAt time.Time `json:"released_at,omitzero"`
 	// Reserved is what was kept in reserve of the seller's part and has not been
-	// freed. The reserve is the seller's as a whole: refunds, of other orders too,
-	// may have taken some of it since.
+	// freed: of parts that matured one after the other, of each so far. The reserve
+	// is the seller's as a whole: refunds, of other orders too, may have taken some
+	// of it since.
 	Reserved int64 `json:"reserved,omitempty"`
 
 	Chargeback *Chargeback `json:"chargeback,omitempty"` // the open one, never changed in place
@@ -56,9 +57,16 @@ func (p *planner) aftermath() *Aftermath {
 }
 
 // ReleasedAt is when the order's money was released, or the last of it; zero if
-// it was not. Before anything has happened since, that is MatureAfter before it
-// matures, to the microsecond.
+// it was not, or something is still held. Parts have it noted. Of other orders,
+// before anything has happened since, that is MatureAfter before it matures, to
+// the microsecond.
 func (o *Order) ReleasedAt() time.Time {
+	if at := o.Parts.releasedAt(); !at.IsZero() {
+		if o.Held > 0 {
+			return time.Time{}
+		}
+		return at
+	}
 	if a := o.Aftermath; a != nil && !a.ReleasedAt.IsZero() {
 		return a.ReleasedAt
 	}
@@ -110,9 +118,12 @@ func (p *planner) refundReleased([]State) error {
 		payer{chart.SellerReserve, chart.RefundFromReserve},
 		payer{chart.SellerReceivable, chart.RefundFromDebt})
 	p.returnFee(chart.RefundOfFee, chart.RefundOfFeeTax, o.BuyerAccount, fee, tax)
-	// A reserve is freed in its own time.
-	if o.Released == 0 && o.State != Reserved {
-		p.next(Refunded)
+	switch {
+	case o.State == Reserved: // which is freed in its own time
+	case o.Released == 0:
+		p.end(Refunded)
+	case o.State != Closed: // parts of which nothing is left have no clock any more
+		p.restByParts()
 	}
 	return nil
 }
@@ -127,9 +138,8 @@ func (p *planner) keepReserve(matured int64) {
 	if share == 0 {
 		return
 	}
-	p.aftermath().Reserved = share
+	p.aftermath().Reserved += share
 	p.leg(chart.Reserve, p.sellers(chart.SellerAvailable), p.sellers(chart.SellerReserve), share)
-	p.next(Reserved)
 }
 
 // reserveBps is the share that is kept of what a seller of a tier has matured.
@@ -190,12 +200,13 @@ func (p *planner) unrelease(amount int64) (share, fee, tax int64) {
 	return share, fee, tax
 }
 
-// fromMaturing pays of amount what the order itself has maturing, and answers
-// how much that is.
+// fromMaturing pays of amount what the order itself has maturing, of its parts pro
+// rata, and answers how much that is.
 func (p *planner) fromMaturing(code chart.TransferCode, to ledger.ID, amount int64) int64 {
 	part := min(amount, p.o.Maturing)
 	p.leg(code, p.o.SellerAccount, to, part)
 	p.o.Maturing -= part
+	p.takeMaturing(part)
 	return part
 }
 
@@ -236,7 +247,7 @@ func explainAfter(e *Explanation, o *Order, money func(int64) string) {
 	if _, ok := Lookup(o.State, RefundReleased); !ok || o.Policy == nil {
 		return
 	}
-	if o.Aftermath != nil && o.Refunded > 0 && o.State != Closed {
+	if o.Aftermath != nil && o.Refunded > 0 && o.State != Closed && o.Parts == nil { // of parts it was said
 		e.Why += fmt.Sprintf(" %s has gone back to the buyer.", money(o.Refunded))
 	}
 	if o.Policy.RefundReleasedWithin > 0 && o.refundable() > 0 {

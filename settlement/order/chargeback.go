@@ -143,8 +143,13 @@ func (p *planner) goOn(cb *Chargeback) {
 		o.DeadlineAt = o.At.Add(time.Duration(cb.Left) * time.Microsecond)
 	}
 	o.BuyerExtended, o.SellerExtended, o.Holidays = cb.BuyerExtended, cb.SellerExtended, cb.Holidays
-	if o.Held > 0 && !cb.From.Frozen() { // a dispute has stopped the parts' clocks already
+	switch {
+	case cb.From.Frozen(): // a dispute has stopped the parts' clocks already
+	case o.Held > 0:
 		p.thawParts(o.At.Sub(cb.OpenedAt))
+	case cb.From == Released || cb.From == Ruled:
+		p.thaw(o.At.Sub(cb.OpenedAt))
+		p.restByParts()
 	}
 }
 
@@ -173,10 +178,13 @@ func (p *planner) loseChargeback([]State) error {
 		p.resumeConfirm(claim)
 	case o.Held > 0, o.Released > 0 && !cb.From.holds(), cb.From == Reserved:
 		p.goOn(cb)
-	case o.Released > 0: // a part had been released
-		p.next(Released)
-	default:
-		p.next(Refunded)
+	default: // a part may have been released
+		since := cb.OpenedAt
+		if claim != nil {
+			since = claim.OpenedAt
+		}
+		p.thaw(o.At.Sub(since))
+		p.end(Released)
 	}
 	return nil
 }

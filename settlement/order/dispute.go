@@ -348,24 +348,21 @@ func (p *planner) refuseReturn(to []State) error {
 func (p *planner) divide(toBuyer int64) error {
 	o := p.o
 	p.void(chart.DisputeFreeze, o.Freeze)
+	p.thaw(o.At.Sub(o.Claim.OpenedAt))
 	o.Freeze, o.Claim = ledger.ID{}, nil
+	as := Ruled // what was held of parts is split, and all that was released before stays so
 	switch toBuyer {
 	case 0:
-		p.endParts(Released)
+		as = Released
 	case o.Held:
-		p.endParts(Refunded)
-	default:
-		p.endParts(Ruled)
+		as = Refunded
 	}
-	p.release(o.Held-toBuyer, chart.RulingRelease, chart.RulingFee, chart.RulingFeeTax)
+	ended := p.endParts(as)
+	p.release(o.Held-toBuyer, ended, chart.RulingRelease, chart.RulingFee, chart.RulingFeeTax)
 	p.refund(toBuyer, chart.RulingRefund)
-	switch {
-	case toBuyer == 0:
-		p.next(Released)
-	case o.Released == 0:
-		p.next(Refunded)
-	default:
-		p.next(Ruled)
+	if as == Refunded && o.Released > 0 {
+		as = Ruled
 	}
+	p.end(as)
 	return nil
 }

@@ -23,6 +23,7 @@ var effects map[Effect]func(p *planner, to []State) error
 func init() {
 	effects = map[Effect]func(*planner, []State) error{
 		NoMoney:      (*planner).noMoney,
+		Begin:        (*planner).agree,
 		HoldPayment:  (*planner).holdPayment,
 		Reserve:      (*planner).authorise,
 		HoldCaptured: (*planner).capture,
@@ -53,7 +54,9 @@ func init() {
 		StartParts:   (*planner).startParts,
 		ReleaseParts: (*planner).releaseParts,
 		ReleaseDue:   (*planner).releaseDue,
+		RefundDue:    (*planner).refundDue,
 		RefundRest:   (*planner).refundRest,
+		MatureDue:    (*planner).matureDue,
 		MatureAll:    (*planner).matureAll,
 		FreeReserve:  (*planner).releaseReserve,
 		TakePayment:  (*planner).openChargeback,
@@ -182,6 +185,9 @@ func (p *planner) checkPayment(done string) error {
 
 func (p *planner) moveDeadline([]State) error {
 	o, c, pol := p.o, p.c, p.o.Policy
+	if o.Deadline == MaturePartAt { // which is for nobody to move: it is the next one after it
+		p.clockOf(func(t *Part) bool { return t.Held > 0 })
+	}
 	used := &o.SellerExtended
 	if c.By == Buyer {
 		used = &o.BuyerExtended
@@ -205,9 +211,9 @@ func (p *planner) moveDeadline([]State) error {
 }
 
 func (p *planner) releaseAll(to []State) error {
-	p.endParts(Released)
-	p.release(p.o.Held, chart.Release, chart.Fee, chart.FeeTax)
-	p.next(to[0])
+	ended := p.endParts(Released)
+	p.release(p.o.Held, ended, chart.Release, chart.Fee, chart.FeeTax)
+	p.end(to[0])
 	return nil
 }
 
@@ -237,17 +243,28 @@ func (p *planner) refundPart(to []State) error {
 }
 
 func (p *planner) matureAll([]State) error {
-	o := p.o
-	matured := o.Maturing
-	p.leg(chart.Mature, o.SellerAccount, p.sellers(chart.SellerAvailable), matured)
-	o.Maturing = 0
-	p.next(Closed)
-	p.keepReserve(matured)
+	p.matureParts(func(*Part) bool { return true })
+	p.mature(p.o.Maturing)
+	if a := p.o.Aftermath; a != nil && a.Reserved > 0 {
+		p.next(Reserved)
+	} else {
+		p.next(Closed)
+	}
 	return nil
 }
 
-// release pays gross out of escrow to the seller, the fee and the tax.
-func (p *planner) release(gross int64, toSeller, toFee, toTax chart.TransferCode) {
+// mature makes amount of what was released available to the seller, but for the
+// policy's share, which is kept in reserve.
+func (p *planner) mature(amount int64) {
+	p.leg(chart.Mature, p.o.SellerAccount, p.sellers(chart.SellerAvailable), amount)
+	p.o.Maturing -= amount
+	p.keepReserve(amount)
+}
+
+// release pays gross out of escrow to the seller, the fee and the tax. Of an
+// order in parts it is of those that have just ended, each of which has its share
+// of what the seller gets maturing from now on.
+func (p *planner) release(gross int64, ended []ended, toSeller, toFee, toTax chart.TransferCode) {
 	o := p.o
 	if gross == 0 {
 		return
@@ -268,6 +285,7 @@ func (p *planner) release(gross int64, toSeller, toFee, toTax chart.TransferCode
 	o.FeeCharged += fee
 	o.TaxCharged += tax
 	o.Maturing += net
+	p.startMaturing(ended, net)
 }
 
 // refund moves amount from escrow back to the buyer.

@@ -118,6 +118,9 @@ func Explain(o *Order) Explanation {
 		e.Otherwise = "The order expires; no money has moved."
 		if o.Parts != nil {
 			e.Why += fmt.Sprintf(" It is to be shipped and released in %d parts.", len(o.Parts.List))
+			if dates := o.Parts.dates(); len(dates) > 0 {
+				e.Why += fmt.Sprintf(" Dates of their own have %s.", some(dates))
+			}
 		}
 	case Authorised:
 		e.Why = fmt.Sprintf("Nothing is held yet: %s is authorised, which the buyer's bank has promised, and not captured.", money(o.Charge().Pays()))
@@ -148,16 +151,14 @@ func Explain(o *Order) Explanation {
 		if o.Parts != nil && o.Refunded > 0 {
 			e.Why += fmt.Sprintf(" %s was refunded.", money(o.Refunded))
 		}
-		e.Next = fmt.Sprintf("Nobody has to act: %s matures.", money(o.Maturing))
-		e.Otherwise = "The seller's money becomes available at that moment."
+		explainMaturing(&e, o, money)
 	case Ruled:
 		e.Why = fmt.Sprintf("Nothing is held: a ruling released %s to the seller, fee %s included, and refunded %s to the buyer.",
 			money(o.Released), money(o.FeeCharged), money(o.Refunded))
 		if o.Parts != nil {
 			e.Why += " Parts that were released or refunded before it are counted in."
 		}
-		e.Next = fmt.Sprintf("Nobody has to act: %s matures.", money(o.Maturing))
-		e.Otherwise = "The seller's money becomes available at that moment."
+		explainMaturing(&e, o, money)
 	case Reserved:
 		e.Why = fmt.Sprintf("Nothing is held: %s was released, fee %s and tax %s included; of the seller's part %s is kept in reserve, the rest is available.",
 			money(o.Released), money(o.FeeCharged), money(o.TaxCharged), money(o.Aftermath.Reserved))
@@ -182,6 +183,24 @@ func Explain(o *Order) Explanation {
 	}
 	explainAfter(&e, o, money)
 	return e
+}
+
+// explainMaturing says what is still to mature of an order of which nothing is
+// held any more.
+func explainMaturing(e *Explanation, o *Order, money func(int64) string) {
+	e.Next = fmt.Sprintf("Nobody has to act: %s matures.", money(o.Maturing))
+	e.Otherwise = "The seller's money becomes available at that moment."
+	if o.Parts == nil {
+		return
+	}
+	e.Next = "Nobody has to act: " + maturing(o, money)
+	e.Why += reservedSoFar(o, money)
+	switch {
+	case o.Deadline == MaturePartAt:
+		e.Otherwise = partsOtherwise(MaturePartAt, some(o.Parts.due(o.Deadline, o.DeadlineAt)))
+	case o.Maturing == 0:
+		e.Otherwise = "The order closes; what was kept in reserve of it stays so for its time."
+	}
 }
 
 // explainCharge says what an order came to, once it is known, where that is not

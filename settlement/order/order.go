@@ -70,7 +70,8 @@
 // of work. Each part goes the way of an order by itself, held, shipped,
 // delivered, then released or refunded, with a deadline of its own; the order is
 // where the least advanced of those is that still hold money, and its deadline
-// is the earliest of theirs:
+// is the earliest of theirs. A part can have a date of shipment of its own: if it
+// is not shipped by then it goes back, and the others go on.
 //
 //	        ship_part                ship, or ship_part of the last
 //	held --------------> part_shipped ------------------------------> shipped
@@ -85,9 +86,20 @@
 //	   v
 //	delivered -- confirm, or the release of the last part ----------> released
 //
-// A dispute freezes all that is held, of every part. What was released of parts
-// matures together, mature_after after the last release: until then the order
-// is open, and what the seller has of it can still be needed.
+// A dispute freezes all that is held, of every part. What was released of a part
+// matures by itself, mature_after after its release, while the others go on: that
+// is a deadline of the part like the others, until the last, which is the order's
+// own:
+//
+//	part_shipped, shipped, delivered, released, ruled -- mature_part --> the same
+//	                                     (mature_part_at)
+//
+// Nobody waits for that deadline and nobody is stopped by it: an event that comes
+// later than a part's maturity, and before the job, takes it along in its chain.
+//
+// The reserve that is kept of each part stays until the end of the order, and is
+// freed as one, reserve_until after the last has matured: as long as a part is
+// held something of the parts before can be needed.
 //
 // From the shipment on track notes where the goods are: it moves neither money
 // nor deadlines. That they were delivered is an event of its own.
@@ -238,6 +250,7 @@ const (
 	LoseUnrepresented   Event = "lose_unrepresented"   // represent_by passed
 
 	ReleasePartUnconfirmed Event = "release_part_unconfirmed" // confirm_part_by passed
+	MaturePart             Event = "mature_part"              // mature_part_at passed
 )
 
 // Events lists every event in the order of an order's life.
@@ -245,7 +258,7 @@ var Events = []Event{Agree, Pay, Authorise, Capture, Void, ShipPart, Ship, Track
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn, ShipReplacement,
 	RefundReleased, TakeBackPayment, SecondChargeback, Represent, WinChargeback, LoseChargeback,
 	Expire, ExpireAuthorisation, CancelUnshipped, ReleasePartUnconfirmed, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
-	GrantUninspected, GrantUnreplaced, Mature, ReleaseReserve, LoseUnrepresented}
+	GrantUninspected, GrantUnreplaced, MaturePart, Mature, ReleaseReserve, LoseUnrepresented}
 
 // Role is who causes an event.
 type Role string
@@ -281,6 +294,7 @@ const (
 	MatureAt    Deadline = "mature_at"
 
 	ConfirmPartBy Deadline = "confirm_part_by" // of a part, see Parts
+	MaturePartAt  Deadline = "mature_part_at"  // of a part that was released before others
 
 	ReserveUntil Deadline = "reserve_until"
 	RepresentBy  Deadline = "represent_by"
@@ -289,7 +303,7 @@ const (
 
 // Deadlines lists every deadline in the order of an order's life.
 var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmPartBy, ConfirmBy, RespondBy, NegotiateBy, EvidenceBy, RuleBy, AppealBy,
-	ReturnBy, InspectBy, ReplaceBy, MatureAt, ReserveUntil, RepresentBy, DecisionBy}
+	ReturnBy, InspectBy, ReplaceBy, MaturePartAt, MatureAt, ReserveUntil, RepresentBy, DecisionBy}
 
 // Terms are what was agreed and never changes. Amounts are minor units; Amount is
 // what the goods cost.
@@ -327,7 +341,7 @@ type Progress struct {
 	Refunded   int64 // went back to the buyer
 	FeeCharged int64 // of Released; more than that where the policy keeps it on what goes back
 	TaxCharged int64 // likewise
-	Maturing   int64 // of Released, waits in 2200 for mature_at
+	Maturing   int64 // of Released, waits in 2200 for mature_at, of parts for theirs
 
 	Deadline   Deadline
 	DeadlineAt time.Time // zero without a Deadline

@@ -20,18 +20,26 @@ type Parts struct {
 type Part struct {
 	Name   string `json:"name"`
 	Amount int64  `json:"amount"` // what its goods cost, as agreed
+	// ShipBy is the agreed date of shipment, or when the milestone is due; zero for
+	// none, then the order's ship_by is the part's.
+	ShipBy time.Time `json:"ship_by,omitzero"`
 	// BuyerShare is the part's share of what the buyer pays on top of the order's
 	// amount, once that is known: from the payment on.
 	BuyerShare int64 `json:"buyer_share,omitempty"`
 	// State is agreed before the payment, then held, shipped, delivered, and at
 	// the end released, refunded, or ruled where a dispute split it. Money is in
-	// escrow for a part that is held, shipped or delivered, and no other.
+	// escrow for a part that is held, shipped or delivered, and no other; something
+	// can be maturing of one that is released or ruled, and no other.
 	State State `json:"state"`
 	Held  int64 `json:"held,omitempty"` // of Pays: what is in escrow
 	// Refunded is what of Pays went back to the buyer or the buyer's bank while the
 	// part was held, but not by a ruling: that is about the order and not about a
 	// part.
 	Refunded int64 `json:"refunded,omitempty"`
+	// ReleasedAt is when it was released, or ruled; Maturing what the seller has of
+	// it that is not available yet. The parts' together are the order's.
+	ReleasedAt time.Time `json:"released_at,omitzero"`
+	Maturing   int64     `json:"maturing,omitempty"`
 	// DeadlineAt is the part's own deadline, see Deadline; BuyerExtended and
 	// SellerExtended count how often it was moved.
 	DeadlineAt     time.Time `json:"deadline_at,omitzero"`
@@ -41,11 +49,12 @@ type Part struct {
 }
 
 // PartTerms is a part as it is agreed: an amount in minor units, or basis points
-// of the whole.
+// of the whole, and by when it is to be shipped, zero for the policy's time.
 type PartTerms struct {
 	Name   string
 	Amount int64
 	Bps    int64
+	ShipBy time.Time
 }
 
 // Limits of parts.
@@ -94,6 +103,9 @@ func NewParts(whole int64, terms []PartTerms) (*Parts, error) {
 			amount = whole - sum
 		}
 		list[i] = Part{Name: t.Name, Amount: amount, State: Agreed}
+		if !t.ShipBy.IsZero() {
+			list[i].ShipBy = t.ShipBy.UTC().Truncate(time.Microsecond)
+		}
 		sum += amount
 		if amount < 1 {
 			return nil, sumRefused("part %q would be %d of the whole %d", t.Name, amount, whole)
@@ -141,13 +153,39 @@ func (t *Part) Deadline() Deadline {
 	case Shipped, Delivered:
 		return ConfirmPartBy
 	}
+	if t.Maturing > 0 {
+		return MaturePartAt
+	}
 	return NoDeadline
+}
+
+// early reports whether something of the order was released before parts matured
+// by themselves: nobody noted then when it was, or of which part what matures is,
+// and that matures together, after the last release.
+func (ps *Parts) early() bool {
+	return slices.ContainsFunc(ps.List, func(t Part) bool {
+		return (t.State == Released || t.State == Ruled) && t.ReleasedAt.IsZero()
+	})
+}
+
+// releasedAt is when the last of the parts was released, zero if none was or it
+// is not known.
+func (ps *Parts) releasedAt() (last time.Time) {
+	if ps == nil || ps.early() {
+		return time.Time{}
+	}
+	for i := range ps.List {
+		if at := ps.List[i].ReleasedAt; at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 // end leaves nothing of a part in escrow and answers what that was.
 func (t *Part) end(s State) (held int64) {
 	held = t.Held
-	*t = Part{Name: t.Name, Amount: t.Amount, BuyerShare: t.BuyerShare, State: s, Refunded: t.Refunded}
+	*t = Part{Name: t.Name, Amount: t.Amount, ShipBy: t.ShipBy, BuyerShare: t.BuyerShare, State: s, Refunded: t.Refunded}
 	if s == Refunded {
 		t.Refunded += held
 	}
@@ -160,7 +198,7 @@ func (o *Order) inParts() bool {
 	case PartShipped:
 		return true
 	case Held, Shipped, Delivered:
-		return o.Parts != nil || o.Deadline == ConfirmPartBy
+		return o.Parts != nil || o.Deadline == ConfirmPartBy || o.Deadline == MaturePartAt
 	}
 	return false
 }
@@ -171,7 +209,7 @@ func (o *Order) inParts() bool {
 func (o *Order) Allowed() []Allowed {
 	return slices.DeleteFunc(AllowedIn(o.State), func(a Allowed) bool {
 		switch a.Event {
-		case ShipPart, DeliverPart, ReleasePart, ReleasePartUnconfirmed:
+		case ShipPart, DeliverPart, ReleasePart, ReleasePartUnconfirmed, MaturePart:
 			return o.Parts == nil
 		case ReleaseUnconfirmed:
 			return o.Parts != nil
@@ -185,21 +223,24 @@ func (o *Order) Allowed() []Allowed {
 }
 
 // checkParts is a second look at money: a part's share is nowhere in the ledger,
-// where the order has one account, so nothing else would notice that the parts
-// have come to hold more or less than the order does.
+// where the order has one account and its seller another, so nothing else would
+// notice that the parts have come to hold more or less than the order does, or to
+// have more or less maturing.
 func (o *Order) checkParts() error {
 	if o.Parts == nil {
 		return nil
 	}
-	var held int64
+	var held, maturing int64
 	for i := range o.Parts.List {
 		t := &o.Parts.List[i]
-		if held += t.Held; t.Held < 0 || t.Held+t.Refunded > t.Pays() || (t.Held > 0) != (t.Deadline() != NoDeadline) {
-			return fmt.Errorf("order: part %q is %s and holds %d of %d", t.Name, t.State, t.Held, t.Pays())
+		held, maturing = held+t.Held, maturing+t.Maturing
+		waits := t.Held > 0 || t.Maturing > 0
+		if min(t.Held, t.Maturing) < 0 || t.Held+t.Maturing+t.Refunded > t.Pays() || waits != (t.Deadline() != NoDeadline) {
+			return fmt.Errorf("order: part %q is %s, holds %d of %d and has %d maturing", t.Name, t.State, t.Held, t.Pays(), t.Maturing)
 		}
 	}
-	if held != o.Held {
-		return fmt.Errorf("order: its parts hold %d, the order %d", held, o.Held)
+	if held != o.Held || maturing != o.Maturing && !o.Parts.early() {
+		return fmt.Errorf("order: its parts hold %d and have %d maturing, the order %d and %d", held, maturing, o.Held, o.Maturing)
 	}
 	return nil
 }
@@ -241,8 +282,42 @@ func (p *planner) named(in ...State) ([]*Part, error) {
 	return chosen, nil
 }
 
-// holdParts notes that a payment is held for every part, to be shipped by the
-// order's ship_by. What the buyer pays on top is shared pro rata to the amounts:
+// CheckDates refuses parts that were to be shipped by the moment at which they are
+// agreed, or before, by RuleOrderOfTime.
+func (o *Order) CheckDates(at time.Time) error {
+	if o.Parts == nil {
+		return nil
+	}
+	for i := range o.Parts.List {
+		if t := &o.Parts.List[i]; !t.ShipBy.IsZero() && !t.ShipBy.After(at) {
+			return refuse(o, &Command{Event: Agree}, RuleOrderOfTime, "part %q would be to be shipped by %s, and is agreed at %s", t.Name, stamp(t.ShipBy), stamp(at))
+		}
+	}
+	return nil
+}
+
+// dates says which of the parts have a date of shipment of their own, and which.
+func (ps *Parts) dates() (words []string) {
+	for i := range ps.List {
+		if t := &ps.List[i]; !t.ShipBy.IsZero() {
+			words = append(words, fmt.Sprintf("%s (%s)", t.Name, stamp(t.ShipBy)))
+		}
+	}
+	return words
+}
+
+// agree begins an order.
+func (p *planner) agree(to []State) error {
+	if err := p.o.CheckDates(p.o.At); err != nil {
+		return err
+	}
+	p.next(to[0])
+	return nil
+}
+
+// holdParts notes that a payment is held for every part, to be shipped by its own
+// date, or by the order's ship_by: that counts too where a date has passed before
+// the payment, because nobody has to ship before it. What the buyer pays on top is shared pro rata to the amounts:
 // each part's share is what the parts up to it come to, less the shares before,
 // so that they always sum to the whole.
 func (p *planner) holdParts() {
@@ -254,15 +329,100 @@ func (p *planner) holdParts() {
 		t.BuyerShare = mulDiv(whole.BuyerShare, amounts, whole.Amount) - shares
 		shares += t.BuyerShare
 		t.State, t.Held, t.DeadlineAt = Held, t.Pays(), p.o.DeadlineAt
+		if t.ShipBy.After(p.o.At) {
+			t.DeadlineAt = t.ShipBy
+		}
+	}
+	if list != nil {
+		p.clockOf(func(t *Part) bool { return t.Held > 0 })
 	}
 }
 
+// ended is a part of which nothing is held any more, and what was.
+type ended struct {
+	part *Part
+	held int64
+}
+
 // endParts ends every part that something is held of.
-func (p *planner) endParts(s State) {
+func (p *planner) endParts(s State) (all []ended) {
 	list := p.parts()
 	for i := range list {
-		if list[i].Held > 0 {
-			list[i].end(s)
+		if t := &list[i]; t.Held > 0 {
+			all = append(all, ended{t, t.end(s)})
+		}
+	}
+	return all
+}
+
+// startMaturing has net mature of the parts that have just ended, pro rata to what
+// was held of them.
+func (p *planner) startMaturing(of []ended, net int64) {
+	held := make([]int64, len(of))
+	for i := range of {
+		held[i] = of[i].held
+	}
+	if len(of) == 0 {
+		return
+	}
+	for i, share := range proRata(net, held...) {
+		t := of[i].part
+		if t.ReleasedAt, t.Maturing = p.o.At, share; share > 0 {
+			t.DeadlineAt = p.o.At.Add(p.o.Policy.MatureAfter.Duration())
+		}
+	}
+}
+
+// matureParts leaves nothing maturing of some parts, and answers what that was.
+func (p *planner) matureParts(some func(*Part) bool) (amount int64) {
+	list := p.parts()
+	for i := range list {
+		if t := &list[i]; t.Maturing > 0 && some(t) {
+			amount += t.Maturing
+			t.Maturing, t.DeadlineAt = 0, time.Time{}
+		}
+	}
+	return amount
+}
+
+// matureDue makes what the parts have maturing whose moment has come available.
+func (p *planner) matureDue([]State) error {
+	at := p.o.At
+	p.mature(p.matureParts(func(t *Part) bool { return !t.DeadlineAt.After(at) }))
+	if p.o.Held > 0 {
+		p.goByParts()
+	} else {
+		p.restByParts()
+	}
+	return nil
+}
+
+// takeAlong has the parts mature, each at its moment, that an event comes later
+// than. So nobody is stopped by that deadline, and no job that is late leaves a
+// dispute or a chargeback more to freeze or to take.
+func (p *planner) takeAlong() {
+	for p.o.Deadline == MaturePartAt && p.c.At.After(p.o.DeadlineAt) {
+		p.o.At = p.o.DeadlineAt
+		_ = p.matureDue(nil) // it refuses nothing
+	}
+}
+
+// takeMaturing takes amount of what is maturing from the parts, pro rata.
+func (p *planner) takeMaturing(amount int64) {
+	list := p.parts()
+	var all int64
+	maturing := make([]int64, len(list))
+	for i := range list {
+		maturing[i] = list[i].Maturing
+		all += maturing[i]
+	}
+	if amount = min(amount, all); amount == 0 { // all: of an early order the parts may have less
+		return
+	}
+	for i, share := range proRata(amount, maturing...) {
+		t := &list[i]
+		if t.Maturing -= share; t.Maturing == 0 && share > 0 {
+			t.DeadlineAt = time.Time{}
 		}
 	}
 }
@@ -342,10 +502,12 @@ func (p *planner) releaseDue([]State) error {
 // split.go.
 func (p *planner) payParts(parts []*Part) {
 	var gross int64
+	var all []ended
 	for _, t := range parts {
-		gross += t.end(Released)
+		all = append(all, ended{t, t.end(Released)})
+		gross += all[len(all)-1].held
 	}
-	p.release(gross, chart.Release, chart.Fee, chart.FeeTax)
+	p.release(gross, all, chart.Release, chart.Fee, chart.FeeTax)
 	p.goByParts()
 }
 
@@ -358,6 +520,28 @@ func (p *planner) refundRest([]State) error {
 		}
 	}
 	p.refund(gross, chart.RefundToBuyer)
+	p.goByParts()
+	return nil
+}
+
+// refundDue refunds the parts that were not shipped by their deadline, and others
+// go on; of an order that is not in parts, all.
+func (p *planner) refundDue(to []State) error {
+	if p.o.Parts == nil {
+		return p.refundAll(to)
+	}
+	list := p.parts()
+	var gross int64
+	for i := range list {
+		if t := &list[i]; t.Deadline() == ShipBy && !t.DeadlineAt.After(p.o.At) {
+			gross += t.end(Refunded)
+		}
+	}
+	p.refund(gross, chart.RefundToBuyer)
+	if p.o.Held == 0 && p.from() == Held {
+		p.next(Canceled)
+		return nil
+	}
 	p.goByParts()
 	return nil
 }
@@ -435,50 +619,78 @@ func (p *planner) moveParts(before time.Time) {
 	p.goByParts()
 }
 
-// thawParts lets the clocks of the parts run on that a dispute stopped for so
-// long.
-func (p *planner) thawParts(stood time.Duration) {
+// thaw lets the clocks of the parts run on that a dispute or a chargeback stopped
+// for so long.
+func (p *planner) thaw(stood time.Duration) {
 	list := p.parts()
-	if list == nil {
-		return
-	}
 	for i := range list {
-		if list[i].Held > 0 {
-			list[i].DeadlineAt = list[i].DeadlineAt.Add(stood)
+		if t := &list[i]; t.Deadline() != NoDeadline {
+			t.DeadlineAt = t.DeadlineAt.Add(stood)
 		}
 	}
-	p.goByParts()
+}
+
+// thawParts is thaw, and the order that still holds money goes by its parts.
+func (p *planner) thawParts(stood time.Duration) {
+	if p.o.Parts != nil {
+		p.thaw(stood)
+		p.goByParts()
+	}
+}
+
+// end takes an order of which nothing is held any more to where what was released
+// of it, to s, takes it. If none was, or all of that went back, it has ended; but
+// a reserve that was kept meanwhile is freed in its own time.
+func (p *planner) end(s State) {
+	switch a := p.o.Aftermath; {
+	case p.o.Released > 0:
+		p.next(s)
+		p.restByParts()
+	case a != nil && a.Reserved > 0:
+		p.next(Reserved)
+	default:
+		p.next(Refunded)
+	}
+}
+
+// restByParts gives an order of which nothing is held any more, and something was
+// released, the deadline of what its parts have maturing: the last to mature, if
+// there is one, takes the order along.
+func (p *planner) restByParts() {
+	o := p.o
+	if o.Parts == nil || o.Parts.early() {
+		return
+	}
+	var moments []time.Time
+	for i := range o.Parts.List {
+		if t := &o.Parts.List[i]; t.Maturing > 0 {
+			moments = append(moments, t.DeadlineAt)
+		}
+	}
+	o.Deadline, o.DeadlineAt = MatureAt, o.At // nothing to wait for
+	if len(moments) > 0 {
+		first := slices.MinFunc(moments, time.Time.Compare)
+		if o.DeadlineAt = slices.MaxFunc(moments, time.Time.Compare); first.Before(o.DeadlineAt) {
+			o.Deadline, o.DeadlineAt = MaturePartAt, first
+		}
+	}
+	o.BuyerExtended, o.SellerExtended, o.Holidays = 0, 0, 0
 }
 
 // goByParts takes the order to where its parts are: to the state of the least
-// advanced of those that hold money, with the earliest of their deadlines. An
-// order of which a part was shipped never goes back to held.
+// advanced of those that hold money, with the earliest deadline of all. An order
+// of which a part was shipped never goes back to held.
 func (p *planner) goByParts() {
 	o := p.o
 	if o.Held == 0 {
-		if o.Released > 0 {
-			p.next(Released)
-		} else {
-			p.next(Refunded)
-		}
+		p.end(Released)
 		return
 	}
+	p.clockOf(func(t *Part) bool { return t.Deadline() != NoDeadline })
 	is := map[State]bool{}
-	var first *Part
 	for i := range o.Parts.List {
-		t := &o.Parts.List[i]
-		if t.Held == 0 {
-			continue
-		}
-		is[t.State] = true
-		switch {
-		case first == nil || t.DeadlineAt.Before(first.DeadlineAt):
-			first = t
-			o.Deadline, o.DeadlineAt, o.Holidays = t.Deadline(), t.DeadlineAt, t.Holidays
-			o.BuyerExtended, o.SellerExtended = t.BuyerExtended, t.SellerExtended
-		case t.DeadlineAt.Equal(first.DeadlineAt) && t.Deadline() == first.Deadline():
-			// Parts move together from here, so what one of them has used up counts.
-			o.BuyerExtended, o.SellerExtended = max(o.BuyerExtended, t.BuyerExtended), max(o.SellerExtended, t.SellerExtended)
+		if t := &o.Parts.List[i]; t.Held > 0 {
+			is[t.State] = true
 		}
 	}
 	switch {
@@ -490,6 +702,27 @@ func (p *planner) goByParts() {
 		o.State = Shipped
 	default:
 		o.State = Delivered
+	}
+}
+
+// clockOf gives the order the earliest deadline of some of its parts.
+func (p *planner) clockOf(some func(*Part) bool) {
+	o := p.o
+	var first *Part
+	for i := range o.Parts.List {
+		t := &o.Parts.List[i]
+		if !some(t) {
+			continue
+		}
+		switch {
+		case first == nil || t.DeadlineAt.Before(first.DeadlineAt):
+			first = t
+			o.Deadline, o.DeadlineAt, o.Holidays = t.Deadline(), t.DeadlineAt, t.Holidays
+			o.BuyerExtended, o.SellerExtended = t.BuyerExtended, t.SellerExtended
+		case t.DeadlineAt.Equal(first.DeadlineAt) && t.Deadline() == first.Deadline():
+			// Parts move together from here, so what one of them has used up counts.
+			o.BuyerExtended, o.SellerExtended = max(o.BuyerExtended, t.BuyerExtended), max(o.SellerExtended, t.SellerExtended)
+		}
 	}
 }
 
@@ -508,22 +741,17 @@ const explained = 5
 // explainParts says where an order in parts stands that holds money. Of one that
 // was read without its parts it says what its state and deadline tell.
 func explainParts(e *Explanation, o *Order, money func(int64) string) {
-	var held, toShip, toConfirm, due []string
+	var held, toShip, toConfirm []string
 	if o.Parts != nil {
 		for i := range o.Parts.List {
 			t := &o.Parts.List[i]
-			if t.Held == 0 {
-				continue
-			}
-			if t.Deadline() == ShipBy {
+			switch t.Deadline() {
+			case ShipBy:
 				held = append(held, fmt.Sprintf("%s (%s, to be shipped by %s)", t.Name, money(t.Held), stamp(t.DeadlineAt)))
 				toShip = append(toShip, t.Name)
-			} else {
+			case ConfirmPartBy:
 				held = append(held, fmt.Sprintf("%s (%s, %s, to be confirmed by %s)", t.Name, money(t.Held), t.State, stamp(t.DeadlineAt)))
 				toConfirm = append(toConfirm, t.Name)
-			}
-			if t.Deadline() == o.Deadline && t.DeadlineAt.Equal(o.DeadlineAt) {
-				due = append(due, t.Name)
 			}
 		}
 	}
@@ -532,7 +760,7 @@ func explainParts(e *Explanation, o *Order, money func(int64) string) {
 		e.Why = fmt.Sprintf("%s is held for %d of %d parts: %s.", money(o.Held), len(held), len(o.Parts.List), some(held))
 	}
 	if o.Released > 0 {
-		e.Why += fmt.Sprintf(" %s was released; of that the seller's %s matures with the rest, after the last release.", money(o.Released), money(o.Maturing))
+		e.Why += fmt.Sprintf(" %s was released; %s", money(o.Released), maturing(o, money)) + reservedSoFar(o, money)
 	}
 	if o.Refunded > 0 {
 		e.Why += fmt.Sprintf(" %s was refunded.", money(o.Refunded))
@@ -550,7 +778,60 @@ func explainParts(e *Explanation, o *Order, money func(int64) string) {
 			e.Next = "The seller ships the rest; until then buyer or seller may cancel that. " + e.Next
 		}
 	}
-	e.Otherwise = partsOtherwise(o.Deadline, some(due))
+	e.Otherwise = partsOtherwise(o.Deadline, some(o.Parts.due(o.Deadline, o.DeadlineAt)))
+	if o.Deadline != MaturePartAt || o.Parts == nil {
+		return
+	}
+	// What is held waits for another deadline than the order's.
+	p := planner{o: &Order{Progress: o.Progress}}
+	p.clockOf(func(t *Part) bool { return t.Held > 0 })
+	e.Otherwise += fmt.Sprintf(" At %s, %s: %s", stamp(p.o.DeadlineAt), p.o.Deadline, partsOtherwise(p.o.Deadline, some(o.Parts.due(p.o.Deadline, p.o.DeadlineAt))))
+}
+
+// due are the names of the parts that have the deadline then.
+func (ps *Parts) due(d Deadline, at time.Time) (names []string) {
+	if ps == nil {
+		return nil
+	}
+	for i := range ps.List {
+		if t := &ps.List[i]; t.Deadline() == d && t.DeadlineAt.Equal(at) {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// maturing says what of an order in parts matures, and when.
+func maturing(o *Order, money func(int64) string) string {
+	switch {
+	case o.Maturing == 0:
+		return "all that the seller has of it is available."
+	case o.Parts == nil:
+		return fmt.Sprintf("the seller's %s of it matures.", money(o.Maturing))
+	case o.Parts.early():
+		return fmt.Sprintf("the seller's %s of it matures after the last release.", money(o.Maturing))
+	}
+	var words []string
+	for i := range o.Parts.List {
+		if t := &o.Parts.List[i]; t.Maturing > 0 {
+			words = append(words, fmt.Sprintf("%s of %s at %s", money(t.Maturing), t.Name, stamp(t.DeadlineAt)))
+		}
+	}
+	return fmt.Sprintf("the seller's %s of it matures: %s.", money(o.Maturing), some(words))
+}
+
+// reservedSoFar says what is kept in reserve of an order in parts of which not all
+// has matured yet.
+func reservedSoFar(o *Order, money func(int64) string) string {
+	a := o.Aftermath
+	if a == nil || a.Reserved == 0 {
+		return ""
+	}
+	until := "for a time"
+	if o.Policy != nil { // a report does not read it
+		until = "until " + o.Policy.ReserveFor.String() + " after that"
+	}
+	return fmt.Sprintf(" Of what has matured %s is kept in reserve until the order's last part has matured, and %s.", money(a.Reserved), until)
 }
 
 // partsOtherwise is what becomes of some parts, "" for all whose deadline it is,
@@ -561,6 +842,12 @@ func partsOtherwise(d Deadline, of string) string {
 			of = "the parts that were not shipped"
 		}
 		return fmt.Sprintf("What is held of %s goes back to the buyer.", of)
+	}
+	if d == MaturePartAt {
+		if of == "" {
+			of = "the parts that mature then"
+		}
+		return fmt.Sprintf("What the seller has of %s becomes available.", of)
 	}
 	if of == "" {
 		of = "the parts that were not confirmed in time"

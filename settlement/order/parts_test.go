@@ -28,7 +28,7 @@ func inParts(t *testing.T) Order {
 }
 
 func partEvent(e Event) bool {
-	return slices.Contains([]Event{ShipPart, DeliverPart, ReleasePart, ReleasePartUnconfirmed}, e)
+	return slices.Contains([]Event{ShipPart, DeliverPart, ReleasePart, ReleasePartUnconfirmed, MaturePart}, e)
 }
 
 // partsAt is an order in parts that is where o is, and the parts that the event
@@ -37,6 +37,9 @@ func partsAt(t *testing.T, o Order, e Event) (Order, []string) {
 	t.Helper()
 	x := must(t, inParts(t), Command{Event: Pay, Method: "card"})
 	name := []string{"hull"}
+	if e == MaturePart {
+		return hullReleased(t, o), nil
+	}
 	switch o.State {
 	case Held:
 		return x, name
@@ -56,6 +59,28 @@ func partsAt(t *testing.T, o Order, e Event) (Order, []string) {
 	return o, name
 }
 
+// hullReleased is a boat that is where o is, of which hull is released by itself;
+// o itself where there is none.
+func hullReleased(t *testing.T, o Order) Order {
+	t.Helper()
+	then, ok := map[State][]Command{
+		PartShipped: {{Event: ShipPart, Parts: []string{"hull"}}, {Event: ReleasePart, Parts: []string{"hull"}}},
+		Shipped:     {{Event: Ship}, {Event: ReleasePart, Parts: []string{"hull"}}},
+		Delivered:   {{Event: Ship}, {Event: Deliver}, {Event: ReleasePart, Parts: []string{"hull"}}},
+		Released:    {{Event: Ship}, {Event: ReleasePart, Parts: []string{"hull"}}, {Event: Confirm}},
+		Ruled: {{Event: Ship}, {Event: ReleasePart, Parts: []string{"hull"}}, {Event: Dispute, Reason: "leaks"},
+			{Event: Rule, ToSeller: 2_000, ToBuyer: 3_001}},
+	}[o.State]
+	if !ok {
+		return o
+	}
+	x := must(t, inParts(t), Command{Event: Pay, Method: "card"})
+	for _, c := range then {
+		x = must(t, x, c)
+	}
+	return x
+}
+
 // partsOf writes the parts as "hull released, mast shipped 3000".
 func partsOf(o *Order) string {
 	var words []string
@@ -63,6 +88,9 @@ func partsOf(o *Order) string {
 		w := p.Name + " " + string(p.State)
 		if p.Held > 0 {
 			w += fmt.Sprint(" ", p.Held)
+		}
+		if p.Maturing > 0 {
+			w += fmt.Sprint(" maturing ", p.Maturing)
 		}
 		words = append(words, w)
 	}
@@ -78,7 +106,7 @@ func TestParts(t *testing.T) {
 	deliver := func(names ...string) Command { return Command{Event: DeliverPart, Parts: names} }
 	release := func(names ...string) Command { return Command{Event: ReleasePart, Parts: names} }
 	dispute := Command{Event: Dispute, Reason: "leaks"}
-	unconfirmed := Command{Event: ReleasePartUnconfirmed}
+	unconfirmed, mature := Command{Event: ReleasePartUnconfirmed}, Command{Event: MaturePart}
 	for _, c := range []struct {
 		name     string
 		events   []Command
@@ -97,25 +125,39 @@ func TestParts(t *testing.T) {
 		{"some delivered", []Command{{Event: Ship}, deliver("hull", "sail")}, Shipped, ConfirmPartBy, "hull delivered 5000, mast shipped 3000, sail delivered 2001", ""},
 		{"all delivered, one by one", []Command{{Event: Ship}, deliver("hull", "sail"), deliver("mast")}, Delivered, ConfirmPartBy, "hull delivered 5000, mast delivered 3000, sail delivered 2001", ""},
 		{"all delivered", []Command{{Event: Ship}, deliver("hull"), {Event: Deliver}}, Delivered, ConfirmPartBy, "hull delivered 5000, mast delivered 3000, sail delivered 2001", ""},
-		{"one released", []Command{ship("hull"), release("hull")}, PartShipped, ShipBy, "hull released, mast held 3000, sail held 2001",
+		{"one released", []Command{ship("hull"), release("hull")}, PartShipped, MaturePartAt, "hull released maturing 4400, mast held 3000, sail held 2001",
 			"release: escrow -> seller pending 4400; fee: escrow -> fee 500; fee_tax: escrow -> tax 100"},
-		{"two released", []Command{{Event: Ship}, release("hull"), release("sail")}, Shipped, ConfirmPartBy, "hull released, mast shipped 3000, sail released",
+		{"two released", []Command{{Event: Ship}, release("hull"), release("sail")}, Shipped, MaturePartAt, "hull released maturing 4400, mast shipped 3000, sail released maturing 1761",
 			"release: escrow -> seller pending 1761; fee: escrow -> fee 200; fee_tax: escrow -> tax 40"},
-		{"the last released", []Command{{Event: Ship}, {Event: Deliver}, release("hull"), release("sail"), release("mast")}, Released, MatureAt, "hull released, mast released, sail released",
+		{"the last released", []Command{{Event: Ship}, {Event: Deliver}, release("hull"), release("sail"), release("mast")}, Released, MaturePartAt, "hull released maturing 4400, mast released maturing 2640, sail released maturing 1761",
 			"release: escrow -> seller pending 2640; fee: escrow -> fee 300; fee_tax: escrow -> tax 60"},
-		{"released at once", []Command{{Event: Ship}, release("hull", "mast", "sail")}, Released, MatureAt, "hull released, mast released, sail released",
+		{"released at once", []Command{{Event: Ship}, release("hull", "mast", "sail")}, Released, MatureAt, "hull released maturing 4400, mast released maturing 2640, sail released maturing 1761",
 			"release: escrow -> seller pending 8801; fee: escrow -> fee 1000; fee_tax: escrow -> tax 200"},
-		{"confirmed", []Command{ship("hull"), release("hull"), {Event: Ship}, {Event: Confirm}}, Released, MatureAt, "hull released, mast released, sail released",
+		{"confirmed", []Command{ship("hull"), release("hull"), {Event: Ship}, {Event: Confirm}}, Released, MaturePartAt, "hull released maturing 4400, mast released maturing 2640, sail released maturing 1761",
 			"release: escrow -> seller pending 4401; fee: escrow -> fee 500; fee_tax: escrow -> tax 100"},
-		{"matured together", []Command{{Event: Ship}, release("hull"), {Event: Confirm}, {Event: Mature}}, Closed, NoDeadline, "hull released, mast released, sail released",
-			"mature: seller pending -> seller available 8801"},
-		{"nobody confirms those shipped together", []Command{ship("hull", "mast"), {Event: Extend, By: Seller}, unconfirmed}, PartShipped, ShipBy, "hull released, mast released, sail held 2001",
+		{"matured, the first by itself", []Command{{Event: Ship}, release("hull"), {Event: Confirm}, mature, {Event: Mature}}, Closed, NoDeadline, "hull released, mast released, sail released",
+			"mature: seller pending -> seller available 4401"},
+		{"matured while others are held", []Command{{Event: Ship}, release("hull"), mature}, Shipped, ConfirmPartBy, "hull released, mast shipped 3000, sail shipped 2001",
+			"mature: seller pending -> seller available 4400"},
+		{"matured before the job was there", []Command{ship("hull"), release("hull"), {Event: ShipPart, Parts: []string{"mast"}, At: t0.AddDate(0, 0, 5)}}, PartShipped, ShipBy, "hull released, mast shipped 3000, sail held 2001",
+			"mature: seller pending -> seller available 4400"},
+		{"matured, and the rest goes back", []Command{ship("hull"), release("hull"), mature, {Event: Cancel}}, Released, MatureAt, "hull released, mast refunded, sail refunded",
+			"refund_to_buyer: escrow -> buyer 5001"},
+		{"matured, the rest went back, and nothing is left to mature", []Command{ship("hull"), release("hull"), mature, {Event: Cancel}, {Event: Mature}}, Closed, NoDeadline, "hull released, mast refunded, sail refunded",
+			""},
+		{"extended while one matures", []Command{ship("hull"), release("hull"), {Event: Extend, By: Seller, Until: t0.AddDate(0, 0, 12)}, mature}, PartShipped, ShipBy, "hull released, mast held 3000, sail held 2001",
+			"mature: seller pending -> seller available 4400"},
+		{"no clock runs in a dispute", []Command{{Event: Ship}, release("hull"), {Event: Dispute, Reason: "leaks", At: t0.AddDate(0, 0, 1)}, {Event: Withdraw, At: t0.AddDate(0, 0, 6)}}, Shipped, MaturePartAt, "hull released maturing 4400, mast shipped 3000, sail shipped 2001",
+			"dispute_freeze void"},
+		{"what had matured before a dispute is not in it", []Command{{Event: Ship}, release("hull"), {Event: Dispute, Reason: "leaks", At: t0.AddDate(0, 0, 6)}}, Disputed, RuleBy, "hull released, mast shipped 3000, sail shipped 2001",
+			"mature: seller pending -> seller available 4400; dispute_freeze: escrow -> suspense 5001 pending"},
+		{"nobody confirms those shipped together", []Command{ship("hull", "mast"), {Event: Extend, By: Seller}, unconfirmed}, PartShipped, MaturePartAt, "hull released maturing 4400, mast released maturing 2640, sail held 2001",
 			"release: escrow -> seller pending 7040; fee: escrow -> fee 800; fee_tax: escrow -> tax 160"},
-		{"nobody confirms any", []Command{ship("hull"), {Event: Ship}, unconfirmed, unconfirmed}, Released, MatureAt, "hull released, mast released, sail released",
+		{"nobody confirms any", []Command{ship("hull"), {Event: Ship}, unconfirmed, unconfirmed}, Released, MaturePartAt, "hull released maturing 4400, mast released maturing 2640, sail released maturing 1761",
 			"release: escrow -> seller pending 4401; fee: escrow -> fee 500; fee_tax: escrow -> tax 100"},
 		{"the rest never shipped", []Command{ship("hull"), {Event: CancelUnshipped}}, Shipped, ConfirmPartBy, "hull shipped 5000, mast refunded, sail refunded",
 			"refund_to_buyer: escrow -> buyer 5001"},
-		{"the rest never shipped, the first released", []Command{ship("hull"), release("hull"), {Event: CancelUnshipped}}, Released, MatureAt, "hull released, mast refunded, sail refunded",
+		{"the rest never shipped, the first released", []Command{ship("hull"), release("hull"), mature, {Event: CancelUnshipped}}, Released, MatureAt, "hull released, mast refunded, sail refunded",
 			"refund_to_buyer: escrow -> buyer 5001"},
 		{"the rest canceled, the first delivered", []Command{ship("hull"), deliver("hull"), {Event: Cancel}}, Delivered, ConfirmPartBy, "hull delivered 5000, mast refunded, sail refunded",
 			"refund_to_buyer: escrow -> buyer 5001"},
@@ -125,17 +167,17 @@ func TestParts(t *testing.T) {
 			"refund_to_buyer: escrow -> buyer 10001"},
 		{"a part refunded before anything was shipped", []Command{{Event: Refund, Parts: []string{"mast"}}}, Held, ShipBy, "hull held 5000, mast refunded, sail held 2001",
 			"refund_to_buyer: escrow -> buyer 3000"},
-		{"some of a part refunded, then it is released", []Command{{Event: Ship}, {Event: Refund, Parts: []string{"hull"}, Amount: 1_000}, release("hull")}, Shipped, ConfirmPartBy, "hull released, mast shipped 3000, sail shipped 2001",
+		{"some of a part refunded, then it is released", []Command{{Event: Ship}, {Event: Refund, Parts: []string{"hull"}, Amount: 1_000}, release("hull")}, Shipped, MaturePartAt, "hull released maturing 3520, mast shipped 3000, sail shipped 2001",
 			"release: escrow -> seller pending 3520; fee: escrow -> fee 400; fee_tax: escrow -> tax 80"},
 		{"all refunded", []Command{{Event: Ship}, {Event: Refund}}, Refunded, NoDeadline, "hull refunded, mast refunded, sail refunded",
 			"refund_to_buyer: escrow -> buyer 10001"},
-		{"the rest refunded after a release", []Command{{Event: Ship}, release("hull"), {Event: Refund}}, Released, MatureAt, "hull released, mast refunded, sail refunded",
+		{"the rest refunded after a release", []Command{{Event: Ship}, release("hull"), {Event: Refund}}, Released, MatureAt, "hull released maturing 4400, mast refunded, sail refunded",
 			"refund_to_buyer: escrow -> buyer 5001"},
 		{"disputed", []Command{ship("hull"), dispute}, Disputed, RuleBy, "hull shipped 5000, mast held 3000, sail held 2001",
 			"dispute_freeze: escrow -> suspense 10001 pending"},
-		{"ruled after a release", []Command{{Event: Ship}, release("hull"), dispute, {Event: Rule, ToSeller: 2_000, ToBuyer: 3_001}}, Ruled, MatureAt, "hull released, mast ruled, sail ruled",
+		{"ruled after a release", []Command{{Event: Ship}, release("hull"), dispute, {Event: Rule, ToSeller: 2_000, ToBuyer: 3_001}}, Ruled, MaturePartAt, "hull released maturing 4400, mast ruled maturing 1056, sail ruled maturing 704",
 			"dispute_freeze void; ruling_release: escrow -> seller pending 1760; ruling_fee: escrow -> fee 200; ruling_fee_tax: escrow -> tax 40; ruling_refund: escrow -> buyer 3001"},
-		{"ruled for the seller", []Command{ship("hull"), dispute, {Event: Rule, ToSeller: 10_001}}, Released, MatureAt, "hull released, mast released, sail released",
+		{"ruled for the seller", []Command{ship("hull"), dispute, {Event: Rule, ToSeller: 10_001}}, Released, MatureAt, "hull released maturing 4400, mast released maturing 2640, sail released maturing 1761",
 			"dispute_freeze void; ruling_release: escrow -> seller pending 8801; ruling_fee: escrow -> fee 1000; ruling_fee_tax: escrow -> tax 200"},
 		{"ruled for the buyer", []Command{ship("hull"), dispute, {Event: Rule, ToBuyer: 10_001}}, Refunded, NoDeadline, "hull refunded, mast refunded, sail refunded",
 			"dispute_freeze void; ruling_refund: escrow -> buyer 10001"},
@@ -260,16 +302,142 @@ func TestPartDeadlines(t *testing.T) {
 	o = must(t, o, Command{Event: Withdraw, At: days(paid, 6)})
 	at(ConfirmPartBy, days(paid, 13))
 	o = must(t, o, Command{Event: ReleasePartUnconfirmed})
+	at(MaturePartAt, days(paid, 15)) // mast's alone
+	o = must(t, o, Command{Event: MaturePart})
 	at(ConfirmPartBy, days(paid, 17))
 	o = must(t, o, Command{Event: ReleasePartUnconfirmed})
-	at(ShipBy, days(paid, 21))
-	if o.State != PartShipped || o.Released != 8_000 {
+	at(MaturePartAt, days(paid, 19))
+	// A dispute stops it like the others, and so does a chargeback.
+	o = must(t, o, Command{Event: Dispute, Reason: "x", At: days(paid, 18)})
+	o = must(t, o, Command{Event: TakeBackPayment, By: Operator, Reason: "x", At: days(paid, 19)})
+	o = must(t, o, Command{Event: WinChargeback, By: Operator, At: days(paid, 21)})
+	o = must(t, o, Command{Event: Withdraw, At: days(paid, 22)})
+	at(MaturePartAt, days(paid, 23))
+	o = must(t, o, Command{Event: MaturePart})
+	at(ShipBy, days(paid, 25))
+	if o.State != PartShipped || o.Released != 8_000 || o.Maturing != 0 {
 		t.Errorf("%s, released %d", o.State, o.Released)
 	}
 	o = must(t, o, Command{Event: CancelUnshipped})
-	at(MatureAt, days(paid, 23))
-	if o.State != Released || o.Refunded != 2_001 || o.Maturing != 7_040 {
+	at(MatureAt, days(paid, 25))
+	if o.State != Released || o.Refunded != 2_001 || !o.ReleasedAt().Equal(days(paid, 17)) {
+		t.Errorf("%s, released at %s: %+v", o.State, o.ReleasedAt(), o.Progress)
+	}
+}
+
+// Each part matures at its own moment also when nothing is held any more, after a
+// ruling and around a chargeback; the last one closes the order.
+func TestPartsMatureOneAfterTheOther(t *testing.T) {
+	day := func(n int) time.Time { return t0.AddDate(0, 0, n) }
+	part := func(e Event, n int, name string) Command { return Command{Event: e, At: day(n), Parts: []string{name}} }
+	for _, c := range []struct {
+		name   string
+		events []Command
+		want   string // the moments, in days, and what matures at each
+	}{
+		{"confirmed", []Command{part(ReleasePart, 2, "hull"), part(ReleasePart, 3, "mast"), {Event: Confirm, At: day(3).Add(hour)}}, "4d 4400, 5d 2640, 5d 1h 1761, closed"},
+		{"two at one moment", []Command{part(ReleasePart, 2, "hull"), part(ReleasePart, 3, "mast"), part(ReleasePart, 3, "sail")}, "4d 4400, 5d 4401, closed"},
+		{"ruled", []Command{part(ReleasePart, 2, "hull"), {Event: Dispute, Reason: "x", At: day(3)}, {Event: Rule, At: day(4), ToSeller: 2_000, ToBuyer: 3_001}}, "5d 4400, 6d 1760, closed"},
+		{"ruled for the buyer", []Command{part(ReleasePart, 2, "hull"), part(ReleasePart, 2, "mast"), {Event: Dispute, Reason: "x", At: day(3)}, {Event: Rule, At: day(4), ToBuyer: 2_001}}, "5d 7040, closed"},
+		{"a chargeback of nothing held, won", []Command{part(ReleasePart, 2, "hull"), {Event: Confirm, At: day(3)}, {Event: TakeBackPayment, Reason: "x", At: day(3)}, {Event: WinChargeback, At: day(6)}}, "7d 4400, 8d 4401, closed"},
+		{"half of what was released is lost", []Command{part(ReleasePart, 2, "hull"), {Event: Confirm, At: day(3)}, {Event: TakeBackPayment, Reason: "x", Amount: 5_000, At: day(3)}, {Event: LoseChargeback, At: day(6)}}, "7d 2200, 8d 2201, closed"},
+		{"all that is held is lost", []Command{part(ReleasePart, 2, "hull"), {Event: TakeBackPayment, Reason: "x", Amount: 6_001, At: day(3)}, {Event: LoseChargeback, At: day(5)}}, "6d 3520, closed"},
+		{"lost in a dispute", []Command{part(ReleasePart, 2, "hull"), {Event: Dispute, Reason: "x", At: day(3)}, {Event: TakeBackPayment, Reason: "x", Amount: 5_001, At: day(4)}, {Event: LoseChargeback, At: day(8)}}, "9d 4400, closed"},
+		{"refunded after the release", []Command{part(ReleasePart, 2, "hull"), {Event: Confirm, At: day(3)}, {Event: RefundReleased, By: Operator, Reason: "x", Amount: 5_000, At: day(3)}}, "4d 2200, 5d 2201, closed"},
+		{"all refunded after the release", []Command{part(ReleasePart, 2, "hull"), {Event: Confirm, At: day(3)}, {Event: RefundReleased, By: Operator, Reason: "x", At: day(3)}}, "refunded"},
+		{"the first had matured", []Command{part(ReleasePart, 2, "hull"), {Event: Confirm, At: day(5)}}, "7d 4401, closed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := must(t, must(t, inParts(t), Command{Event: Pay, Method: "card"}), Command{Event: Ship})
+			for _, e := range c.events {
+				o = must(t, o, e)
+			}
+			var got []string
+			for o.State.Open() {
+				due, at, had := Due[o.Deadline], o.DeadlineAt.Sub(t0), o.Maturing
+				if due != MaturePart && due != Mature {
+					t.Fatalf("%s waits for %s", o.State, o.Deadline)
+				}
+				o = must(t, o, Command{Event: due})
+				moment := fmt.Sprintf("%dd", at/(24*hour))
+				if rest := at % (24 * hour); rest > 0 {
+					moment += fmt.Sprintf(" %dh", rest/hour)
+				}
+				got = append(got, fmt.Sprint(moment, " ", had-o.Maturing))
+			}
+			if got := strings.Join(append(got, string(o.State)), ", "); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// What was released before parts matured by themselves matures together, with the
+// last: nobody noted then when each was released.
+func TestPartsReleasedEarly(t *testing.T) {
+	o := must(t, must(t, inParts(t), Command{Event: Pay, Method: "card"}), Command{Event: Ship})
+	o = must(t, o, Command{Event: ReleasePart, Parts: []string{"hull"}})
+	parts := Parts{slices.Clone(o.Parts.List)}
+	parts.List[0].ReleasedAt, parts.List[0].Maturing, parts.List[0].DeadlineAt = time.Time{}, 0, time.Time{}
+	o.Parts, o.Deadline, o.DeadlineAt = &parts, ConfirmPartBy, parts.List[1].DeadlineAt
+	if why := Explain(&o).Why; !strings.Contains(why, "the seller's USD 44.00 of it matures after the last release.") {
+		t.Error(why)
+	}
+	o = must(t, o, Command{Event: Confirm, At: t0.AddDate(0, 0, 9)})
+	if want := t0.AddDate(0, 0, 11); o.Deadline != MatureAt || !o.DeadlineAt.Equal(want) || !o.ReleasedAt().Equal(t0.AddDate(0, 0, 9)) {
+		t.Errorf("%s at %s, released at %s", o.Deadline, o.DeadlineAt, o.ReleasedAt())
+	}
+	o = must(t, o, Command{Event: RefundReleased, By: Operator, Reason: "x", Amount: 5_000})
+	o = must(t, o, Command{Event: Mature})
+	if o.State != Closed || o.Maturing != 0 || !o.At.Equal(t0.AddDate(0, 0, 11)) {
 		t.Errorf("%s: %+v", o.State, o.Progress)
+	}
+}
+
+// A part cannot be due before it is agreed. Each date is the part's own from the
+// payment on, and told as it was agreed to the end.
+func TestPartDates(t *testing.T) {
+	born := inParts(t)
+	born.State, born.Seq, born.Deadline, born.At = None, 0, NoDeadline, time.Time{}
+	dated := func(hull, sail time.Time) Order {
+		o := born
+		terms := slices.Clone(boat)
+		terms[0].ShipBy, terms[2].ShipBy = hull, sail
+		parts, err := NewParts(o.Amount, terms)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Parts = parts
+		return o
+	}
+	agree := Command{Event: Agree, By: Operator, At: t0}
+	for _, at := range []time.Time{t0, t0.Add(-hour), t0.AddDate(-9, 0, 0)} {
+		_, err := Plan(dated(t0.Add(hour), at), agree)
+		var r *Refusal
+		if !errors.As(err, &r) || r.Rule != RuleOrderOfTime || !strings.Contains(r.Detail, `"sail"`) {
+			t.Errorf("by %s: %v", at, err)
+		}
+	}
+	east := time.FixedZone("east", 8*60*60)
+	o := must(t, dated(t0.AddDate(0, 0, 9).Add(time.Nanosecond).In(east), t0.AddDate(0, 0, 3)), agree)
+	if why := Explain(&o).Why; !strings.HasSuffix(why, "It is to be shipped and released in 3 parts. Dates of their own have hull (2026-03-10T00:00:00Z) and sail (2026-03-04T00:00:00Z).") {
+		t.Error(why)
+	}
+	found := Foresee(dated(t0.AddDate(0, 0, 9), t0.AddDate(0, 0, 3))).Steps
+	held := found[slices.IndexFunc(found, func(s Step) bool { return s.State == Held })]
+	if want := "ship_by of each part: its own date, or 10 days from the payment"; held.When() != want {
+		t.Errorf("%s, want %s", held.When(), want)
+	}
+	o = must(t, o, Command{Event: Pay, Method: "card"})
+	if want := "2026-03-04T00:00:00Z, ship_by"; Explain(&o).Until != want {
+		t.Errorf("%s, want %s", Explain(&o).Until, want)
+	}
+	o = must(t, o, Command{Event: CancelUnshipped})
+	if got, want := partsOf(&o), "hull held 5000, mast held 3000, sail refunded"; got != want || o.State != Held {
+		t.Errorf("%s: %s, want %s", o.State, got, want)
+	}
+	if want := t0.AddDate(0, 0, 3); !o.Parts.List[2].ShipBy.Equal(want) || o.Parts.List[0].ShipBy != t0.AddDate(0, 0, 9) {
+		t.Errorf("the dates are %+v", o.Parts.List)
 	}
 }
 
@@ -493,16 +661,17 @@ func TestExplainParts(t *testing.T) {
 	e := Explain(&o)
 	want := Explanation{
 		Why: "USD 50.01 is held for 2 of 3 parts: mast (USD 30.00, shipped, to be confirmed by 2026-03-16T02:00:00Z) and " +
-			"sail (USD 20.01, to be shipped by 2026-03-11T01:00:00Z). USD 50.00 was released; of that the seller's USD 44.00 matures with the rest, after the last release.",
-		Until:     "2026-03-11T01:00:00Z, ship_by",
+			"sail (USD 20.01, to be shipped by 2026-03-11T01:00:00Z). USD 50.00 was released; the seller's USD 44.00 of it matures: USD 44.00 of hull at 2026-03-03T03:00:00Z.",
+		Until:     "2026-03-03T03:00:00Z, mature_part_at",
 		Next:      "The seller ships sail; until then buyer or seller may cancel that. The buyer confirms mast or opens a dispute.",
-		Otherwise: "What is held of sail goes back to the buyer.",
+		Otherwise: "What the seller has of hull becomes available. At 2026-03-11T01:00:00Z, ship_by: What is held of sail goes back to the buyer.",
 	}
 	if e != want {
 		t.Errorf("got  %+v\nwant %+v", e, want)
 	}
+	o = must(t, o, Command{Event: MaturePart})
 	o = must(t, o, Command{Event: CancelUnshipped})
-	if e = Explain(&o); e.Otherwise != "What is held of mast is released to the seller, less its share of the fee." || !strings.Contains(e.Why, "USD 20.01 was refunded.") {
+	if e = Explain(&o); !strings.Contains(e.Why, "USD 50.00 was released; all that the seller has of it is available.") || e.Otherwise != "What is held of mast is released to the seller, less its share of the fee." || !strings.Contains(e.Why, "USD 20.01 was refunded.") {
 		t.Errorf("%+v", e)
 	}
 	many := agreed(t, 5_000, nil)

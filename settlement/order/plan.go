@@ -66,14 +66,17 @@ func Plan(o Order, c Command) (*Change, error) {
 		if o.Deadline != d || !c.At.Equal(o.DeadlineAt) {
 			return nil, refuse(&o, &c, RuleNotDue, "the order's deadline is %s at %s", o.Deadline, stamp(o.DeadlineAt))
 		}
-	} else if due := Due[o.Deadline]; due != "" && c.At.After(o.DeadlineAt) {
-		return nil, refuse(&o, &c, RuleTooLate, "%s passed at %s: %s takes its place", o.Deadline, stamp(o.DeadlineAt), due)
 	}
 	ch := &Change{Event: c.Event, Before: o.Progress, After: o}
 	ch.After.Seq++
 	ch.After.Attempt = 0
+	p := &planner{o: &ch.After, c: &c, ch: ch, attempt: o.Attempt}
+	p.takeAlong()
+	if due := Due[ch.After.Deadline]; due != "" && c.At.After(ch.After.DeadlineAt) {
+		return nil, refuse(&o, &c, RuleTooLate, "%s passed at %s: %s takes its place", ch.After.Deadline, stamp(ch.After.DeadlineAt), due)
+	}
 	ch.After.At = c.At
-	if err := effects[row.Effect](&planner{o: &ch.After, c: &c, ch: ch, attempt: o.Attempt}, row.To); err != nil {
+	if err := effects[row.Effect](p, row.To); err != nil {
 		return nil, err
 	}
 	if !slices.Contains(row.To, ch.After.State) {

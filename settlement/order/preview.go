@@ -53,6 +53,9 @@ func whenOf(s *Step, o *Order) string {
 		from = entry(Shipped)
 	}
 	text := fmt.Sprintf("%s: %s", s.Deadline, span(s.Within, "the "+from))
+	if s.State == Held && o.Parts != nil && len(o.Parts.dates()) > 0 {
+		text = fmt.Sprintf("%s of each part: its own date, or %s", ShipBy, span(pol.ShipWithin, "the "+from))
+	}
 	confirm := s.State == Shipped || s.State == Delivered || s.State == PartShipped
 	if o.Parts != nil && confirm {
 		text = fmt.Sprintf("%s of each part: %s", ConfirmPartBy, span(pol.ConfirmAfterShipment, "its shipment")+", or "+span(pol.ConfirmAfterDelivery, "its delivery"))
@@ -67,6 +70,9 @@ func whenOf(s *Step, o *Order) string {
 	}
 	if s.State == PartShipped {
 		text += fmt.Sprintf("; %s of those not shipped: as before", ShipBy)
+	}
+	if o.Parts != nil && confirm {
+		text += fmt.Sprintf("; %s of those released: %s", MaturePartAt, span(pol.MatureAfter, "each release"))
 	}
 	return text
 }

@@ -85,11 +85,11 @@ func TestForeseePartsAndHolidays(t *testing.T) {
 	}
 	want := []string{
 		"held seller, 10 days, ship_by: 10 days from the payment: The seller ships; until then buyer or seller may cancel. The order is canceled and all that is held goes back to the buyer.",
-		"part_shipped seller or buyer, 10 days, confirm_part_by of each part: 15 days from its shipment, or 7 days from its delivery, and a day for each holiday of calendar feast in it; ship_by of those not shipped: as before: " +
+		"part_shipped seller or buyer, 10 days, confirm_part_by of each part: 15 days from its shipment, or 7 days from its delivery, and a day for each holiday of calendar feast in it; ship_by of those not shipped: as before; mature_part_at of those released: 2 days from each release: " +
 			"The seller ships the rest; until then buyer or seller may cancel that. The buyer confirms what was shipped or opens a dispute. What is held of the parts that were not confirmed in time is released to the seller, less its share of the fee. What is held of the parts that were not shipped goes back to the buyer.",
-		"shipped buyer, 15 days, confirm_part_by of each part: 15 days from its shipment, or 7 days from its delivery, and a day for each holiday of calendar feast in it: " +
+		"shipped buyer, 15 days, confirm_part_by of each part: 15 days from its shipment, or 7 days from its delivery, and a day for each holiday of calendar feast in it; mature_part_at of those released: 2 days from each release: " +
 			"The buyer confirms what was shipped or opens a dispute. What is held of the parts that were not confirmed in time is released to the seller, less its share of the fee.",
-		"delivered buyer, 7 days, confirm_part_by of each part: 7 days from its delivery, and a day for each holiday of calendar feast in it: " +
+		"delivered buyer, 7 days, confirm_part_by of each part: 7 days from its delivery, and a day for each holiday of calendar feast in it; mature_part_at of those released: 2 days from each release: " +
 			"The buyer confirms what was shipped or opens a dispute. What is held of the parts that were not confirmed in time is released to the seller, less its share of the fee.",
 		"shipped buyer, 3 days, confirm_by: 3 days from the shipment, and a day for each holiday of calendar feast in it: The buyer confirms or opens a dispute. What is held is released to the seller, less the fee.",
 		"delivered buyer, 3 days, confirm_by: 3 days from the shipment, and a day for each holiday of calendar feast in it: The buyer confirms or opens a dispute. What is held is released to the seller, less the fee.",

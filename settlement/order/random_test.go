@@ -117,6 +117,9 @@ func randomParts(t *rapid.T, like *order.Parts, whole *int64) (parts []order.Par
 	left := *whole
 	for i, p := range like.List {
 		terms := order.PartTerms{Name: p.Name}
+		if rapid.Bool().Draw(t, "dated") {
+			terms.ShipBy = start.Add(randomSpan(t) + time.Microsecond)
+		}
 		if rest := int64(n - 1 - i); rest > 0 {
 			terms.Amount = rapid.Int64Range(1, left-rest).Draw(t, p.Name)
 			left -= terms.Amount

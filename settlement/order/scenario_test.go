@@ -387,12 +387,20 @@ func (s *scenario) order(t testing.TB, w *world, name, text string) *entry {
 	return w.agree(name, terms, inParts)
 }
 
-// parseParts reads "hull 50.00 + mast 30.00 + sail", of which the last may be
-// what the others leave.
+// parseParts reads "hull 50.00 + mast 30.00 by 20d + sail", of which the last may
+// be what the others leave; "by" is a date of its own.
 func parseParts(text string, c chart.Currency) (parts []order.PartTerms, err error) {
 	for _, part := range strings.Split(text, " + ") {
+		part, by, dated := strings.Cut(part, " by ")
 		name, amount, _ := strings.Cut(part, " ")
 		p := order.PartTerms{Name: name}
+		if dated {
+			d, err := parseSpan(by)
+			if err != nil {
+				return nil, err
+			}
+			p.ShipBy = start.Add(d)
+		}
 		if amount != "" {
 			if p.Amount, err = parseMoney(c, amount); err != nil {
 				return nil, err

@@ -19,6 +19,7 @@ type Effect string
 // The effects; effects.go has a function for each.
 const (
 	NoMoney      Effect = "no money moves"
+	Begin        Effect = "the time to pay runs from the event"
 	HoldPayment  Effect = "the payment is held in escrow"
 	Reserve      Effect = "the payment is promised and not held yet"
 	HoldCaptured Effect = "of what was authorised all, or a part, is held in escrow"
@@ -48,8 +49,10 @@ const (
 	StartParts   Effect = "the time to confirm the parts runs from the event"
 	ReleaseParts Effect = "what is held of the parts goes to the seller, less its share of the fee"
 	ReleaseDue   Effect = "what is held of the parts whose time to confirm has passed goes to the seller, less its share of the fee"
+	RefundDue    Effect = "what is held goes back to the buyer; of an order in parts, of those whose time to ship has passed"
 	RefundRest   Effect = "what is held of the parts that were not shipped goes back to the buyer"
 	NoteScan     Effect = "where the goods are is noted"
+	MatureDue    Effect = "what was released of the parts whose time has come becomes available to the seller, but for a reserve"
 	MatureAll    Effect = "what was released becomes available to the seller, but for a reserve"
 	FreeReserve  Effect = "what is left of the reserve becomes available to the seller"
 	TakePayment  Effect = "the provider takes the payment back: all that is held is frozen, and of what was released the seller's part is kept"
@@ -62,7 +65,7 @@ const (
 // Rules is the state table. A pair of state and event that is not in it is
 // refused.
 var Rules = slices.Concat([]Row{
-	{None, Agree, roles(Operator, Buyer, Seller), NoMoney, to(Agreed)},
+	{None, Agree, roles(Operator, Buyer, Seller), Begin, to(Agreed)},
 
 	{Agreed, Pay, roles(Buyer, Operator), HoldPayment, to(Held)},
 	{Agreed, Authorise, roles(Buyer, Operator), Reserve, to(Authorised)},
@@ -78,7 +81,7 @@ var Rules = slices.Concat([]Row{
 	{Held, Extend, roles(Seller, Buyer), MoveDeadline, to(Held)},
 	{Held, Cancel, roles(Buyer, Seller, Operator), RefundAll, to(Canceled)},
 	{Held, Refund, roles(Seller, Operator), RefundPart, to(Held, Refunded)},
-	{Held, CancelUnshipped, roles(System), RefundAll, to(Canceled)},
+	{Held, CancelUnshipped, roles(System), RefundDue, to(Canceled, Held)},
 
 	{PartShipped, ShipPart, roles(Seller, Operator), StartParts, to(PartShipped, Shipped)},
 	{PartShipped, Ship, roles(Seller, Operator), StartConfirm, to(Shipped)},
@@ -89,8 +92,9 @@ var Rules = slices.Concat([]Row{
 	{PartShipped, Cancel, roles(Buyer, Seller, Operator), RefundRest, to(Shipped, Delivered, Released, Refunded)},
 	{PartShipped, Refund, roles(Seller, Operator), RefundPart, to(PartShipped, Shipped, Delivered, Released, Refunded)},
 	{PartShipped, Dispute, roles(Buyer), Freeze, to(Disputed)},
-	{PartShipped, CancelUnshipped, roles(System), RefundRest, to(Shipped, Delivered, Released, Refunded)},
+	{PartShipped, CancelUnshipped, roles(System), RefundDue, to(PartShipped, Shipped, Delivered, Released, Refunded)},
 	{PartShipped, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(PartShipped)},
+	{PartShipped, MaturePart, roles(System), MatureDue, to(PartShipped)},
 
 	{Shipped, Deliver, roles(Carrier, Seller, Operator), StartConfirm, to(Delivered)},
 	{Shipped, Track, roles(Carrier, Seller, Operator), NoteScan, to(Shipped)},
@@ -101,6 +105,7 @@ var Rules = slices.Concat([]Row{
 	{Shipped, Refund, roles(Seller, Operator), RefundPart, to(Shipped, Refunded, Delivered, Released)},
 	{Shipped, Dispute, roles(Buyer), Freeze, to(Disputed)},
 	{Shipped, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(Shipped, Delivered, Released)},
+	{Shipped, MaturePart, roles(System), MatureDue, to(Shipped)},
 	{Shipped, ReleaseUnconfirmed, roles(System), ReleaseAll, to(Released)},
 
 	{Delivered, Confirm, roles(Buyer), ReleaseAll, to(Released)},
@@ -110,6 +115,7 @@ var Rules = slices.Concat([]Row{
 	{Delivered, Refund, roles(Seller, Operator), RefundPart, to(Delivered, Refunded, Released)},
 	{Delivered, Dispute, roles(Buyer), Freeze, to(Disputed)},
 	{Delivered, ReleasePartUnconfirmed, roles(System), ReleaseDue, to(Delivered, Released)},
+	{Delivered, MaturePart, roles(System), MatureDue, to(Delivered)},
 	{Delivered, ReleaseUnconfirmed, roles(System), ReleaseAll, to(Released)},
 
 	{Disputed, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
@@ -154,10 +160,12 @@ var Rules = slices.Concat([]Row{
 	{Replacing, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Replacing, GrantUnreplaced, roles(System), GrantClaim, to(Refunded, Ruled)},
 
+	{Ruled, MaturePart, roles(System), MatureDue, to(Ruled)},
 	{Ruled, Mature, roles(System), MatureAll, to(Closed, Reserved)},
-	{Ruled, RefundReleased, roles(Seller, Operator), GiveBack, to(Ruled, Refunded)},
+	{Ruled, RefundReleased, roles(Seller, Operator), GiveBack, to(Ruled, Refunded, Reserved)},
+	{Released, MaturePart, roles(System), MatureDue, to(Released)},
 	{Released, Mature, roles(System), MatureAll, to(Closed, Reserved)},
-	{Released, RefundReleased, roles(Seller, Operator), GiveBack, to(Released, Refunded)},
+	{Released, RefundReleased, roles(Seller, Operator), GiveBack, to(Released, Refunded, Reserved)},
 
 	{Reserved, ReleaseReserve, roles(System), FreeReserve, to(Closed, Refunded)},
 	{Reserved, RefundReleased, roles(Seller, Operator), GiveBack, to(Reserved)},
@@ -205,6 +213,7 @@ var Due = map[Deadline]Event{
 	MatureAt:    Mature,
 
 	ConfirmPartBy: ReleasePartUnconfirmed,
+	MaturePartAt:  MaturePart,
 
 	ReserveUntil: ReleaseReserve,
 	RepresentBy:  LoseUnrepresented,

@@ -441,6 +441,18 @@ func auditOrder(o *order.Order) map[string]bool {
 	case o.FeeCharged+o.TaxCharged+o.Maturing > o.Released && o.Policy.RefundFee != order.KeepFee:
 		bad("fee %d + tax %d + maturing %d is more than the released %d", o.FeeCharged, o.TaxCharged, o.Maturing, o.Released)
 	}
+	if o.Parts != nil {
+		var held, maturing int64
+		for _, p := range o.Parts.List {
+			held, maturing = held+p.Held, maturing+p.Maturing
+			if (p.Deadline() == order.NoDeadline) != p.DeadlineAt.IsZero() || (p.Maturing > 0) != (p.Deadline() == order.MaturePartAt) {
+				bad("part %s is %s with %d held and %d maturing until %s, %q", p.Name, p.State, p.Held, p.Maturing, p.DeadlineAt, p.Deadline())
+			}
+		}
+		if held != o.Held || maturing != o.Maturing {
+			bad("its parts hold %d and have %d maturing, the order %d and %d", held, maturing, o.Held, o.Maturing)
+		}
+	}
 	frozen, charged := o.State.Frozen(), o.State == order.ChargedBack || o.State == order.Represented
 	switch {
 	case charged && (o.Aftermath == nil || o.Aftermath.Chargeback == nil || o.Freeze.IsZero() != (o.Held == 0) || o.Claim != nil && o.Freeze.IsZero()),

@@ -404,6 +404,22 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 	name := func(code chart.AccountCode, owner string) orderdb.AccountName {
 		return orderdb.AccountName{Ledger: o.Ledger, Code: code, Owner: owner}
 	}
+	if o.Deadline == order.MaturePartAt { // which any event takes along that comes later
+		return append(booksOf(o, c, name), reserveFor(o, name)...)
+	}
+	return booksOf(o, c, name)
+}
+
+// reserveFor is the account that a share of what matures is kept in, if any is.
+func reserveFor(o *order.Order, name func(chart.AccountCode, string) orderdb.AccountName) []orderdb.AccountName {
+	if o.Policy.ReserveFor == 0 {
+		return nil
+	}
+	return []orderdb.AccountName{name(chart.SellerReserve, o.Seller)}
+}
+
+// booksOf are those that the event itself may use.
+func booksOf(o *order.Order, c *order.Command, name func(chart.AccountCode, string) orderdb.AccountName) []orderdb.AccountName {
 	row, _ := order.Lookup(o.State, c.Event)
 	switch row.Effect {
 	case order.HoldPayment, order.Reserve:
@@ -424,10 +440,7 @@ func booksFor(o *order.Order, c *order.Command) []orderdb.AccountName {
 	case order.ReleaseAll, order.ReleaseParts, order.ReleaseDue, order.GrantClaim, order.DropClaim, order.TakeOffer, order.EndEvidence, order.Decide, order.CarryOut, order.GrantReturn:
 		return []orderdb.AccountName{name(chart.FeeRevenue, ""), name(chart.TaxPayable, "")}
 	case order.MatureAll:
-		if o.Policy.ReserveFor == 0 {
-			return nil
-		}
-		return []orderdb.AccountName{name(chart.SellerReserve, o.Seller)}
+		return reserveFor(o, name)
 	case order.TakePayment:
 		return []orderdb.AccountName{name(chart.ChargebackReceivable, ""), name(chart.DisputeSuspense, ""), name(chart.SellerReserve, o.Seller)}
 	case order.Resume:

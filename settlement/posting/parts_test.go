@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"escrowd/ledger"
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
 	"escrowd/settlement/posting"
@@ -40,8 +41,9 @@ func TestPartByPart(t *testing.T) {
 		{order.Command{Event: order.Pay, Method: "card", At: start}, order.Held, order.ShipBy, at(10), 10_000},
 		{order.Command{Event: order.ShipPart, Parts: []string{"hull"}, At: at(1)}, order.PartShipped, order.ShipBy, at(10), 10_000},
 		{order.Command{Event: order.DeliverPart, Parts: []string{"hull"}, At: at(2)}, order.PartShipped, order.ConfirmPartBy, at(9), 10_000},
-		{order.Command{Event: order.ReleasePart, Parts: []string{"hull"}, At: at(3)}, order.PartShipped, order.ShipBy, at(10), 5_000},
-		{order.Command{Event: order.ShipPart, Parts: []string{`"sail" \ ä`}, At: at(3)}, order.PartShipped, order.ShipBy, at(10), 5_000},
+		{order.Command{Event: order.ReleasePart, Parts: []string{"hull"}, At: at(3)}, order.PartShipped, order.MaturePartAt, at(5), 5_000},
+		{order.Command{Event: order.ShipPart, Parts: []string{`"sail" \ ä`}, At: at(3)}, order.PartShipped, order.MaturePartAt, at(5), 5_000},
+		{order.Command{Event: order.MaturePart, By: order.System, At: at(5)}, order.PartShipped, order.ShipBy, at(10), 5_000},
 		{order.Command{Event: order.CancelUnshipped, By: order.System, At: at(10)}, order.Shipped, order.ConfirmPartBy, at(18), 1_667},
 		{order.Command{Event: order.Dispute, Reason: "torn", At: at(11)}, order.Disputed, order.RuleBy, at(25), 1_667},
 		{order.Command{Event: order.Withdraw, At: at(12)}, order.Shipped, order.ConfirmPartBy, at(19), 1_667},
@@ -77,8 +79,92 @@ func TestPartByPart(t *testing.T) {
 			t.Errorf("after %s: %+v", s.c.Event, e)
 		}
 	}
+	if hull := line[6].After.Parts.List[0]; hull.Maturing != 0 || line[5].After.Parts.List[0].Maturing != 4_750 || !hull.ReleasedAt.Equal(at(3)) {
+		t.Errorf("hull on the timeline: %+v", hull)
+	}
 	if hull := line[4].After.Parts.List[0]; hull.State != order.Released || line[3].After.Parts.List[0].State != order.Delivered {
 		t.Errorf("hull on the timeline: %+v", hull)
+	}
+}
+
+// A job that is late stops nobody: what has matured of a part is available with
+// the next event, in its chain, at the part's own moment, and a tenth of it in
+// reserve. All of the reserve is freed at the end.
+func TestPartsMatureWithWhatComesNext(t *testing.T) {
+	w := newWorld(t, nil)
+	p := order.Standard()
+	p.Fees = map[string]order.Fee{"*": {Bps: 500}}
+	p.ReserveBps, p.ReserveFor = 1_000, 30*24*60*60
+	if _, err := w.store.AddPolicy(w.ctx, w.market.ID, p); err != nil {
+		t.Fatal(err)
+	}
+	o := w.boat("B-1")
+	at := func(days int) time.Time { return start.AddDate(0, 0, days) }
+	step := func(c order.Command, d order.Deadline, until time.Time, available, reserve int64) {
+		t.Helper()
+		o = w.do(o.ID, c)
+		if got := w.order(o.ID); o.Deadline != d || !o.DeadlineAt.Equal(until) || !reflect.DeepEqual(got.Progress, o.Progress) {
+			t.Errorf("%s: %s at %s, want %s at %s; stored %+v\nanswered %+v", c.Event, o.Deadline, o.DeadlineAt, d, until, got.Progress, o.Progress)
+		}
+		w.balanced()
+		books := w.books()
+		for code, want := range map[chart.AccountCode]int64{chart.SellerAvailable: available, chart.SellerReserve: reserve} {
+			if has := books[code][1] - books[code][0]; has != want {
+				t.Errorf("%s: %d on %s, want %d", c.Event, has, code, want)
+			}
+		}
+	}
+	step(order.Command{Event: order.Pay, Method: "card", At: start}, order.ShipBy, at(10), 0, 0)
+	step(order.Command{Event: order.ShipPart, Parts: []string{"hull"}, At: at(1)}, order.ShipBy, at(10), 0, 0)
+	step(order.Command{Event: order.ReleasePart, Parts: []string{"hull"}, At: at(2)}, order.MaturePartAt, at(4), 0, 0)
+	step(order.Command{Event: order.ShipPart, Parts: []string{"mast"}, At: at(7)}, order.ShipBy, at(10), 4_275, 475)
+	moves, err := w.engine.GetAccountTransfers(w.ctx, ledger.AccountFilter{AccountID: o.SellerAccount, Limit: 10, Flags: ledger.FilterDebits})
+	w.must(err)
+	if len(moves) != 1 || moves[0].UserData64 != uint64(at(4).UnixMicro()) {
+		t.Errorf("what matured: %+v", moves)
+	}
+	step(order.Command{Event: order.ReleasePart, Parts: []string{"mast"}, At: at(8)}, order.MaturePartAt, at(10), 4_275, 475)
+	step(order.Command{Event: order.Cancel, At: at(9)}, order.MatureAt, at(10), 4_275, 475)
+	step(order.Command{Event: order.Mature, By: order.System, At: at(10)}, order.ReserveUntil, at(40), 7_124, 792)
+	step(order.Command{Event: order.ReleaseReserve, By: order.System, At: at(40)}, order.NoDeadline, time.Time{}, 7_916, 0)
+}
+
+// Parts have dates of their own: what is stored is what was agreed, and the one
+// that is late goes back alone.
+func TestPartsWithDates(t *testing.T) {
+	w := newWorld(t, nil)
+	at := func(days int) time.Time { return start.AddDate(0, 0, days) }
+	req := w.agreement("D-1")
+	req.Agreement.Parts = []order.PartTerms{{Name: "draft", Amount: 3_000, ShipBy: at(3)}, {Name: "print", Amount: 7_000, ShipBy: at(60)}}
+	r, err := w.poster.Do(w.ctx, req)
+	w.must(err)
+	o := r.Orders[0]
+	for _, s := range []struct {
+		c     order.Command
+		state order.State
+		until time.Time
+		held  int64
+	}{
+		{order.Command{Event: order.Pay, Method: "card", At: start}, order.Held, at(3), 10_000},
+		{order.Command{Event: order.CancelUnshipped, By: order.System, At: at(3)}, order.Held, at(60), 7_000},
+		{order.Command{Event: order.Extend, By: order.Seller, Until: at(70), At: at(50)}, order.Held, at(70), 7_000},
+		{order.Command{Event: order.CancelUnshipped, By: order.System, At: at(70)}, order.Canceled, time.Time{}, 0},
+	} {
+		o = w.do(o.ID, s.c)
+		if got := w.order(o.ID); o.State != s.state || !o.DeadlineAt.Equal(s.until) || o.Held != s.held || !reflect.DeepEqual(got.Progress, o.Progress) {
+			t.Errorf("%s: %s until %s, %d held; want %s, %s, %d; stored %+v", s.c.Event, o.State, o.DeadlineAt, o.Held, s.state, s.until, s.held, got.Progress)
+		}
+		w.balanced()
+	}
+	if p := o.Parts.List; !p[0].ShipBy.Equal(at(3)) || !p[1].ShipBy.Equal(at(60)) || o.Refunded != 10_000 {
+		t.Errorf("%+v", o.Progress)
+	}
+	req = w.agreement("D-2")
+	req.Agreement.Parts = []order.PartTerms{{Name: "draft", Amount: 3_000, ShipBy: req.Command.At}, {Name: "print"}}
+	_, err = w.poster.Do(w.ctx, req)
+	var refused *order.Refusal
+	if !errors.As(err, &refused) || refused.Rule != order.RuleOrderOfTime {
+		t.Errorf("due when it is agreed: %v", err)
 	}
 }
 
@@ -203,13 +289,17 @@ func TestSchemaOfParts(t *testing.T) {
 	}
 	w.do(o.ID, order.Command{Event: order.ShipPart, Parts: []string{"hull"}, At: start})
 	for name, c := range map[string]struct{ set, id string }{
-		"shipped in part without parts":    {"parts = NULL", o.ID.UUID()},
-		"one part":                         {`parts = '{"list":[{}]}'`, o.ID.UUID()},
-		"the whole's deadline":             {"state = 'shipped', deadline = 'confirm_by'", o.ID.UUID()},
-		"shipped in part, to be paid":      {"deadline = 'pay_by'", o.ID.UUID()},
-		"shipped in part, nothing held":    {"held = 0, released = 10000", o.ID.UUID()},
-		"a part's deadline without parts":  {"state = 'shipped', deadline = 'confirm_part_by'", plain.ID.UUID()},
-		"in part without parts, from held": {"state = 'part_shipped'", plain.ID.UUID()},
+		"shipped in part without parts":     {"parts = NULL", o.ID.UUID()},
+		"one part":                          {`parts = '{"list":[{}]}'`, o.ID.UUID()},
+		"the whole's deadline":              {"state = 'shipped', deadline = 'confirm_by'", o.ID.UUID()},
+		"shipped in part, to be paid":       {"deadline = 'pay_by'", o.ID.UUID()},
+		"shipped in part, nothing held":     {"held = 0, released = 10000", o.ID.UUID()},
+		"a part's deadline without parts":   {"state = 'shipped', deadline = 'confirm_part_by'", plain.ID.UUID()},
+		"matures by itself, without parts":  {"state = 'shipped', deadline = 'mature_part_at', maturing = 1", plain.ID.UUID()},
+		"matures by itself, and nothing is": {"deadline = 'mature_part_at'", o.ID.UUID()},
+		"a reserve before anything matured": {`aftermath = '{"reserved": 1}'`, plain.ID.UUID()},
+		"closed with a reserve":             {`state = 'closed', deadline = NULL, deadline_at = NULL, held = 0, released = 10000, aftermath = '{"reserved": 1}'`, o.ID.UUID()},
+		"in part without parts, from held":  {"state = 'part_shipped'", plain.ID.UUID()},
 	} {
 		if _, err := w.db.Exec(`UPDATE orders SET `+c.set+` WHERE id = $1`, c.id); err == nil {
 			t.Errorf("%s: the schema took it", name)

@@ -14,7 +14,8 @@ import (
 // Quote is the order that would be agreed, before its first event, by the rules
 // of Do: its Terms are what they would be. at is when it would be
 // agreed, zero for now by the marketplace's clock; machine is the machine's.
-// Nothing is stored. Besides errors of the database it answers an *Invalid.
+// Nothing is stored. Besides errors of the database it answers an *Invalid or,
+// of parts that do not sum or are dated before, an *order.Refusal.
 func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a Agreement, at, machine time.Time) (order.Order, error) {
 	if at.IsZero() {
 		at, _ = m.At(machine)
@@ -32,7 +33,11 @@ func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a A
 		return order.Order{}, err
 	}
 	parts, err := a.parts()
-	return order.Order{Terms: terms, Progress: order.Progress{At: at, Parts: parts}}, err
+	if err != nil {
+		return order.Order{}, err
+	}
+	o := order.Order{Terms: terms, Progress: order.Progress{At: at, Parts: parts}}
+	return o, o.CheckDates(at)
 }
 
 // policy is the name of the agreement's policy.

@@ -60,15 +60,17 @@ func (t *teller) lastPartForgotten() {
 	t.ends(order.Closed, confirmEnds(shipped, confirmBlind).Add(matureAfter))
 }
 
-// restNeverShipped: one part arrives; the others go back to the buyer by ship_by
-// and that one to the seller by its own deadline, whichever comes first.
+// restNeverShipped: one part arrives; the others go back to the buyer, the second
+// by a date of its own and the third by ship_by, and that one to the seller by its
+// own deadline, whichever comes first.
 func (t *teller) restNeverShipped() {
 	arrived := t.partArrives(t.paid, t.inParts(3)[0])
+	t.story.Parts[1].ShipBy = t.paid.Add(shipWithin / 2)
 	last := t.paid.Add(shipWithin)
-	if release := confirmEnds(arrived, confirmBy); release.After(last) {
-		last = release
+	if matures := confirmEnds(arrived, confirmBy).Add(matureAfter); matures.After(last) {
+		last = matures
 	}
-	t.ends(order.Closed, last.Add(matureAfter))
+	t.ends(order.Closed, last)
 }
 
 // partRefunded: the seller gives one part back and the other is released.
@@ -85,9 +87,13 @@ func (t *teller) partRefunded() {
 func (t *teller) partsDisputed() {
 	names := t.inParts(2)
 	at := t.releasesPart(t.after(t.partArrives(t.paid, names[0]), time.Hour, day), names[0])
-	at = t.after(t.partArrives(at, names[1]), time.Hour, 2*day)
-	t.happens(replay.Event{Kind: order.Dispute, At: at, Reason: "an empty box"})
-	at = t.after(at, time.Hour, respondWithin)
+	matures := at.Add(matureAfter)
+	disputed := t.after(t.partArrives(at, names[1]), time.Hour, 2*day)
+	t.happens(replay.Event{Kind: order.Dispute, At: disputed, Reason: "an empty box"})
+	at = t.after(disputed, time.Hour, respondWithin)
 	t.happens(replay.Event{Kind: order.AcceptClaim, At: at})
-	t.ends(order.Closed, at.Add(matureAfter))
+	if left := matures.Sub(disputed); left > 0 { // the dispute has stopped that clock
+		at = at.Add(left)
+	}
+	t.ends(order.Closed, at)
 }

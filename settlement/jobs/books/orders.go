@@ -103,18 +103,22 @@ func (c *checker) deadlines(ctx context.Context) error {
 
 // parts looks for open orders whose parts come to something else than they do:
 // what is held of a part stands nowhere in the ledger, which has one account for
-// the order. An order and its parts are one row, so none is moving here.
+// the order, and neither does what is maturing of it. An order and its parts are
+// one row, so none is moving here. Orders of which something was released before
+// parts matured by themselves say nowhere what each has maturing.
 func (c *checker) parts(ctx context.Context) error {
 	list, err := c.orders(ctx, `SELECT `+orderColumns+` FROM orders o
 		CROSS JOIN LATERAL (SELECT sum((p ->> 'amount')::bigint) AS amount, sum(coalesce((p ->> 'held')::bigint, 0)) AS held,
-				sum(coalesce((p ->> 'buyer_share')::bigint, 0)) AS share
+				sum(coalesce((p ->> 'buyer_share')::bigint, 0)) AS share, sum(coalesce((p ->> 'maturing')::bigint, 0)) AS maturing,
+				bool_or(p ->> 'state' IN ('released', 'ruled') AND p ->> 'released_at' IS NULL) AS early
 			FROM jsonb_array_elements(o.parts -> 'list') p) t
-		WHERE o.open AND o.parts IS NOT NULL AND (t.amount, t.held, t.share) IS DISTINCT FROM (o.amount, o.held,
+		WHERE o.open AND o.parts IS NOT NULL AND ((t.amount, t.held, t.share) IS DISTINCT FROM (o.amount, o.held,
 				CASE WHEN o.paid_at IS NULL THEN 0 WHEN o.captured IS NOT NULL THEN coalesce(o.captured_share, 0) ELSE coalesce(o.buyer_share, 0) END)
+			OR t.maturing <> o.maturing AND NOT t.early)
 		LIMIT $1`, false, c.opts.Batch)
 	for _, o := range list {
 		c.diffs = append(c.diffs, Difference{Ledger: o.ledger, Order: o.id.UUID(), Reference: o.reference,
-			What: "its parts do not come to what was agreed, or to what is held"})
+			What: "its parts do not come to what was agreed, to what is held, or to what matures"})
 	}
 	return err
 }
