@@ -2,6 +2,7 @@ package order
 
 import (
 	"fmt"
+	"slices"
 
 	"escrowd/ledger"
 	"escrowd/ledger/chart"
@@ -66,16 +67,15 @@ var MoneyTable = map[Effect][]Movement{
 	ReleaseAll:   releasing("all that is held"),
 	ReleaseParts: releasing("what is held of the parts"),
 	ReleaseDue:   releasing("what is held of the parts whose time has passed"),
-	MatureAll: {
-		{chart.Mature, Outright, "what waited for it"},
-		{chart.Reserve, Outright, "the policy's share of that"},
-	},
+	MatureAll:    available("all that waited for it"),
+	MatureDue:    available("what the parts have maturing whose time has come; by any event that is later than that too, before its own legs"),
 	FreeReserve: {
 		{chart.ReserveReleased, Outright, "the order's reserve, as far as there is any"},
 	},
 
 	RefundAll:  {{chart.RefundToBuyer, Outright, "all that is held"}},
 	RefundPart: {{chart.RefundToBuyer, Outright, "as much as is said, or all that is held"}},
+	RefundDue:  {{chart.RefundToBuyer, Outright, "what is held of the parts whose time to be shipped has passed, or all"}},
 	RefundRest: {{chart.RefundToBuyer, Outright, "what is held of the parts that were not shipped"}},
 
 	Freeze:     {{chart.DisputeFreeze, Promised, "all that is held"}},
@@ -139,6 +139,14 @@ func releasing(gross string) []Movement {
 	}
 }
 
+// available is what moves when so much becomes available.
+func available(much string) []Movement {
+	return []Movement{
+		{chart.Mature, Outright, much},
+		{chart.Reserve, Outright, "the policy's share of that"},
+	}
+}
+
 // splitting is what moves when a dispute ends and so much goes back to the buyer.
 func splitting(toBuyer string) []Movement {
 	return []Movement{
@@ -150,10 +158,13 @@ func splitting(toBuyer string) []Movement {
 	}
 }
 
-// checkMoney insists that the legs are the effect's in the money table, in its
-// order.
-func (ch *Change) checkMoney(effect Effect) error {
+// checkMoney insists that the legs are those of the effect in the money table, in
+// its order; before them those of parts that matured along, one after the other.
+func (ch *Change) checkMoney(along int, effect Effect) error {
 	row := MoneyTable[effect]
+	if along > 0 {
+		row = slices.Concat(slices.Repeat(MoneyTable[MatureDue], along), row)
+	}
 	for i := range ch.Legs {
 		l := &ch.Legs[i]
 		code, stage := chart.TransferCode(l.Code), Stage(l.Flags&(ledger.TransferPending|ledger.TransferPostPending|ledger.TransferVoidPending))

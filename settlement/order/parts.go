@@ -398,13 +398,16 @@ func (p *planner) matureDue([]State) error {
 }
 
 // takeAlong has the parts mature, each at its moment, that an event comes later
-// than. So nobody is stopped by that deadline, and no job that is late leaves a
-// dispute or a chargeback more to freeze or to take.
-func (p *planner) takeAlong() {
+// than, and answers how many moments that were. So nobody is stopped by that
+// deadline, and no job that is late leaves a dispute or a chargeback more to
+// freeze or to take.
+func (p *planner) takeAlong() (moments int) {
 	for p.o.Deadline == MaturePartAt && p.c.At.After(p.o.DeadlineAt) {
 		p.o.At = p.o.DeadlineAt
 		_ = p.matureDue(nil) // it refuses nothing
+		moments++
 	}
+	return moments
 }
 
 // takeMaturing takes amount of what is maturing from the parts, pro rata.

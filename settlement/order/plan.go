@@ -71,7 +71,7 @@ func Plan(o Order, c Command) (*Change, error) {
 	ch.After.Seq++
 	ch.After.Attempt = 0
 	p := &planner{o: &ch.After, c: &c, ch: ch, attempt: o.Attempt}
-	p.takeAlong()
+	along := p.takeAlong()
 	if due := Due[ch.After.Deadline]; due != "" && c.At.After(ch.After.DeadlineAt) {
 		return nil, refuse(&o, &c, RuleTooLate, "%s passed at %s: %s takes its place", ch.After.Deadline, stamp(ch.After.DeadlineAt), due)
 	}
@@ -85,7 +85,7 @@ func Plan(o Order, c Command) (*Change, error) {
 	if err := ch.After.checkParts(); err != nil {
 		return nil, err
 	}
-	if err := ch.checkMoney(row.Effect); err != nil {
+	if err := ch.checkMoney(along, row.Effect); err != nil {
 		return nil, err
 	}
 	ch.link()
