@@ -16,6 +16,13 @@ func TestOrderPreviewCommand(t *testing.T) {
 	at("order", "preview", "a1", "rule", "--to-buyer=1.00").check(t, exitUsage, "", "rule refused (state)")
 	at("order", "preview", "a1", "juggle").check(t, exitUsage, "", `there is no event "juggle"`)
 	at("order", "preview", "a1", "refund", "--amount=1.001", on).check(t, exitUsage, "", "--amount")
+	at("order", "preview", "a1", "chargeback", on).check(t, exitOK, "1100 pay-in clearing card", "")
+	at("order", "preview", "a1", "chargeback", "--method=wallet", on).check(t, exitUsage, "", "the order was paid by card, not by wallet")
+	fx := []string{"--fx-currency=JPY", "--fx-amount=1000", "--fx-rate=0.005"}
+	at(append([]string{"order", "preview", "a1", "chargeback", on}, fx...)...).check(t, exitUsage, "", "chargeback refused (currency)")
+	at("order", "preview", "a1", "chargeback", "--fx-currency=JPY", "--fx-amount=10.5", "--fx-rate=1", on).check(t, exitUsage, "", "--fx-amount")
+	at("order", "preview", "a1", "chargeback", "--fx-currency=JPY", "--fx-amount=10", on).check(t, exitUsage, "", "--fx-rate")
+	at("order", "preview", "a1", "chargeback", "--fx-currency=XXX", on).check(t, exitUsage, "", "--fx-currency")
 	if after := at("order", "show", "a1").stdout; after != before {
 		t.Errorf("something has happened:\n%s", after)
 	}

@@ -28,7 +28,7 @@ const (
 	RuleTooLate     = "too-late"      // its deadline, or the policy's time for it, had passed
 	RuleNotDue      = "not-due"       // a deadline's event before the deadline
 	RuleAmount      = "amount"        // a wrong amount, or parts that do not sum
-	RuleMethod      = "method"        // not one of the policy's payment methods
+	RuleMethod      = "method"        // not one of the policy's payment methods, or not how what is charged back came in
 	RuleExtension   = "extension"     // more or longer than the policy allows
 	RuleReason      = "reason"        // a reason is required
 	RuleTooEarly    = "too-early"     // the policy lets that happen later

@@ -125,7 +125,7 @@ func TestBadPaymentsInAnotherCurrency(t *testing.T) {
 		return r
 	}
 	for want, r := range map[string]posting.Request{
-		"fx: of a payment for one order only":                                              pay(func(r *posting.Request) { r.Orders = append(r.Orders, b.ID) }),
+		"fx: of a payment for one order, or of its chargeback, only":                       pay(func(r *posting.Request) { r.Orders = append(r.Orders, b.ID) }),
 		"data: must be a JSON object":                                                      pay(func(r *posting.Request) { r.Data = json.RawMessage(`[1]`) }),
 		"fx/currency: not an ISO 4217 currency":                                            pay(func(r *posting.Request) { r.Command.FX.Currency = "" }),
 		"fx/currency: XAU, gold, has no minor unit":                                        pay(func(r *posting.Request) { r.Command.FX.Currency = "XAU" }),
@@ -144,7 +144,7 @@ func TestBadPaymentsInAnotherCurrency(t *testing.T) {
 		}
 	}
 	authorise := w.event(a.ID, order.Command{Event: order.Authorise, Method: "card", FX: good})
-	if _, err := w.poster.Do(w.ctx, authorise); err == nil || err.Error() != "fx: of a payment for one order only" {
+	if _, err := w.poster.Do(w.ctx, authorise); err == nil || err.Error() != "fx: of a payment for one order, or of its chargeback, only" {
 		t.Errorf("authorised: %v", err)
 	}
 	if stand := w.stand(); len(stand) > 0 || w.order(a.ID).Seq != 1 {
