@@ -418,3 +418,30 @@ func (s *Server) pay(c *call) (answer, error) {
 	}
 	return answer{body: api.Paid{Intent: res.Intent.UUID(), Orders: ordersOf(res.Orders)}, replayed: res.Replayed}, nil
 }
+
+// previewPayment is pay, and moves nothing.
+func (s *Server) previewPayment(c *call) (answer, error) {
+	in, err := decode[api.Payment](c)
+	if err != nil {
+		return answer{}, err
+	}
+	req, err := payment(&in)
+	if err != nil {
+		return answer{}, err
+	}
+	m, err := s.opts.Store.Marketplace(c.ctx, c.marketplace)
+	if err != nil {
+		return answer{}, err
+	}
+	what, err := posting.PreviewPayment(c.ctx, s.opts.Store, s.opts.Ledger, m, req.Orders, req.Command, s.opts.Clock())
+	return answer{body: PaymentPreviewOf(what, in.Method)}, err
+}
+
+// PaymentPreviewOf is what posting.PreviewPayment found, as the API shows it.
+func PaymentPreviewOf(what []order.WhatIf, method string) api.PaymentPreview {
+	out := api.PaymentPreview{Orders: make([]api.Preview, len(what))}
+	for i := range what {
+		out.Orders[i] = PreviewOf(&what[i], method)
+	}
+	return out
+}

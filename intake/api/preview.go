@@ -11,6 +11,12 @@ type Preview struct {
 	Otherwise   *Effect     `json:"otherwise,omitempty" doc:"What the order's next deadline would cause if nobody acted after the event, such as a ruling that nobody appeals; left out where nothing moves by itself."`
 }
 
+// PaymentPreview is what a payment would do to each of its orders now. Nothing
+// has moved.
+type PaymentPreview struct {
+	Orders []Preview `json:"orders" nullable:"false" doc:"As the payment names them. What is received at once for all of them is a movement of the first."`
+}
+
 // Effect is what an event would do. Amounts are minor units;
 // to_buyer + to_seller + fee + tax is what leaves escrow.
 type Effect struct {

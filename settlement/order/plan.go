@@ -1,6 +1,7 @@
 package order
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -91,7 +92,8 @@ func Plan(o Order, c Command) (*Change, error) {
 // one linked chain. The receipt stands among the legs of the first change and
 // is about the intent that carries it; the chain is the legs of all changes
 // in order. A payment out of the buyer's balance has no receipt, and one in
-// another currency covers one order. Orders and commands go by index.
+// another currency covers one order. Orders and commands go by index. Where one
+// of several is refused the refusal says which, by its reference.
 func PlanPayment(orders []Order, cs []Command) ([]*Change, error) {
 	changes := make([]*Change, len(orders))
 	for i := range orders {
@@ -102,6 +104,9 @@ func PlanPayment(orders []Order, cs []Command) ([]*Change, error) {
 			return nil, refuse(&orders[i], &cs[i], RuleCurrency, "a payment in another currency covers one order")
 		}
 		ch, err := Plan(orders[i], cs[i])
+		if r := new(Refusal); len(orders) > 1 && errors.As(err, &r) {
+			r.Detail = fmt.Sprintf("order %s: %s", orders[i].Reference, r.Detail)
+		}
 		if err != nil {
 			return nil, err
 		}
