@@ -101,7 +101,7 @@ func TestChargeback(t *testing.T) {
 	in := api.Chargeback{Reason: "13.1", Reference: "dp_1"}
 	o := order(c.Chargeback(ctx, held.ID, in, client.Key("cb")))
 	if o.State != "charged_back" || o.Held != 10_000 || o.Deadline != "represent_by" || !o.DeadlineAt.Equal(start.Add(14*24*time.Hour)) ||
-		o.Chargeback == nil || *o.Chargeback != (api.OpenChargeback{OpenedAt: start, Amount: 10_000, From: "held"}) {
+		o.Chargeback == nil || *o.Chargeback != (api.OpenChargeback{OpenedAt: start, Amount: 10_000, From: "held", Method: "card"}) {
 		t.Errorf("charged back: %+v, %+v", o, o.Chargeback)
 	}
 	if again := order(c.Chargeback(ctx, held.ID, in, client.Key("cb"))); !reflect.DeepEqual(again, o) {

@@ -76,6 +76,13 @@ func tracked(in *api.Track) order.Event {
 	return order.Deliver
 }
 
+// takenBack is a chargeback as the write path wants it.
+func takenBack(in *api.Chargeback) (api.Act, order.Command, said) {
+	return in.Act, order.Command{Amount: in.Amount, Method: in.Method, Reason: in.Reason,
+			FX: order.FX{Currency: in.FX.Currency, Amount: in.FX.Amount, Rate: in.FX.Rate}},
+		said{"reason": in.Reason, "reference": in.Reference, "method": in.Method}
+}
+
 // events are the routes of the events of one order.
 func (s *Server) events() []eventRoutes {
 	return []eventRoutes{
@@ -150,17 +157,17 @@ func (s *Server) events() []eventRoutes {
 			func(in *api.RefundReleased) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason}
 			}),
-		eventOf(s, "chargeback", order.TakeBackPayment, "Book that the buyer's bank has taken the payment back", "All that is held is frozen, what the seller has available of what was released is kept, and the order's clock stands still, also that of a dispute.",
+		eventOf(s, "chargeback", order.TakeBackPayment, "Book that the buyer's bank has taken the payment back", "All that is held is frozen, what the seller has available of what was released is kept, and the order's clock stands still, also that of a dispute. The provider takes the money where it came in: of an order that was paid from the buyer's balance method says how that was; of one that was paid in another currency fx says how much of it was taken, and at which rate.",
 			func(i *api.ChargebackItem) (*api.Chargeback, *api.Target) { return &i.Chargeback, &i.Target },
 			func(in *api.Chargeback) (api.Act, order.Command, said) {
-				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason, "reference": in.Reference}
+				return takenBack(in)
 			}),
 		eventOf(s, "second-chargeback", order.SecondChargeback, "Book a chargeback after one that was won", "Once, at most; as the first one.",
 			func(i *api.SecondChargebackItem) (*api.SecondChargeback, *api.Target) {
 				return &i.SecondChargeback, &i.Target
 			},
 			func(in *api.SecondChargeback) (api.Act, order.Command, said) {
-				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason, "reference": in.Reference}
+				return takenBack((*api.Chargeback)(in))
 			}),
 		eventOf(s, "represent", order.Represent, "Book that the marketplace has answered a chargeback", "From then on the bank decides.",
 			func(i *api.RepresentItem) (*api.Represent, *api.Target) { return &i.Represent, &i.Target },
@@ -313,12 +320,12 @@ func (s *Server) preview(c *call, cmd order.Command) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	w, err := posting.Preview(m, o, cmd, s.opts.Clock())
+	w, err := posting.Preview(c.ctx, s.opts.Store, m, o, cmd, s.opts.Clock())
 	return answer{body: PreviewOf(&w, cmd.Method)}, err
 }
 
 // PreviewOf is what posting.Preview found, as the API shows it; method is the
-// payment method that the command named.
+// payment method that the command named. Of a chargeback it is known anyway.
 func PreviewOf(w *order.WhatIf, method string) api.Preview {
 	if w.Change == nil {
 		return api.Preview{}
@@ -333,6 +340,11 @@ func PreviewOf(w *order.WhatIf, method string) api.Preview {
 
 func effectOf(ch *order.Change, method string) api.Effect {
 	o, money := &ch.After, ch.Money()
+	for _, a := range []*order.Aftermath{ch.Before.Aftermath, o.Aftermath} {
+		if a != nil && a.Chargeback != nil {
+			method = a.Chargeback.Method
+		}
+	}
 	out := api.Effect{Event: string(ch.Event), State: string(o.State), At: o.At.UTC(), ToBuyer: money.ToBuyer, ToSeller: money.ToSeller,
 		Fee: money.Fee, Tax: money.Tax, Moves: []api.Move{}}
 	account := func(code chart.AccountCode) api.MoveAccount {
@@ -350,7 +362,11 @@ func effectOf(ch *order.Change, method string) api.Effect {
 		return a
 	}
 	for _, m := range ch.Moves() {
-		out.Moves = append(out.Moves, api.Move{Code: int(m.Code), Name: m.Name, Debit: account(m.Debit), Credit: account(m.Credit), Amount: m.Amount, AtMost: m.AtMost})
+		move := api.Move{Code: int(m.Code), Name: m.Name, Debit: account(m.Debit), Credit: account(m.Credit), Amount: m.Amount, AtMost: m.AtMost}
+		if _, cur, ok := chart.SplitLedger(m.Ledger); ok {
+			move.Currency = cur.Code
+		}
+		out.Moves = append(out.Moves, move)
 	}
 	return out
 }
@@ -401,4 +417,31 @@ func (s *Server) pay(c *call) (answer, error) {
 		return answer{}, err
 	}
 	return answer{body: api.Paid{Intent: res.Intent.UUID(), Orders: ordersOf(res.Orders)}, replayed: res.Replayed}, nil
+}
+
+// previewPayment is pay, and moves nothing.
+func (s *Server) previewPayment(c *call) (answer, error) {
+	in, err := decode[api.Payment](c)
+	if err != nil {
+		return answer{}, err
+	}
+	req, err := payment(&in)
+	if err != nil {
+		return answer{}, err
+	}
+	m, err := s.opts.Store.Marketplace(c.ctx, c.marketplace)
+	if err != nil {
+		return answer{}, err
+	}
+	what, err := posting.PreviewPayment(c.ctx, s.opts.Store, s.opts.Ledger, m, req.Orders, req.Command, s.opts.Clock())
+	return answer{body: PaymentPreviewOf(what, in.Method)}, err
+}
+
+// PaymentPreviewOf is what posting.PreviewPayment found, as the API shows it.
+func PaymentPreviewOf(what []order.WhatIf, method string) api.PaymentPreview {
+	out := api.PaymentPreview{Orders: make([]api.Preview, len(what))}
+	for i := range what {
+		out.Orders[i] = PreviewOf(&what[i], method)
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -149,5 +150,79 @@ func TestConversionEntry(t *testing.T) {
 	in.To.Currency, in.To.Amount = "LTL", 582_075
 	if p := s.problem("POST", "/v1/entries", marshal(t, in)); p.Type != api.ProblemRefused || p.Rule != "currency" {
 		t.Errorf("into litas: %+v", p)
+	}
+}
+
+// A chargeback of an order that was paid in yen says what was taken of them, and
+// one of an order that was paid from the balance by which method that came in;
+// each is foretold as it then is.
+func TestChargebacksByOtherWays(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	must[api.EntryMade](t)(c.MakeEntry(ctx, api.NewEntry{Kind: "receipt", Currency: "USD", Amount: 10_050, Party: "b", Method: "bank_transfer", Reference: "line 1"}))
+	yen, balance := s.agreed("yen", 10_050), s.agreed("balance", 10_050)
+	must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{yen.ID}, Method: "card", FX: api.PaidFX{Currency: "JPY", Amount: 15_100, Rate: "0.0067", Spread: 100}}))
+	must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{balance.ID}, Method: "balance"}))
+	before := must[api.OrderDetail](t)(c.Order(ctx, yen.ID))
+
+	fx := api.TakenFX{Currency: "JPY", Amount: 15_000, Rate: "0.0067"}
+	for _, x := range []struct {
+		id    string
+		in    api.Chargeback
+		moves string
+	}{
+		{yen.ID, api.Chargeback{Reason: "10.4", FX: fx}, "chargeback in another currency advanced: 1300 to 1400, USD 10050; " +
+			"chargeback taken in the currency that was paid: 1400 to 1100 card, JPY 15000; frozen by a chargeback: 2100 ID to 2110, USD 10050"},
+		{balance.ID, api.Chargeback{Reason: "10.4", Method: "bank_transfer"}, "chargeback advanced: 1300 to 1100 bank_transfer, USD 10050; frozen by a chargeback: 2100 ID to 2110, USD 10050"},
+	} {
+		p := must[api.Preview](t)(c.Preview(ctx, x.id, "chargeback", x.in))
+		var moves []string
+		for _, m := range p.Effect.Moves {
+			moves = append(moves, strings.ReplaceAll(fmt.Sprintf("%s: %s to %s, %s %d", m.Name, strings.TrimSpace(fmt.Sprint(m.Debit.Code, " ", m.Debit.Owner)),
+				strings.TrimSpace(fmt.Sprint(m.Credit.Code, " ", m.Credit.Owner)), m.Currency, m.Amount), x.id, "ID"))
+		}
+		if got := strings.Join(moves, "; "); got != x.moves {
+			t.Errorf("foretold:\n%s\nwant\n%s", got, x.moves)
+		}
+		taken := must[api.Order](t)(c.Chargeback(ctx, x.id, x.in))
+		if taken.Chargeback == nil || p.Order.Chargeback == nil {
+			t.Fatalf("%+v, foretold %+v", taken, p.Order)
+		}
+		foretold := p.Order.Chargeback
+		if taken.State != "charged_back" || taken.Chargeback.Method != foretold.Method || taken.Chargeback.Method == "" || (taken.Chargeback.FX == nil) != (x.in.FX == api.TakenFX{}) {
+			t.Errorf("%+v, foretold %+v", taken.Chargeback, foretold)
+		}
+	}
+	open := must[api.OrderDetail](t)(c.Order(ctx, yen.ID))
+	if *open.Chargeback.FX != fx || open.Chargeback.Method != "card" || !strings.HasPrefix(open.Explanation.Why, "The buyer's bank has taken JPY 15000 back, which is USD 100.50 at the rate 0.0067;") {
+		t.Errorf("%+v, %s", open.Chargeback, open.Explanation.Why)
+	}
+	won := must[api.Preview](t)(c.Preview(ctx, yen.ID, "win-chargeback", api.WinChargeback{}))
+	if m := won.Effect.Moves[1]; m.Name != "chargeback given back in the currency that was paid" || m.Currency != "JPY" || m.Amount != 15_000 || m.Debit.Owner != "card" {
+		t.Errorf("%+v", won.Effect.Moves)
+	}
+	if o := must[api.Order](t)(c.WinChargeback(ctx, yen.ID, api.WinChargeback{})); o.State != before.State || o.Chargeback != nil {
+		t.Errorf("%+v", o)
+	}
+	refused(t, "rate", func() error {
+		_, err := c.SecondChargeback(ctx, yen.ID, api.SecondChargeback{Reason: "x", FX: api.TakenFX{Currency: "JPY", Amount: 15_100, Rate: "0.0067"}})
+		return err
+	})
+	refused(t, "currency", func() error {
+		_, err := c.Preview(ctx, yen.ID, "second-chargeback", api.SecondChargeback{Reason: "x"})
+		return err
+	})
+	line := must[api.Timeline](t)(c.Timeline(ctx, balance.ID))
+	if got := string(line.Events[2].Data); got != `{"method":"bank_transfer","reason":"10.4"}` && got != `{"method": "bank_transfer", "reason": "10.4"}` {
+		t.Errorf("the timeline has %s", got)
+	}
+	for _, bad := range []struct{ body, pointer string }{
+		{`{"reason":"x","fx":{}}`, "/fx/rate"}, {`{"reason":"x","fx":{"currency":"JPY","amount":1,"rate":"1","spread":1}}`, "/fx/spread"},
+		{`{"reason":"x","fx":{"currency":"XYZ","amount":1,"rate":"1"}}`, "/fx/currency"}, {`{"reason":"x","method":"Card!"}`, "/method"},
+	} {
+		p := s.problem("POST", "/v1/orders/"+yen.ID+"/second-chargeback", bad.body)
+		if p.Status != 400 || !slices.ContainsFunc(p.Errors, func(e api.FieldError) bool { return e.Pointer == bad.pointer }) {
+			t.Errorf("%s: %+v", bad.body, p)
+		}
 	}
 }

@@ -186,7 +186,10 @@ func orderOf(o *order.Order) api.Order {
 	if o.Aftermath != nil {
 		out.Reserved, out.ChargedBack = o.Aftermath.Reserved, o.Aftermath.Lost
 		if cb := o.Aftermath.Chargeback; cb != nil {
-			out.Chargeback = &api.OpenChargeback{OpenedAt: cb.OpenedAt.UTC(), Amount: cb.Amount, From: string(cb.From), Second: cb.Second}
+			out.Chargeback = &api.OpenChargeback{OpenedAt: cb.OpenedAt.UTC(), Amount: cb.Amount, From: string(cb.From), Second: cb.Second, Method: cb.Method}
+			if fx := cb.FX; fx != nil {
+				out.Chargeback.FX = &api.TakenFX{Currency: fx.Currency, Amount: fx.Amount, Rate: fx.Rate}
+			}
 		}
 	}
 	out.Claim = claimOf(o.Claim)

@@ -101,3 +101,51 @@ func TestFXPosition(t *testing.T) {
 		"USD 1400 FX position, converted, to the buyer: 10050 0",
 	})
 }
+
+// A chargeback of what was paid in another currency goes through both positions,
+// and back if it is won; lost, they bear what its rate was off.
+func TestFXPositionOfChargebacks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.marketplace("shop", jan(20, 0))
+	var ids []ledger.ID
+	for _, reference := range []string{"a", "b"} {
+		id := w.agree(shop, reference, "USD", 10_050, jan(1, 0))
+		w.tell(shop, order.Pay, jan(2, 0), id, func(c *order.Command) {
+			c.Method, c.FX = "card", order.FX{Currency: "JPY", Amount: 15_100, Rate: "0.0067", Spread: 100}
+		})
+		w.tell(shop, order.TakeBackPayment, jan(3, 0), id, func(c *order.Command) {
+			c.Reason, c.FX = "10.4", order.FX{Currency: "JPY", Amount: 15_100, Rate: "0.0066556291"}
+		})
+		ids = append(ids, id)
+	}
+	w.tell(shop, order.WinChargeback, jan(4, 0), ids[0])
+	w.tell(shop, order.LoseChargeback, jan(5, 0), ids[1])
+	for _, c := range []struct {
+		when string
+		asOf time.Time
+		want []string
+	}{
+		{"paid", jan(2, 0), []string{"JPY: 0 30000 = -30000, spread 200", "USD: 20100 0 = 20100, spread 0"}},
+		{"taken", jan(3, 0), []string{"JPY: 30200 30000 = 200, spread 200", "USD: 20100 20100 = 0, spread 0"}},
+		{"one won, one lost", jan(6, 0), []string{"JPY: 30200 45100 = -14900, spread 200", "USD: 30150 20100 = 10050, spread 0"}},
+	} {
+		r, err := w.books.FXPosition(context.Background(), reports.Options{AsOf: c.asOf})
+		must(t, err)
+		sound(t, r.Problems)
+		var lines []string
+		for _, row := range r.Rows {
+			lines = append(lines, fmt.Sprintf("%s: %s %s = %s, spread %s", row.Currency, row.Debits, row.Credits, row.Position, row.Spread))
+		}
+		sameLines(t, c.when, lines, c.want)
+	}
+	moves, err := w.books.FXMovements(context.Background(), reports.Options{AsOf: jan(4, 0), Currency: "JPY"})
+	must(t, err)
+	var lines []string
+	for _, m := range moves.Rows {
+		if m.About == ids[0].UUID() && m.EffectiveAt.After(jan(2, 0)) {
+			lines = append(lines, fmt.Sprintf("%s: %s %s", m.Movement, m.Debit, m.Credit))
+		}
+	}
+	sameLines(t, "movements of the one that was won", lines, []string{"chargeback taken in the currency that was paid: 15100 0", "chargeback given back in the currency that was paid: 0 15100"})
+}

@@ -21,10 +21,11 @@ import (
 )
 
 type orderCmd struct {
-	Show    orderShowCmd    `cmd:"" help:"Say why an order's money is where it is, until when, who must act, and what happens otherwise."`
-	List    orderListCmd    `cmd:"" help:"List orders as they stand now, oldest first."`
-	Quote   orderQuoteCmd   `cmd:"" help:"Say what an order would cost and pay out, and how long each step could take. Nothing is stored."`
-	Preview orderPreviewCmd `cmd:"" help:"Say what an event, such as a ruling, would do to an order now: who would get what, and what would follow. Nothing moves."`
+	Show           orderShowCmd           `cmd:"" help:"Say why an order's money is where it is, until when, who must act, and what happens otherwise."`
+	List           orderListCmd           `cmd:"" help:"List orders as they stand now, oldest first."`
+	Quote          orderQuoteCmd          `cmd:"" help:"Say what an order would cost and pay out, and how long each step could take. Nothing is stored."`
+	Preview        orderPreviewCmd        `cmd:"" help:"Say what an event, such as a ruling, would do to an order now: who would get what, and what would follow. Nothing moves."`
+	PreviewPayment orderPreviewPaymentCmd `cmd:"" help:"Say what one payment of one or several orders would do now. Nothing moves."`
 
 	Note     orderNoteCmd     `cmd:"" help:"Support's notes on an order."`
 	Feedback orderFeedbackCmd `cmd:"" help:"What buyer and seller of an order said of each other."`

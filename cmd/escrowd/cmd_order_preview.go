@@ -22,19 +22,67 @@ type orderPreviewCmd struct {
 	By          string    `placeholder:"ROLE" help:"Who would do it: buyer, seller, carrier, operator or system. Without this whoever usually does."`
 	ToBuyer     string    `placeholder:"AMOUNT" help:"rule, offer, accept_offer: what would go back to the buyer, a decimal with all the decimals of the currency."`
 	Amount      string    `placeholder:"AMOUNT" help:"How much, of an event that takes an amount. Without this all."`
-	Method      string    `placeholder:"METHOD" help:"pay, authorise: how it would be paid."`
+	Method      string    `placeholder:"METHOD" help:"pay, authorise: how it would be paid; chargeback: by which method the money had come in, where the order was paid from the buyer's balance."`
 	Return      bool      `help:"offer, rule: once the goods are back."`
 	Replacement bool      `help:"offer, accept_offer, rule: other goods in place of those that came."`
 	Reason      string    `default:"a preview" placeholder:"TEXT" help:"Why, where an event needs a reason."`
 	At          time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it would take effect (RFC 3339), not after the marketplace's clock. Without this now."`
 	Format      string    `enum:"text,json" default:"text" help:"${enum}. JSON is what POST /v1/orders/{id}/.../preview answers, with integers of minor units."`
+	FX          fxFlags   `embed:"" prefix:"fx-"`
+}
+
+// fxFlags say what is paid, or taken back, in another currency than the order's.
+type fxFlags struct {
+	Currency string `placeholder:"CODE" help:"pay, chargeback: in which currency, if not in the order's own."`
+	Amount   string `placeholder:"AMOUNT" help:"How much of that currency."`
+	Rate     string `placeholder:"RATE" help:"Units of the order's currency for one unit of it, a decimal."`
+	Spread   string `placeholder:"AMOUNT" help:"pay: how much of --fx-amount the marketplace keeps."`
+}
+
+// fx is what the flags say, zero for nothing.
+func (f *fxFlags) fx() (fx order.FX, err error) {
+	if *f == (fxFlags{}) {
+		return fx, nil
+	}
+	cur, err := chart.Find(f.Currency)
+	if err != nil {
+		return fx, usageError("--fx-currency: %w", err)
+	}
+	fx = order.FX{Currency: cur.Code, Rate: f.Rate}
+	if fx.Amount, err = minorFlag(cur, "--fx-amount", f.Amount); err != nil {
+		return fx, err
+	}
+	if fx.Spread, err = minorFlag(cur, "--fx-spread", f.Spread); err != nil {
+		return fx, err
+	}
+	if field, detail := fx.Check(); field != "" {
+		return fx, usageError("--fx-%s: %s", field, detail)
+	}
+	return fx, nil
+}
+
+// minorFlag reads an amount of a flag, 0 for none.
+func minorFlag(cur chart.Currency, flag, text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	v, err := cur.Parse(text)
+	if err == nil && v.Cmp(ledger.U64(order.MaxAmount)) > 0 {
+		err = errors.New("more than an order can be about")
+	}
+	if err != nil {
+		return 0, usageError("%s: %w", flag, err)
+	}
+	return int64(v.Lo), nil
 }
 
 func (orderPreviewCmd) Help() string {
 	return `Nothing moves. Of a ruling the seller gets what does not go to the buyer. Below what the event does stands what the next deadline would cause if nobody acted then, such as a ruling that nobody appeals. Exits 2 if the event would be refused, and says by which rule.
 
     escrowd order preview A-1001 rule --to-buyer 40.00
-    escrowd order preview A-1001 refund --amount 5.00 --format json`
+    escrowd order preview A-1001 refund --amount 5.00 --format json
+    escrowd order preview A-1001 chargeback --method bank_transfer
+    escrowd order preview A-1002 chargeback --fx-currency JPY --fx-amount 15000 --fx-rate 0.0067`
 }
 
 // Run prints what would happen.
@@ -48,7 +96,7 @@ func (c *orderPreviewCmd) Run(ctx context.Context, g *Globals) error {
 		if err != nil {
 			return err
 		}
-		w, err := posting.Preview(a.market, o, cmd, time.Now())
+		w, err := posting.Preview(ctx, a.store, a.market, o, cmd, time.Now())
 		if err != nil {
 			return err
 		}
@@ -68,21 +116,15 @@ func (c *orderPreviewCmd) command(o *order.Order) (order.Command, error) {
 		return cmd, usageError("there is no event %q", c.Event)
 	}
 	_, cur, _ := chart.SplitLedger(o.Ledger)
-	for _, f := range []struct {
-		flag, text string
-		to         *int64
-	}{{"--to-buyer", c.ToBuyer, &cmd.ToBuyer}, {"--amount", c.Amount, &cmd.Amount}} {
-		if f.text == "" {
-			continue
-		}
-		v, err := cur.Parse(f.text)
-		if err == nil && v.Cmp(ledger.U64(order.MaxAmount)) > 0 {
-			err = errors.New("more than an order can be about")
-		}
-		if err != nil {
-			return cmd, usageError("%s: %w", f.flag, err)
-		}
-		*f.to = int64(v.Lo)
+	var err error
+	if cmd.ToBuyer, err = minorFlag(cur, "--to-buyer", c.ToBuyer); err != nil {
+		return cmd, err
+	}
+	if cmd.Amount, err = minorFlag(cur, "--amount", c.Amount); err != nil {
+		return cmd, err
+	}
+	if cmd.FX, err = c.FX.fx(); err != nil {
+		return cmd, err
 	}
 	if cmd.Event == order.Rule {
 		cmd.ToSeller = o.Held - cmd.ToBuyer
@@ -125,7 +167,7 @@ func printEffect(g *Globals, currency, when string, e *api.Effect) error {
 	}
 	rows := [][]string{{"movement", "from", "to", "amount"}}
 	for _, m := range e.Moves {
-		amount := money(currency, m.Amount)
+		amount := money(m.Currency, m.Amount)
 		if m.AtMost {
 			amount = "at most " + amount
 		}

@@ -117,7 +117,7 @@ type fxPositionCmd struct {
 }
 
 func (fxPositionCmd) Help() string {
-	return `Of orders that were paid in another currency and of conversions. A position is debits less credits of 1400 FX position: below zero, the marketplace has that much of the currency which it got for another one; above zero, it has given that much more than it got. Positions of two currencies are never added: at which rate would be a guess. The spread is what stands on 4110.
+	return `Of orders that were paid in another currency, of their chargebacks, and of conversions. A position is debits less credits of 1400 FX position: below zero, the marketplace has that much of the currency which it got for another one; above zero, it has given that much more than it got. Positions of two currencies are never added: at which rate would be a guess. The spread is what stands on 4110.
 
 ` + reportHelp + `
 

@@ -181,10 +181,20 @@ type RefundReleased struct {
 // back from the provider. The order's own clock stands still until it is won or
 // lost.
 type Chargeback struct {
-	Amount    int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units. Left out: all of the payment that has not gone back." example:"12990"`
-	Reason    string `json:"reason" minLength:"1" maxLength:"2000" doc:"The bank's reason code, or why in words; kept on the timeline." example:"10.4"`
-	Reference string `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The case's name at the provider, kept on the timeline." example:"dp_1NqX"`
+	Amount    int64   `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"How much, in minor units. Left out: all of the payment that has not gone back." example:"12990"`
+	Reason    string  `json:"reason" minLength:"1" maxLength:"2000" doc:"The bank's reason code, or why in words; kept on the timeline." example:"10.4"`
+	Reference string  `json:"reference,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The case's name at the provider, kept on the timeline." example:"dp_1NqX"`
+	Method    string  `json:"method,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"By which method the money had come in that the provider takes. Required of an order that was paid from the buyer's balance; of another one as it was paid, or left out." example:"bank_transfer"`
+	FX        TakenFX `json:"fx,omitzero" doc:"Of an order that was paid in another currency than its own, where it is required: what the provider took of that."`
 	Act
+}
+
+// TakenFX is what the provider took in another currency than the order's. At the
+// rate it must come to exactly what is charged back.
+type TakenFX struct {
+	Currency string `json:"currency" minLength:"3" maxLength:"3" doc:"What the order was paid in: an ISO 4217 code in capital letters." example:"JPY"`
+	Amount   int64  `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the provider took, in minor units of that currency." example:"15000"`
+	Rate     string `json:"rate" maxLength:"25" pattern:"^[0-9]+(\\.[0-9]+)?$" doc:"Units of the order's currency for one unit of what was taken, an exact decimal with up to 12 decimals. The result is rounded once, half a minor unit to the even one; if it is not what is charged back the chargeback is refused by the rule rate, which says what it would be." example:"0.0067"`
 }
 
 // SecondChargeback is a chargeback after one that was won: the pre-arbitration.
@@ -213,6 +223,8 @@ type OpenChargeback struct {
 	Amount   int64     `json:"amount" doc:"What the bank has taken." example:"12990"`
 	From     string    `json:"from" doc:"Where the order stood, and goes on if the chargeback is won." example:"closed"`
 	Second   bool      `json:"second" doc:"After one that was won."`
+	Method   string    `json:"method,omitempty" doc:"By which method the money had come in; left out of one that was opened before that was noted." example:"card"`
+	FX       *TakenFX  `json:"fx,omitempty" doc:"What the provider took, where that was in another currency than the order's."`
 }
 
 // Dispute freezes all that is held until the dispute ends, whatever of it is

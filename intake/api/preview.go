@@ -11,6 +11,12 @@ type Preview struct {
 	Otherwise   *Effect     `json:"otherwise,omitempty" doc:"What the order's next deadline would cause if nobody acted after the event, such as a ruling that nobody appeals; left out where nothing moves by itself."`
 }
 
+// PaymentPreview is what a payment would do to each of its orders now. Nothing
+// has moved.
+type PaymentPreview struct {
+	Orders []Preview `json:"orders" nullable:"false" doc:"As the payment names them. What is received at once for all of them is a movement of the first."`
+}
+
 // Effect is what an event would do. Amounts are minor units;
 // to_buyer + to_seller + fee + tax is what leaves escrow.
 type Effect struct {
@@ -30,8 +36,10 @@ type Move struct {
 	Name   string      `json:"name" example:"refunded to the buyer by a ruling"`
 	Debit  MoveAccount `json:"debit"`
 	Credit MoveAccount `json:"credit"`
-	Amount int64       `json:"amount" doc:"Minor units." example:"4000"`
-	AtMost bool        `json:"at_most,omitempty" doc:"true: the ledger moves as much of the amount as there is; what a seller does not have is taken from the next account."`
+	Amount int64       `json:"amount" doc:"Minor units of the currency." example:"4000"`
+	// Currency is another than the order's only where one was exchanged for the other.
+	Currency string `json:"currency" doc:"An ISO 4217 code: the order's, but for what moves in the currency that the order was paid in." example:"USD"`
+	AtMost   bool   `json:"at_most,omitempty" doc:"true: the ledger moves as much of the amount as there is; what a seller does not have is taken from the next account."`
 }
 
 // MoveAccount is one account of the chart, and whose it is.

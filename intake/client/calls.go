@@ -36,6 +36,13 @@ func (c *Client) Preview(ctx context.Context, id, event string, in any) (out api
 	return out, err
 }
 
+// PreviewPayment is what Pay would do to each of the payment's orders. Nothing
+// moves, so it can be repeated.
+func (c *Client) PreviewPayment(ctx context.Context, in api.Payment) (out api.PaymentPreview, err error) {
+	err = c.do(ctx, call{method: http.MethodPost, path: "/v1/payments/preview", repeatable: true}, in, &out, nil)
+	return out, err
+}
+
 // OrderFilter selects orders; zero fields select all. Limit 0 is the
 // server's default, 100.
 type OrderFilter struct {

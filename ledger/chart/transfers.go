@@ -81,6 +81,13 @@ const (
 	ChargebackFromPending   TransferCode = 514
 	ChargebackCollected     TransferCode = 515
 
+	// Chargebacks of what was paid in another currency than the order's: the
+	// provider takes what was paid, and the marketplace advances what it comes to.
+	ChargebackFXAdvanced TransferCode = 521
+	ChargebackFXTaken    TransferCode = 522
+	ChargebackFXBack     TransferCode = 523
+	ChargebackFXWon      TransferCode = 524
+
 	// Payouts to sellers.
 	Payout         TransferCode = 601
 	PayoutSettled  TransferCode = 602
@@ -178,6 +185,10 @@ var transfers = []Transfer{
 	{Code: ChargebackOfFeeTax, Slug: "chargeback_of_fee_tax", Name: "tax on the fee given back in a chargeback", Debit: TaxPayable, Credit: ChargebackReceivable},
 	{Code: ChargebackFromPending, Slug: "chargeback_from_pending", Name: "chargeback paid from seller pending", Debit: SellerPending, Credit: ChargebackReceivable},
 	{Code: ChargebackCollected, Slug: "chargeback_collected", Name: "chargeback collected from the seller", Debit: SellerCollection, Credit: ChargebackReceivable},
+	{Code: ChargebackFXAdvanced, Slug: "chargeback_fx_advanced", Name: "chargeback in another currency advanced", Debit: ChargebackReceivable, Credit: FXPosition},
+	{Code: ChargebackFXTaken, Slug: "chargeback_fx_taken", Name: "chargeback taken in the currency that was paid", Debit: FXPosition, Credit: PayinClearing},
+	{Code: ChargebackFXBack, Slug: "chargeback_fx_back", Name: "chargeback given back in the currency that was paid", Debit: PayinClearing, Credit: FXPosition},
+	{Code: ChargebackFXWon, Slug: "chargeback_fx_won", Name: "chargeback in another currency won", Debit: FXPosition, Credit: ChargebackReceivable},
 
 	{Code: Payout, Slug: "payout", Name: "payout", Debit: SellerAvailable, Credit: PayoutClearing,
 		Posted: "payout accepted", Voided: "payout failed"},

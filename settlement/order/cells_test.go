@@ -156,7 +156,7 @@ func shape(v reflect.Value) string {
 // addSample keeps a command if it differs in more than amounts, times and ids
 // from those that are kept.
 func (a *atlas) addSample(c order.Command) {
-	c.At, c.By, c.Intent, c.Books = time.Time{}, "", order.Command{}.Intent, order.Books{}
+	c.At, c.By, c.Intent, c.Books, c.Paid = time.Time{}, "", order.Command{}.Intent, order.Books{}, order.Payment{}
 	for _, known := range a.samples[c.Event] {
 		if shape(reflect.ValueOf(known)) == shape(reflect.ValueOf(c)) {
 			return
@@ -170,7 +170,7 @@ func (a *atlas) onwards(p position) (next []position) {
 	for _, allowed := range order.AllowedIn(p.now.State) {
 		for _, by := range allowed.By {
 			led := map[string]bool{}
-			for _, c := range a.attempts(p.now, allowed.Event, by) {
+			for _, c := range a.attempts(p, allowed.Event, by) {
 				ch, err := order.Plan(p.now, c)
 				if err != nil {
 					continue
@@ -193,7 +193,8 @@ func (a *atlas) onwards(p position) (next []position) {
 
 // attempts are commands of an event by a role: the scenarios' samples, with
 // the amounts that they name shared out in several ways, at several times.
-func (a *atlas) attempts(o order.Order, e order.Event, by order.Role) (cs []order.Command) {
+func (a *atlas) attempts(p position, e order.Event, by order.Role) (cs []order.Command) {
+	o, paid := p.now, howPaid(p.now, p.done)
 	times := []time.Time{o.DeadlineAt, o.At}
 	if o.State == order.None {
 		times = []time.Time{start}
@@ -201,7 +202,7 @@ func (a *atlas) attempts(o order.Order, e order.Event, by order.Role) (cs []orde
 	for _, sample := range a.samples[e] {
 		for _, c := range withAmounts(sample, o) {
 			for _, at := range times {
-				c.By, c.At, c.Books = by, at, shared(o.Ledger)
+				c.By, c.At, c.Books, c.Paid = by, at, shared(o.Ledger), paid
 				c.Intent.Lo = uint64(o.Seq+1) << 16
 				cs = append(cs, c)
 			}

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -26,17 +27,35 @@ import (
 //
 // The ledger decides how much of the seller's money is kept, and gives just that
 // back: it is the pending transfer's own amount.
+//
+// The provider takes the money where it came in: of an order that was paid from
+// the buyer's balance the marketplace has to say by which method that was. What
+// was paid in another currency is taken in that one, and goes through the FX
+// position (1400) of two ledgers in one linked chain, like the payment:
+//
+//	order's  1300 -> 1400 what of the order is charged back
+//	paid     1400 -> 1100 what the provider took for it
+//
+// Both are said, with the rate at which one comes exactly to the other. Won, the
+// same goes back in both ledgers, to the minor unit. Lost, the rest is as ever in
+// the order's currency; what the provider took stays taken, so what rate and
+// spread have changed since the payment is the FX position's to bear: nobody but
+// the marketplace chose to exchange.
 
 // Chargeback is an open one. Amounts are minor units.
 type Chargeback struct {
 	OpenedAt time.Time `json:"opened_at"`
 	Amount   int64     `json:"amount"`
 	Second   bool      `json:"second,omitempty"` // after one that was won
-	// Clearing is the 1100 account that the order was paid through: the provider
-	// takes it from there. Kept is the pending transfer that keeps the seller's
-	// money, zero for none.
+	// Method is how the money had come in, "" of chargebacks from before that was
+	// noted; Clearing is its 1100 account: the provider takes it from there. Kept is
+	// the pending transfer that keeps the seller's money, zero for none.
+	Method   string    `json:"method,omitempty"`
 	Clearing ledger.ID `json:"clearing"`
 	Kept     ledger.ID `json:"kept,omitzero"`
+	// FX is what the provider took in another currency than the order's, nil for
+	// in the order's own.
+	FX *TakenFX `json:"fx,omitempty"`
 	// From is where the order stood, with Left of its deadline and the extensions
 	// that were used.
 	From           State    `json:"from"`
@@ -45,6 +64,25 @@ type Chargeback struct {
 	BuyerExtended  int16    `json:"buyer_extended,omitempty"`
 	SellerExtended int16    `json:"seller_extended,omitempty"`
 	Holidays       int16    `json:"holidays,omitempty"`
+}
+
+// TakenFX is what the provider took of an order that was paid in another
+// currency, and all that the way back needs.
+type TakenFX struct {
+	Currency string `json:"currency"` // an ISO 4217 code
+	Amount   int64  `json:"amount"`   // minor units of it
+	Rate     string `json:"rate"`     // units of the order's currency for one unit of it
+	// Ledger is that of the currency. Position is the 1400 account of the order's
+	// ledger, PaidPosition the one of that.
+	Ledger       uint32    `json:"ledger"`
+	Position     ledger.ID `json:"position"`
+	PaidPosition ledger.ID `json:"paid_position"`
+}
+
+// Payment is how an order was paid, as the write path has it on record.
+type Payment struct {
+	Method string // or Balance; "" where nothing is on record
+	Ledger uint32 // that the money came into; 0 for unknown, as of a Balance
 }
 
 func (p *planner) openChargeback(to []State) error {
@@ -67,17 +105,16 @@ func (p *planner) openChargeback(to []State) error {
 		return p.refuse(RuleChargeback, "a chargeback was won: only a second one can follow")
 	case amount < 1 || amount > left:
 		return p.refuse(RuleAmount, "%d of the payment has not gone back, %d cannot be charged back", left, amount)
-	case c.Books.Clearing.IsZero():
-		return p.refuse(RuleMethod, "it is not known through which account the order was paid: not with a balance, or in another currency")
 	}
-	cb := &Chargeback{OpenedAt: o.At, Amount: amount, Second: second, Clearing: c.Books.Clearing, From: o.State,
+	cb := &Chargeback{OpenedAt: o.At, Amount: amount, Second: second, From: o.State,
 		Deadline: o.Deadline, BuyerExtended: o.BuyerExtended, SellerExtended: o.SellerExtended, Holidays: o.Holidays}
 	if o.Deadline != NoDeadline {
 		cb.Left = o.DeadlineAt.Sub(o.At).Microseconds()
 	}
 	a.Chargeback, a.Second = cb, a.Second || second
-	p.account(c.Books.Receivable, chart.ChargebackReceivable, ledger.Uint128{})
-	p.leg(chart.ChargebackAdvanced, c.Books.Receivable, cb.Clearing, amount)
+	if err := p.takeFrom(cb); err != nil {
+		return err
+	}
 	if o.Held > 0 && o.Freeze.IsZero() {
 		p.account(c.Books.Suspense, chart.DisputeSuspense, ledger.Uint128{})
 		p.leg(chart.ChargebackFreeze, o.ID, c.Books.Suspense, o.Held)
@@ -92,6 +129,87 @@ func (p *planner) openChargeback(to []State) error {
 	}
 	p.next(to[0])
 	return nil
+}
+
+// takeFrom has the provider take the chargeback's amount from where the money
+// came in, and the marketplace advance it.
+func (p *planner) takeFrom(cb *Chargeback) error {
+	o, c, paid := p.o, p.c, p.c.Paid
+	cb.Method = cmp.Or(c.Method, paid.Method)
+	switch {
+	case c.Method == Balance:
+		return p.refuse(RuleMethod, "a bank takes nothing from the buyer's balance: say by which method the money had come in")
+	case cb.Method == "":
+		return p.refuse(RuleMethod, "it is not known how the order was paid: say by which method")
+	case cb.Method == Balance:
+		return p.refuse(RuleMethod, "the order was paid from the buyer's balance: say by which method the money that the bank takes had come in")
+	case paid.Method != "" && paid.Method != Balance && cb.Method != paid.Method:
+		return p.refuse(RuleMethod, "the order was paid by %s, not by %s", paid.Method, cb.Method)
+	}
+	p.account(c.Books.Receivable, chart.ChargebackReceivable, ledger.Uint128{})
+	if c.FX != (FX{}) {
+		return p.takeFX(cb)
+	}
+	if paid.Ledger != 0 && paid.Ledger != o.Ledger {
+		return p.refuse(RuleCurrency, "the order was paid in %s: say how much of that the provider took, and at which rate it comes to what is charged back", codeOf(paid.Ledger))
+	}
+	if cb.Clearing = c.Books.Clearing; cb.Clearing.IsZero() {
+		return p.refuse(RuleMethod, "nothing has ever come in by %s in %s", cb.Method, codeOf(o.Ledger))
+	}
+	p.leg(chart.ChargebackAdvanced, c.Books.Receivable, cb.Clearing, cb.Amount)
+	return nil
+}
+
+// takeFX is the rest of takeFrom, where the provider takes another currency than
+// the order's. It may have been withdrawn since: what came in as it can be taken
+// as it.
+func (p *planner) takeFX(cb *Chargeback) error {
+	o, c, fx := p.o, p.c, &p.c.FX
+	if field, detail := fx.Check(); field != "" {
+		return p.refuse(fxRules[field], "%s: %s", field, detail)
+	}
+	taken, err := fx.Ledger(o.Marketplace)
+	if err != nil {
+		return err
+	}
+	switch {
+	case taken == o.Ledger:
+		return p.refuse(RuleCurrency, "the order itself is in %s", fx.Currency)
+	case c.Paid.Ledger != 0 && c.Paid.Ledger != taken:
+		return p.refuse(RuleCurrency, "the order was paid in %s, not in %s", codeOf(c.Paid.Ledger), fx.Currency)
+	case fx.Spread != 0:
+		return p.refuse(RuleAmount, "of a chargeback nobody keeps a spread")
+	}
+	_, from, _ := chart.SplitLedger(taken)
+	_, to, _ := chart.SplitLedger(o.Ledger)
+	if detail := Converts(from, fx.Amount, 0, fx.Rate, to, cb.Amount); detail != "" {
+		return p.refuse(RuleRate, "%s", detail)
+	}
+	if cb.Clearing = c.PaidBooks.Clearing; cb.Clearing.IsZero() {
+		return p.refuse(RuleMethod, "nothing has ever come in by %s in %s", cb.Method, fx.Currency)
+	}
+	cb.FX = &TakenFX{Currency: fx.Currency, Amount: fx.Amount, Rate: fx.Rate, Ledger: taken, Position: c.Books.Position, PaidPosition: c.PaidBooks.Position}
+	p.account(cb.FX.Position, chart.FXPosition, ledger.Uint128{})
+	p.leg(chart.ChargebackFXAdvanced, c.Books.Receivable, cb.FX.Position, cb.Amount)
+	p.accountIn(taken, cb.FX.PaidPosition, chart.FXPosition, ledger.Uint128{})
+	p.legIn(taken, chart.ChargebackFXTaken, cb.FX.PaidPosition, cb.Clearing, fx.Amount)
+	return nil
+}
+
+// giveBack undoes takeFrom, to the minor unit.
+func (p *planner) giveBack(cb *Chargeback) {
+	if cb.FX == nil {
+		p.leg(chart.ChargebackWon, cb.Clearing, p.c.Books.Receivable, cb.Amount)
+		return
+	}
+	p.legIn(cb.FX.Ledger, chart.ChargebackFXBack, cb.Clearing, cb.FX.PaidPosition, cb.FX.Amount)
+	p.leg(chart.ChargebackFXWon, cb.FX.Position, p.c.Books.Receivable, cb.Amount)
+}
+
+// codeOf is the currency code of a ledger.
+func codeOf(books uint32) string {
+	_, cur, _ := chart.SplitLedger(books)
+	return cur.Code
 }
 
 // lastLeg gives the leg that was added last more flags, and answers its id.
@@ -130,7 +248,7 @@ func (p *planner) winChargeback([]State) error {
 		p.void(chart.ChargebackFreeze, o.Freeze)
 		o.Freeze = ledger.ID{}
 	}
-	p.leg(chart.ChargebackWon, cb.Clearing, p.c.Books.Receivable, cb.Amount)
+	p.giveBack(cb)
 	p.goOn(cb)
 	return nil
 }
@@ -221,9 +339,15 @@ func (p *Policy) marketplaceBears() bool { return p.ChargebackBorneBy == BorneBy
 // explainChargeback says where an order stands that was charged back.
 func explainChargeback(e *Explanation, o *Order, money func(int64) string) {
 	cb := o.Aftermath.Chargeback
-	e.Why = fmt.Sprintf("The buyer's bank has taken %s back, which the marketplace has advanced.", money(cb.Amount))
+	again := ""
 	if cb.Second {
-		e.Why = fmt.Sprintf("The buyer's bank has taken %s back a second time, which the marketplace has advanced.", money(cb.Amount))
+		again = " a second time"
+	}
+	e.Why = fmt.Sprintf("The buyer's bank has taken %s back%s, which the marketplace has advanced.", money(cb.Amount), again)
+	if fx := cb.FX; fx != nil {
+		_, cur, _ := chart.SplitLedger(fx.Ledger)
+		e.Why = fmt.Sprintf("The buyer's bank has taken %s %s back%s, which is %s at the rate %s; the marketplace has advanced that.",
+			cur.Code, cur.Minor(fx.Amount), again, money(cb.Amount), fx.Rate)
 	}
 	if o.Held > 0 {
 		e.Why += fmt.Sprintf(" %s is held and frozen.", money(o.Held))

@@ -270,7 +270,16 @@ func TestChargebacksRefused(t *testing.T) {
 	c.Books.Clearing.Hi, c.Books.Clearing.Lo = 0, 0
 	var r *Refusal
 	if _, err := Plan(o, c); !errors.As(err, &r) || r.Rule != RuleMethod {
-		t.Errorf("taken from an account that nobody knows: %v", err)
+		t.Errorf("taken from an account that is not there: %v", err)
+	}
+	c = complete(o, taken(0))
+	c.Paid = Payment{}
+	if _, err := Plan(o, c); !errors.As(err, &r) || r.Rule != RuleMethod {
+		t.Errorf("taken, and nobody knows how it was paid: %v", err)
+	}
+	c.Method = "card"
+	if _, err := Plan(o, c); err != nil {
+		t.Errorf("taken as the marketplace says that it was paid: %v", err)
 	}
 }
 

@@ -115,6 +115,31 @@ func TestPaidInAnotherCurrency(t *testing.T) {
 	}
 }
 
+// What came in as kuna is taken as kuna, also when there are none any more: a bank
+// cannot be told that it is too late.
+func TestChargebackInAWithdrawnCurrency(t *testing.T) {
+	o := agreedIn(t, "EUR", 10_000, time.Date(2022, 12, 28, 0, 0, 0, 0, time.UTC))
+	fx := order.FX{Currency: "HRK", Amount: 75_345, Rate: "0.132722808414"}
+	paid, err := payFX(o, fx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kuna, _ := fx.Ledger(1)
+	c := order.Command{Event: order.TakeBackPayment, By: order.Operator, At: time.Date(2023, 1, 3, 0, 0, 0, 0, time.UTC), Reason: "10.4", FX: fx, Paid: order.Payment{Method: "card", Ledger: kuna},
+		Books: order.Books{Receivable: ledger.U64(1300), Position: ledger.U64(1400), Suspense: ledger.U64(2110)}, PaidBooks: order.Books{Clearing: ledger.U64(91100), Position: ledger.U64(91400)}}
+	ch, err := order.Plan(paid.After, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var legs []string
+	for _, l := range ch.Legs {
+		legs = append(legs, fmt.Sprintf("%s>%s %s in %d", l.DebitAccountID, l.CreditAccountID, l.Amount, l.Ledger))
+	}
+	if got := strings.Join(legs, ", "); got != "1300>1400 10000 in 1978, 91400>91100 75345 in 1191, 1048576>2110 10000 in 1978" {
+		t.Errorf("legs %s", got)
+	}
+}
+
 // Whatever the currencies, the rate and the amounts: the order gets exactly what
 // it is about, both ledgers balance, all that was paid is in the position or the
 // spread (audit), and a minor unit more or less is refused.

@@ -373,7 +373,7 @@ type Order struct {
 
 // Books are the accounts of one ledger that all its orders share.
 type Books struct {
-	Clearing   ledger.ID // 1100 of the payment's method; of a chargeback, that through which the order was paid
+	Clearing   ledger.ID // 1100 of the payment's method; of a chargeback, that through which the money came in, zero for none
 	Suspense   ledger.ID // 2110
 	Collection ledger.ID // 1320
 	Receivable ledger.ID // 1300
@@ -394,11 +394,12 @@ type Command struct {
 	// transfers are LegID(Intent, attempt, leg).
 	Intent    ledger.ID
 	Books     Books
-	PaidBooks Books // of the ledger that FX came into
+	PaidBooks Books   // of FX's ledger
+	Paid      Payment // chargeback: how the order was paid; only the write path fills it in, from what it has recorded
 
-	Method      string    // pay, authorise: how, one of the policy's methods; pay: or Balance
+	Method      string    // pay, authorise: how, one of the policy's methods; pay: or Balance; chargeback: by which method the money had come in, "" for as the order was paid
 	Amount      int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refuse_return: for damage, 0 for none; refund_released: of what was released; chargeback: of what has not gone back
-	FX          FX        // pay: in another currency than the order's; zero for in its own
+	FX          FX        // pay, chargeback: in another currency than the order's; zero for in its own
 	ToSeller    int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer     int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back
 	Return      bool      // offer, rule: only once the goods are back

@@ -62,6 +62,7 @@ func must(t *testing.T, o Order, c Command) Order {
 
 func complete(o Order, c Command) Command {
 	c.Books = books
+	c.Paid = Payment{Method: "card", Ledger: o.Ledger}
 	c.Intent = id(uint64(1000 + o.Seq))
 	if c.By == "" {
 		c.By = DefaultRole(o.State, c.Event)

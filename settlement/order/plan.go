@@ -1,6 +1,7 @@
 package order
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ const (
 	RuleTooLate     = "too-late"      // its deadline, or the policy's time for it, had passed
 	RuleNotDue      = "not-due"       // a deadline's event before the deadline
 	RuleAmount      = "amount"        // a wrong amount, or parts that do not sum
-	RuleMethod      = "method"        // not one of the policy's payment methods
+	RuleMethod      = "method"        // not one of the policy's payment methods, or not how what is charged back came in
 	RuleExtension   = "extension"     // more or longer than the policy allows
 	RuleReason      = "reason"        // a reason is required
 	RuleTooEarly    = "too-early"     // the policy lets that happen later
@@ -97,7 +98,8 @@ func Plan(o Order, c Command) (*Change, error) {
 // one linked chain. The receipt stands among the legs of the first change and
 // is about the intent that carries it; the chain is the legs of all changes
 // in order. A payment out of the buyer's balance has no receipt, and one in
-// another currency covers one order. Orders and commands go by index.
+// another currency covers one order. Orders and commands go by index. Where one
+// of several is refused the refusal says which, by its reference.
 func PlanPayment(orders []Order, cs []Command) ([]*Change, error) {
 	changes := make([]*Change, len(orders))
 	for i := range orders {
@@ -108,6 +110,9 @@ func PlanPayment(orders []Order, cs []Command) ([]*Change, error) {
 			return nil, refuse(&orders[i], &cs[i], RuleCurrency, "a payment in another currency covers one order")
 		}
 		ch, err := Plan(orders[i], cs[i])
+		if r := new(Refusal); len(orders) > 1 && errors.As(err, &r) {
+			r.Detail = fmt.Sprintf("order %s: %s", orders[i].Reference, r.Detail)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -21,13 +21,20 @@ type WhatIf struct {
 
 // Try plans an event and what follows from it. The error is Plan's.
 func Try(o Order, c Command) (w WhatIf, err error) {
-	if c.Books == (Books{}) {
+	if c.Books == (Books{}) && c.Paid == (Payment{}) {
 		c.Books = anyBooks // whose accounts they are is for the write path to say
 	}
-	if w.Change, err = Plan(o, c); err != nil {
+	ch, err := Plan(o, c)
+	if err != nil {
 		return WhatIf{}, err
 	}
-	after := w.Change.After
+	return Follow(ch, c)
+}
+
+// Follow is what would follow from a change that Plan made of a command.
+func Follow(ch *Change, c Command) (w WhatIf, err error) {
+	w.Change = ch
+	after := ch.After
 	due := Due[after.Deadline]
 	if due == "" {
 		return w, nil
@@ -61,6 +68,7 @@ type Move struct {
 	Code          chart.TransferCode
 	Name          string // by its code and flags: "dispute freeze lifted"
 	Debit, Credit chart.AccountCode
+	Ledger        uint32 // whose currency the amount is in
 	Amount        int64
 	AtMost        bool // the ledger moves as much of it as there is
 }
@@ -73,7 +81,7 @@ func (ch *Change) Moves() []Move {
 	for i, l := range ch.Legs {
 		code := chart.TransferCode(l.Code)
 		row, _ := code.Lookup()
-		m := Move{Code: code, Name: code.NameOf(l.Flags), Debit: row.Debit, Credit: row.Credit, Amount: int64(l.Amount.Lo)}
+		m := Move{Code: code, Name: code.NameOf(l.Flags), Debit: row.Debit, Credit: row.Credit, Ledger: l.Ledger, Amount: int64(l.Amount.Lo)}
 		m.AtMost = l.Flags.Has(ledger.TransferBalancingDebit) || l.Flags.Has(ledger.TransferBalancingCredit)
 		if l.Flags.Has(ledger.TransferVoidPending) {
 			switch m.Amount = ch.Before.Held; code {

@@ -40,6 +40,8 @@ type entry struct {
 	born order.Order     // its terms, before it was agreed
 	done []order.Command // what happened to it, in order
 	now  order.Order
+	// taken are the chargebacks that the bank has not given back, the open one last.
+	taken []order.Chargeback
 	// ahead is what a random life tries next: the rest of a way that somebody
 	// has gone before.
 	ahead []order.Command
@@ -132,21 +134,64 @@ func (w *world) do(c order.Command, of ...*entry) *order.Refusal {
 		if paid, err := c.FX.Ledger(e.now.Marketplace); err == nil {
 			cs[i].PaidBooks = shared(paid)
 		}
+		cs[i].Paid = howPaid(e.now, e.done)
 	}
 	changes, refusal := w.plan(before, cs)
 	if refusal != nil {
 		return refusal
 	}
+	w.topUp(changes, cs)
 	w.submit(changes)
 	for i, ch := range changes {
 		of[i].now = ch.After
 		of[i].done = append(of[i].done[:len(of[i].done):len(of[i].done)], cs[i])
+		switch ch.Event {
+		case order.TakeBackPayment, order.SecondChargeback:
+			of[i].taken = append(of[i].taken, *ch.After.Aftermath.Chargeback)
+		case order.WinChargeback:
+			of[i].taken = of[i].taken[:len(of[i].taken)-1]
+		}
 	}
 	w.audit()
 	for _, e := range of {
 		w.replay(e)
 	}
 	return nil
+}
+
+// howPaid is what the write path would have on record of an order's payment.
+func howPaid(o order.Order, done []order.Command) (paid order.Payment) {
+	for i := range done {
+		c := &done[i]
+		if c.Event != order.Pay && c.Event != order.Authorise {
+			continue
+		}
+		if paid.Method = c.Method; c.Method != order.Balance {
+			paid.Ledger = o.Ledger
+		}
+		if in, err := c.FX.Ledger(o.Marketplace); err == nil {
+			paid.Ledger = in
+		}
+	}
+	return paid
+}
+
+// topUp gives buyers what they are about to pay out of their balance: it came in
+// before, however it did.
+func (w *world) topUp(changes []*order.Change, cs []order.Command) {
+	w.t.Helper()
+	for i, ch := range changes {
+		if cs[i].Event != order.Pay || cs[i].Method != order.Balance {
+			continue
+		}
+		w.intents++
+		o := ch.After
+		clearing := shared(o.Ledger).Clearing
+		w.submit([]*order.Change{{Event: "receipt", Accounts: []ledger.Account{
+			{ID: clearing, Ledger: o.Ledger, Code: uint16(chart.PayinClearing)}, {ID: o.BuyerAccount, Ledger: o.Ledger, Code: uint16(chart.Buyer), Flags: chart.Buyer.Flags()}},
+			Legs: []ledger.Transfer{{ID: ledger.ID{Hi: 2, Lo: w.intents<<16 | 1}, DebitAccountID: clearing, CreditAccountID: o.BuyerAccount,
+				Amount: ledger.U64(uint64(o.Held)), Ledger: o.Ledger, Code: uint16(chart.PaymentReceived)}}}})
+	}
 }
 
 // plan plans, twice: the same question has the same answer, and asking changes
@@ -357,7 +402,21 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 				kept[o.Ledger] += cb.Amount
 			}
 		}
-		in, from := o.Held+o.Released+o.Refunded-open-after.Lost, chart.PayinClearing
+		in, from := o.Held+o.Released+o.Refunded, chart.PayinClearing
+		took := int64(0)
+		for _, cb := range e.taken {
+			took += cb.Amount
+			if fx := cb.FX; fx != nil {
+				want[[2]uint32{o.Ledger, uint32(chart.FXPosition)}] += cb.Amount
+				want[[2]uint32{fx.Ledger, uint32(chart.FXPosition)}] -= fx.Amount
+				want[[2]uint32{fx.Ledger, uint32(chart.PayinClearing)}] += fx.Amount
+			} else {
+				want[[2]uint32{o.Ledger, uint32(chart.PayinClearing)}] += cb.Amount
+			}
+		}
+		if took != open+after.Lost {
+			bad("%s: the bank took %d and kept it; open %d + lost %d", e.name, took, open, after.Lost)
+		}
 		if fx := e.paidIn(); fx != nil {
 			paid, _ := fx.Ledger(o.Marketplace)
 			want[[2]uint32{paid, uint32(chart.PayinClearing)}] -= fx.Amount

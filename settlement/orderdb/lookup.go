@@ -2,6 +2,7 @@ package orderdb
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -203,16 +204,42 @@ func (w *Writer) sellersOf(ctx context.Context, names []AccountName, found map[A
 	return w.Accounts(ctx, of)
 }
 
+// FindAccounts finds accounts by name. Those that have no row are left out, and
+// none is made.
+func (w *Writer) FindAccounts(ctx context.Context, names []AccountName) (map[AccountName]ledger.ID, error) {
+	found := map[AccountName]ledger.ID{}
+	return found, w.accountsByName(ctx, names, found)
+}
+
+// FindAccounts is Writer.FindAccounts, as it stands now.
+func (s *Store) FindAccounts(ctx context.Context, names []AccountName) (map[AccountName]ledger.ID, error) {
+	found := map[AccountName]ledger.ID{}
+	rows, err := s.db.QueryContext(ctx, findAccountsSQL, accountNames(names)...)
+	if err != nil {
+		return nil, err
+	}
+	return found, readAccounts(rows, found)
+}
+
 func (w *Writer) accountsByName(ctx context.Context, names []AccountName, found map[AccountName]ledger.ID) error {
+	rows, err := w.findAccounts.QueryContext(ctx, accountNames(names)...)
+	if err != nil {
+		return err
+	}
+	return readAccounts(rows, found)
+}
+
+// accountNames are the parameters of findAccountsSQL.
+func accountNames(names []AccountName) []any {
 	var ledgers, codes pq.Int64Array
 	var owners pq.StringArray
 	for _, n := range names {
 		ledgers, codes, owners = append(ledgers, int64(n.Ledger)), append(codes, int64(n.Code)), append(owners, n.Owner)
 	}
-	rows, err := w.findAccounts.QueryContext(ctx, ledgers, codes, owners)
-	if err != nil {
-		return err
-	}
+	return []any{ledgers, codes, owners}
+}
+
+func readAccounts(rows *sql.Rows, found map[AccountName]ledger.ID) error {
 	defer rows.Close()
 	for rows.Next() {
 		var n AccountName

@@ -15,6 +15,11 @@ func (s *Store) Order(ctx context.Context, marketplace uint32, id ledger.ID) (or
 	return s.one(ctx, `SELECT `+orderColumns+` FROM orders o WHERE o.id = $1 AND o.marketplace = $2`, id.UUID(), marketplace)
 }
 
+// OrdersByID are those of the marketplace that there are, in no order.
+func (s *Store) OrdersByID(ctx context.Context, marketplace uint32, ids []ledger.ID) ([]order.Order, error) {
+	return s.orders(ctx, `SELECT `+orderColumns+` FROM unnest($2::uuid[]) AS q (id) JOIN orders o ON o.id = q.id WHERE o.marketplace = $1`, marketplace, uids(ids))
+}
+
 // OrderByReference is the order with the marketplace's own name for it, or
 // ErrNotFound.
 func (s *Store) OrderByReference(ctx context.Context, marketplace uint32, reference string) (order.Order, error) {

@@ -1,7 +1,11 @@
 package posting_test
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +13,7 @@ import (
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
 	"escrowd/settlement/posting"
+	"escrowd/settlement/treasury"
 )
 
 // The provider takes the money from the account through which it came, also of
@@ -147,4 +152,168 @@ func TestSchemaOfChargebacks(t *testing.T) {
 			t.Errorf("%s: the schema took it", name)
 		}
 	}
+}
+
+// paidInYen is an order of 100.00 that was paid in yen, 100 of them a spread.
+func (w *world) paidInYen(reference string) order.Order {
+	w.t.Helper()
+	return w.do(w.agree(reference).ID, order.Command{Event: order.Pay, At: start, Method: "card",
+		FX: order.FX{Currency: "JPY", Amount: 15_025, Rate: "0.0067", Spread: 100}})
+}
+
+// An order in dollars that was paid in yen: the provider takes yen, at its own
+// rate. Won in another process, exactly that is back in both ledgers; lost, the
+// FX position has the difference, and the rest is as ever.
+func TestChargebackInAnotherCurrency(t *testing.T) {
+	w := newJournalWorld(t)
+	o := w.paidInYen("Y-1")
+	paid := map[string]int64{"1100 JPY": 15_025, "4110 JPY": -100, "1400 JPY": -14_925, "1400 USD": 10_000, "2100 USD": -10_000}
+	w.stands("paid", paid)
+	at := start.Add(time.Hour)
+	// All 15025 yen, of which the spread was not the order's: 15025 * 0.0066555740 are 99.99999935.
+	take := order.Command{Event: order.TakeBackPayment, Reason: "10.4", At: at, FX: order.FX{Currency: "JPY", Amount: 15_025, Rate: "0.006655574"}}
+	req := w.event(o.ID, take)
+	req.Key, req.Data = "k", json.RawMessage(`{"reason":"10.4"}`)
+	for _, replayed := range []bool{false, true} {
+		r, err := w.poster.Do(w.ctx, req)
+		if err != nil || r.Replayed != replayed || r.Orders[0].State != order.ChargedBack || r.Orders[0].Held != 10_000 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+	w.stands("taken", map[string]int64{"4110 JPY": -100, "1400 JPY": 100, "1300 USD": 10_000, "2100 USD": -10_000})
+	o = w.order(o.ID)
+	cb := o.Aftermath.Chargeback
+	if cb.Method != "card" || cb.FX == nil || cb.FX.Ledger != w.in("JPY") || cb.FX.Amount != 15_025 || cb.FX.Position.IsZero() || cb.FX.PaidPosition.IsZero() {
+		t.Errorf("it is stored as %+v, %+v", cb, cb.FX)
+	}
+	if why := order.Explain(&o).Why; !strings.HasPrefix(why, "The buyer's bank has taken JPY 15025 back, which is USD 100.00 at the rate 0.006655574; the marketplace has advanced that.") {
+		t.Errorf("it explains itself: %s", why)
+	}
+	line, err := w.store.Timeline(w.ctx, o.ID)
+	w.must(err)
+	var said struct {
+		Reason string
+		FX     order.FX
+	}
+	w.must(json.Unmarshal(line[2].Data, &said))
+	if said.Reason != "10.4" || said.FX != take.FX {
+		t.Errorf("the timeline has %s", line[2].Data)
+	}
+
+	w.poster = posting.New(w.db, w.engine, posting.Options{}) // another process
+	t.Cleanup(func() { w.must(w.poster.Close(context.Background())) })
+	w.do(o.ID, order.Command{Event: order.Represent, At: at})
+	o = w.do(o.ID, order.Command{Event: order.WinChargeback, At: at})
+	if o.State != order.Held || !o.Freeze.IsZero() {
+		t.Errorf("won: %+v", o.Progress)
+	}
+	w.stands("won", paid)
+
+	second := take
+	second.Event, second.Amount, second.FX = order.SecondChargeback, 4_000, order.FX{Currency: "JPY", Amount: 6_500, Rate: "0.006153846"}
+	w.do(o.ID, second)
+	w.stands("taken a second time", map[string]int64{"1100 JPY": 8_525, "4110 JPY": -100, "1400 JPY": -8_425, "1400 USD": 6_000, "1300 USD": 4_000, "2100 USD": -10_000})
+	o = w.do(o.ID, order.Command{Event: order.LoseChargeback, At: at})
+	if o.State != order.Held || o.Held != 6_000 || o.Refunded != 4_000 {
+		t.Errorf("lost: %+v", o.Progress)
+	}
+	w.stands("lost", map[string]int64{"1100 JPY": 8_525, "4110 JPY": -100, "1400 JPY": -8_425, "1400 USD": 6_000, "2100 USD": -6_000})
+
+	// After the release the seller pays, in the order's currency.
+	w.do(o.ID, order.Command{Event: order.Ship, At: at})
+	w.do(o.ID, order.Command{Event: order.Confirm, At: at})
+	w.do(o.ID, order.Command{Event: order.Mature, By: order.System, At: at.AddDate(0, 0, 2)})
+	next := w.paidInYen("Y-2")
+	w.do(next.ID, order.Command{Event: order.Ship, At: at})
+	w.do(next.ID, order.Command{Event: order.Confirm, At: at})
+	w.do(next.ID, order.Command{Event: order.Mature, By: order.System, At: at.AddDate(0, 0, 2)})
+	w.do(next.ID, order.Command{Event: order.TakeBackPayment, Reason: "13.1", At: at.AddDate(0, 0, 3), FX: order.FX{Currency: "JPY", Amount: 14_925, Rate: "0.0067"}})
+	if o := w.do(next.ID, order.Command{Event: order.LoseChargeback, At: at.AddDate(0, 0, 4)}); o.State != order.Refunded {
+		t.Errorf("lost after the release: %+v", o.Progress)
+	}
+	w.stands("lost after the release", map[string]int64{"1100 JPY": 8_525 + 100, "4110 JPY": -200, "1400 JPY": -8_425,
+		"1400 USD": 6_000, "2210 USD": -5_700, "4100 USD": -300})
+	w.checkBooks()
+}
+
+// Who refuses a chargeback, and who does not: where the money came in is known of
+// an order that was paid by a method, and has to be said of one that was paid
+// from the balance. A slip of the method leaves no account of it behind.
+func TestWhereAChargebackIsTaken(t *testing.T) {
+	w := newJournalWorld(t)
+	receipt := func(currency, method, line string, amount int64) {
+		t.Helper()
+		_, err := w.entryIn(currency, treasury.Terms{Kind: treasury.Receipt, Party: "ann", Method: method, Reference: line, Amount: amount})
+		w.must(err)
+	}
+	receipt("USD", "bank_transfer", "1", 3_000)
+	receipt("USD", "wallet", "2", 3_000)
+	receipt("JPY", "alipay", "3", 6_000)
+	e, err := w.entryIn("JPY", treasury.Terms{Kind: treasury.Conversion, Party: "ann", Amount: 6_000, Maker: "eve",
+		To: treasury.ConvertTo{Ledger: w.in("USD"), Amount: 4_000, Rate: "0.006666666667"}})
+	w.must(err)
+	_, err = w.then(e, treasury.Command{Event: treasury.Approve, Person: "max", Digest: e.Digest()})
+	w.must(err)
+	balance, yen, card := w.agree("B-1"), w.paidInYen("B-2"), w.agree("B-3")
+	w.do(balance.ID, order.Command{Event: order.Pay, Method: order.Balance, At: start})
+	w.do(card.ID, order.Command{Event: order.Pay, Method: "card", At: start})
+	before := w.stand()
+
+	jpy := order.FX{Currency: "JPY", Amount: 6_000, Rate: "0.006666666667"}
+	for _, c := range []struct {
+		name   string
+		id     ledger.ID
+		method string
+		amount int64
+		fx     order.FX
+		rule   string
+		detail string
+	}{
+		{"balance, no method", balance.ID, "", 0, order.FX{}, order.RuleMethod, "the order was paid from the buyer's balance: say by which method the money that the bank takes had come in"},
+		{"balance, from the balance", balance.ID, order.Balance, 0, order.FX{}, order.RuleMethod, "a bank takes nothing from the buyer's balance: say by which method the money had come in"},
+		{"balance, a slip", balance.ID, "walet", 0, order.FX{}, order.RuleMethod, "nothing has ever come in by walet in USD"},
+		{"balance, a method of the other currency", balance.ID, "alipay", 4_000, order.FX{}, order.RuleMethod, "nothing has ever come in by alipay in USD"},
+		{"balance, a currency of the other method", balance.ID, "wallet", 4_000, jpy, order.RuleMethod, "nothing has ever come in by wallet in JPY"},
+		{"card, another method", card.ID, "wallet", 0, order.FX{}, order.RuleMethod, "the order was paid by card, not by wallet"},
+		{"card, another currency", card.ID, "", 4_000, jpy, order.RuleCurrency, "the order was paid in USD, not in JPY"},
+		{"yen, no word of them", yen.ID, "", 0, order.FX{}, order.RuleCurrency, "the order was paid in JPY: say how much of that the provider took, and at which rate it comes to what is charged back"},
+		{"yen, another currency", yen.ID, "", 0, order.FX{Currency: "EUR", Amount: 9_000, Rate: "1.1111"}, order.RuleCurrency, "the order was paid in JPY, not in EUR"},
+		{"yen, a cent off", yen.ID, "", 0, order.FX{Currency: "JPY", Amount: 14_925, Rate: "0.0066"}, order.RuleRate, "JPY 14925 at the rate 0.0066 would be USD 98.50, not 100.00"},
+		{"yen, with a spread", yen.ID, "", 0, order.FX{Currency: "JPY", Amount: 15_025, Rate: "0.0067", Spread: 100}, order.RuleAmount, "of a chargeback nobody keeps a spread"},
+	} {
+		cmd := order.Command{Event: order.TakeBackPayment, Reason: "x", At: start, Method: c.method, Amount: c.amount, FX: c.fx}
+		_, err := w.poster.Do(w.ctx, w.event(c.id, cmd))
+		var refusal *order.Refusal
+		if !errors.As(err, &refusal) || refusal.Rule != c.rule || refusal.Detail != c.detail {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		// What would be refused is refused.
+		_, foretold := posting.Preview(w.ctx, w.store, w.market, w.order(c.id), cmd, start)
+		if fmt.Sprint(foretold) != fmt.Sprint(err) {
+			t.Errorf("%s is foretold: %v", c.name, foretold)
+		}
+	}
+	w.stands("refused", before)
+	var rows int
+	w.must(w.db.Get(&rows, `SELECT count(*) FROM accounts WHERE code = 1100 AND (owner = 'walet' OR owner = 'alipay' AND ledger = $1 OR ledger = $2)`, w.in("USD"), w.in("EUR")))
+	if rows != 0 {
+		t.Errorf("refusals left %d accounts behind", rows)
+	}
+
+	// Three methods take back what had come in by each of them, one after the other.
+	at := start
+	for _, c := range []order.Command{{Method: "wallet", Amount: 3_000}, {Method: "alipay", Amount: 4_000, FX: jpy}, {Method: "bank_transfer"}} {
+		c.Event, c.Reason, c.At = order.TakeBackPayment, "fraud", at
+		what, err := posting.Preview(w.ctx, w.store, w.market, w.order(balance.ID), c, start)
+		w.must(err)
+		taken := w.do(balance.ID, c)
+		if what.Change.After.State != taken.State || what.Change.After.Aftermath.Chargeback.Method != c.Method || taken.Aftermath.Chargeback.Method != c.Method {
+			t.Errorf("%s: %+v", c.Method, taken.Aftermath.Chargeback)
+		}
+		w.do(balance.ID, order.Command{Event: order.LoseChargeback, At: at})
+	}
+	if o := w.order(balance.ID); o.State != order.Refunded || o.Aftermath.Lost != 10_000 {
+		t.Errorf("%+v, %+v", o.Progress, o.Aftermath)
+	}
+	w.stands("all taken back", map[string]int64{"1100 JPY": 15_025, "4110 JPY": -100, "1400 JPY": -14_925, "1100 USD": 10_000, "1400 USD": 10_000, "2100 USD": -20_000})
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"escrowd/ledger"
@@ -127,14 +128,15 @@ func (r *Request) checkOrders() error {
 	return nil
 }
 
-// checkFX refuses a payment in another currency that is none of any order.
+// checkFX refuses a payment, or a chargeback, in another currency that is none of
+// any order.
 func (r *Request) checkFX() error {
 	fx := &r.Command.FX
 	switch {
 	case *fx == (order.FX{}):
 		return nil
-	case r.Command.Event != order.Pay || len(r.Orders) > 1:
-		return &Invalid{"fx", "of a payment for one order only"}
+	case !slices.Contains(paymentEvents, r.Command.Event) || len(r.Orders) > 1:
+		return &Invalid{"fx", "of a payment for one order, or of its chargeback, only"}
 	case len(r.Data) > 0 && (r.Data[0] != '{' || !json.Valid(r.Data)):
 		return &Invalid{"data", "must be a JSON object"}
 	}
@@ -144,8 +146,11 @@ func (r *Request) checkFX() error {
 	return nil
 }
 
+// paymentEvents are those that can be in another currency than the order's.
+var paymentEvents = []order.Event{order.Pay, order.TakeBackPayment, order.SecondChargeback}
+
 // said is what is kept of the event on the timeline: what the caller said, and
-// of a payment in another currency how it was converted, whoever the caller is.
+// of what was in another currency how it was converted, whoever the caller is.
 func (r *Request) said() (json.RawMessage, error) {
 	if r.Command.FX == (order.FX{}) {
 		return r.Data, nil

@@ -67,9 +67,8 @@ type draft struct {
 	changes []*order.Change
 	needs   []orderdb.AccountName // accounts that must have a row
 	entry   *entryDraft           // instead of orders, cmds and changes; of a ruling, beside them
-	// paidThrough is the account that the order was paid through, where it is
-	// charged back.
-	paidThrough ledger.ID
+	// takenFrom is the account that the provider takes a chargeback from.
+	takenFrom ledger.ID
 }
 
 // decide looks at every task of a batch in the transaction and stores the
@@ -233,9 +232,6 @@ func (p *Poster) plan(d *decision, f *draft) error {
 			Tax:        account(o, chart.TaxPayable, ""),
 			Fee:        account(o, chart.FeeRevenue, ""),
 		}
-		if !f.paidThrough.IsZero() {
-			f.cmds[i].Books.Clearing = f.paidThrough
-		}
 		if c := &f.cmds[i]; c.FX != (order.FX{}) {
 			paid, err := c.FX.Ledger(o.Marketplace)
 			if err != nil {
@@ -246,6 +242,9 @@ func (p *Poster) plan(d *decision, f *draft) error {
 			c.Books.Position = account(o, chart.FXPosition, "")
 			c.PaidBooks = order.Books{Clearing: account(&in, chart.PayinClearing, c.Method),
 				Position: account(&in, chart.FXPosition, ""), Spread: account(&in, chart.FXSpread, "")}
+		}
+		if takesPayment(o, &f.cmds[i]) { // from where it came in, whichever ledger that is of
+			f.cmds[i].Books.Clearing, f.cmds[i].PaidBooks.Clearing = f.takenFrom, f.takenFrom
 		}
 	}
 	if f.task.req.Command.Event == order.Pay {

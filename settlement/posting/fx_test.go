@@ -125,7 +125,7 @@ func TestBadPaymentsInAnotherCurrency(t *testing.T) {
 		return r
 	}
 	for want, r := range map[string]posting.Request{
-		"fx: of a payment for one order only":                                              pay(func(r *posting.Request) { r.Orders = append(r.Orders, b.ID) }),
+		"fx: of a payment for one order, or of its chargeback, only":                       pay(func(r *posting.Request) { r.Orders = append(r.Orders, b.ID) }),
 		"data: must be a JSON object":                                                      pay(func(r *posting.Request) { r.Data = json.RawMessage(`[1]`) }),
 		"fx/currency: not an ISO 4217 currency":                                            pay(func(r *posting.Request) { r.Command.FX.Currency = "" }),
 		"fx/currency: XAU, gold, has no minor unit":                                        pay(func(r *posting.Request) { r.Command.FX.Currency = "XAU" }),
@@ -144,7 +144,7 @@ func TestBadPaymentsInAnotherCurrency(t *testing.T) {
 		}
 	}
 	authorise := w.event(a.ID, order.Command{Event: order.Authorise, Method: "card", FX: good})
-	if _, err := w.poster.Do(w.ctx, authorise); err == nil || err.Error() != "fx: of a payment for one order only" {
+	if _, err := w.poster.Do(w.ctx, authorise); err == nil || err.Error() != "fx: of a payment for one order, or of its chargeback, only" {
 		t.Errorf("authorised: %v", err)
 	}
 	if stand := w.stand(); len(stand) > 0 || w.order(a.ID).Seq != 1 {
@@ -249,5 +249,66 @@ func TestKunaBecomesEuro(t *testing.T) {
 		To: treasury.ConvertTo{Ledger: w.in("HRK"), Amount: 753, Rate: "7.53450"}})
 	if !errors.As(err, &refusal) || refusal.Rule != order.RuleCurrency || refusal.Detail != "HRK was withdrawn on 2023-01-01: EUR took its place" {
 		t.Errorf("into kuna: %v", err)
+	}
+}
+
+// The whole way back of an order in dollars that was paid in yen: refunded before
+// and after the release, converted at the rate of the day, or repaid as it is,
+// sent to the payer, refused by his bank, sent once more, and settled by the
+// provider, until nothing stands open but the positions.
+func TestRefundsToWhoPaidInAnotherCurrency(t *testing.T) {
+	w := newJournalWorld(t)
+	o := w.agree("a")
+	w.do(o.ID, order.Command{Event: order.Pay, At: start, Method: "card", FX: order.FX{Currency: "JPY", Amount: 14_925, Rate: "0.0067"}})
+	w.do(o.ID, order.Command{Event: order.Refund, At: start, Amount: 4_000})
+	w.do(o.ID, order.Command{Event: order.Ship, At: start})
+	w.do(o.ID, order.Command{Event: order.Confirm, At: start})
+	w.do(o.ID, order.Command{Event: order.Mature, By: order.System, At: start.AddDate(0, 0, 2)})
+	o = w.do(o.ID, order.Command{Event: order.RefundReleased, At: start.AddDate(0, 0, 3), Amount: 2_000, Reason: "broken"})
+	if o.State != order.Closed || o.Refunded != 6_000 {
+		t.Fatalf("%+v", o.Progress)
+	}
+	w.stands("refunded", map[string]int64{"1100 JPY": 14_925, "1400 JPY": -14_925, "1400 USD": 10_000, "2000 USD": -6_000, "2210 USD": -3_800, "4100 USD": -200})
+
+	// 50.00 of it go back in yen: at 149.25 they are 7462.5, which round to 7462.
+	e, err := w.entryIn("USD", treasury.Terms{Kind: treasury.Conversion, Party: "ann", Amount: 5_000, Maker: "eve",
+		To: treasury.ConvertTo{Ledger: w.in("JPY"), Amount: 7_462, Rate: "149.25"}})
+	w.must(err)
+	_, err = w.then(e, treasury.Command{Event: treasury.Approve, Person: "max", Digest: e.Digest()})
+	w.must(err)
+	w.stands("converted", map[string]int64{"1100 JPY": 14_925, "1400 JPY": -7_463, "2000 JPY": -7_462, "1400 USD": 5_000, "2000 USD": -1_000, "2210 USD": -3_800, "4100 USD": -200})
+	repay := func(currency string, amount int64) treasury.Entry {
+		t.Helper()
+		e, err := w.entryIn(currency, treasury.Terms{Kind: treasury.Repayment, Party: "ann", Method: "card", Amount: amount})
+		w.must(err)
+		return e
+	}
+	step := func(e treasury.Entry, event treasury.Event, want treasury.State) treasury.Entry {
+		t.Helper()
+		e, err := w.then(e, treasury.Command{Event: event})
+		if err != nil || e.State != want {
+			t.Fatalf("%s: %+v, %v", event, e, err)
+		}
+		return e
+	}
+	yen := repay("JPY", 7_462)
+	w.stands("due", map[string]int64{"1100 JPY": 14_925, "1400 JPY": -7_463, "2300 JPY": -7_462, "1400 USD": 5_000, "2000 USD": -1_000, "2210 USD": -3_800, "4100 USD": -200})
+	yen = step(yen, treasury.Send, treasury.Sent)
+	w.stands("sent", map[string]int64{"1100 JPY": 7_463, "1400 JPY": -7_463, "1400 USD": 5_000, "2000 USD": -1_000, "2210 USD": -3_800, "4100 USD": -200})
+	step(yen, treasury.Reject, treasury.Rejected) // the card is closed: it is the buyer's again, in yen
+	w.stands("rejected", map[string]int64{"1100 JPY": 14_925, "1400 JPY": -7_463, "2000 JPY": -7_462, "1400 USD": 5_000, "2000 USD": -1_000, "2210 USD": -3_800, "4100 USD": -200})
+	step(step(repay("JPY", 7_462), treasury.Send, treasury.Sent), treasury.Settle, treasury.Done)
+
+	// The rest goes back as it is, in the order's currency: nobody has to exchange it.
+	step(step(repay("USD", 1_000), treasury.Send, treasury.Sent), treasury.Settle, treasury.Done)
+	w.stands("repaid", map[string]int64{"1100 JPY": 7_463, "1400 JPY": -7_463, "1100 USD": -1_000, "1400 USD": 5_000, "2210 USD": -3_800, "4100 USD": -200})
+
+	// The provider settles what is left with it.
+	_, err = w.entryIn("JPY", treasury.Terms{Kind: treasury.PSPSettlement, Method: "card", Amount: 7_463, Reference: "settled 1"})
+	w.must(err)
+	w.stands("settled", map[string]int64{"1010 JPY": 7_463, "1400 JPY": -7_463, "1100 USD": -1_000, "1400 USD": 5_000, "2210 USD": -3_800, "4100 USD": -200})
+	// More than the buyer has is refused, whatever the order was paid in.
+	if _, err := w.entryIn("JPY", treasury.Terms{Kind: treasury.Repayment, Party: "ann", Method: "card", Amount: 1}); !rejected(err, "exceeds_credits") {
+		t.Errorf("repaid twice: %v", err)
 	}
 }

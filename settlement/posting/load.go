@@ -108,33 +108,71 @@ next:
 	return drafts, p.loadPayments(ctx, w, drafts)
 }
 
-// loadPayments looks up through which account the orders were paid that are
-// charged back: the provider takes the money from there.
+// loadPayments looks up how the orders were paid that are charged back, and from
+// which account the provider takes it.
 func (p *Poster) loadPayments(ctx context.Context, w *orderdb.Writer, drafts []*draft) error {
-	var ids []ledger.ID
+	var orders []*order.Order
+	var cmds []*order.Command
+	var of []*draft
 	for _, f := range drafts {
-		if f.chargedBack() {
-			ids = append(ids, f.orders[0].ID)
+		if len(f.orders) > 0 && takesPayment(&f.orders[0], &f.cmds[0]) {
+			orders, cmds, of = append(orders, &f.orders[0]), append(cmds, &f.cmds[0]), append(of, f)
 		}
 	}
-	if len(ids) == 0 {
-		return nil
-	}
-	paid, err := w.PaidThrough(ctx, ids)
-	for _, f := range drafts {
-		if f.chargedBack() {
-			f.paidThrough = paid[f.orders[0].ID]
-		}
+	from, err := recallPayments(ctx, w, orders, cmds)
+	for i, f := range of {
+		f.takenFrom = from[i]
 	}
 	return err
 }
 
-func (f *draft) chargedBack() bool {
-	if len(f.orders) == 0 {
-		return false
-	}
-	row, _ := order.Lookup(f.orders[0].State, f.cmds[0].Event)
+// takesPayment reports whether the command charges the order's payment back.
+func takesPayment(o *order.Order, c *order.Command) bool {
+	row, _ := order.Lookup(o.State, c.Event)
 	return row.Effect == order.TakePayment
+}
+
+// payments is where it is on record how orders were paid: a transaction, or the
+// store.
+type payments interface {
+	PaidThrough(ctx context.Context, orders []ledger.ID) (map[ledger.ID]orderdb.Paid, error)
+	FindAccounts(ctx context.Context, names []orderdb.AccountName) (map[orderdb.AccountName]ledger.ID, error)
+}
+
+// recallPayments tells commands that charge orders back how these were paid, and
+// answers for each the account from which the provider takes the money: the one
+// through which it came; of a payment out of a balance that of the method that
+// the command names, zero if the marketplace never had one. None is made here: a
+// slip of the method must not become an account.
+func recallPayments(ctx context.Context, from payments, orders []*order.Order, cmds []*order.Command) ([]ledger.ID, error) {
+	accounts := make([]ledger.ID, len(orders))
+	if len(orders) == 0 {
+		return accounts, nil
+	}
+	ids := make([]ledger.ID, len(orders))
+	for i, o := range orders {
+		ids[i] = o.ID
+	}
+	paid, err := from.PaidThrough(ctx, ids)
+	if err != nil {
+		return accounts, err
+	}
+	names := make([]orderdb.AccountName, len(orders))
+	for i, o := range orders {
+		c, p := cmds[i], paid[o.ID]
+		c.Paid, accounts[i] = p.Payment, p.Clearing
+		names[i] = orderdb.AccountName{Ledger: o.Ledger, Code: chart.PayinClearing, Owner: c.Method}
+		if in, err := c.FX.Ledger(o.Marketplace); err == nil {
+			names[i].Ledger = in
+		}
+	}
+	found, err := from.FindAccounts(ctx, names)
+	for i, n := range names {
+		if accounts[i].IsZero() {
+			accounts[i] = found[n]
+		}
+	}
+	return accounts, err
 }
 
 // readAhead does the reading of a large caller before it stands in line, while
@@ -442,7 +480,11 @@ func booksOf(o *order.Order, c *order.Command, name func(chart.AccountCode, stri
 	case order.MatureAll:
 		return reserveFor(o, name)
 	case order.TakePayment:
-		return []orderdb.AccountName{name(chart.ChargebackReceivable, ""), name(chart.DisputeSuspense, ""), name(chart.SellerReserve, o.Seller)}
+		names := []orderdb.AccountName{name(chart.ChargebackReceivable, ""), name(chart.DisputeSuspense, ""), name(chart.SellerReserve, o.Seller)}
+		if taken, err := c.FX.Ledger(o.Marketplace); err == nil { // otherwise it takes none, or is refused
+			names = append(names, name(chart.FXPosition, ""), orderdb.AccountName{Ledger: taken, Code: chart.FXPosition})
+		}
+		return names
 	case order.Resume:
 		return []orderdb.AccountName{name(chart.ChargebackReceivable, "")}
 	case order.BearLoss:
