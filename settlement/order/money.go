@@ -106,6 +106,8 @@ var MoneyTable = map[Effect][]Movement{
 
 	TakePayment: {
 		{chart.ChargebackAdvanced, Outright, "what the provider took"},
+		{chart.ChargebackFXAdvanced, Outright, "or what that comes to, if it was paid in another currency"},
+		{chart.ChargebackFXTaken, Outright, "and what the provider took in that"},
 		{chart.ChargebackFreeze, Promised, "all that is held, if no dispute has frozen it"},
 		{chart.ChargebackReserved, Promised, "of the seller's part that has matured, as much as is available"},
 	},
@@ -113,6 +115,8 @@ var MoneyTable = map[Effect][]Movement{
 		{chart.ChargebackReserved, Voided, "what was kept"},
 		{chart.ChargebackFreeze, Voided, "what was frozen; the freeze of a dispute stays"},
 		{chart.ChargebackWon, Outright, "what the provider took"},
+		{chart.ChargebackFXBack, Outright, "or what the provider took in another currency"},
+		{chart.ChargebackFXWon, Outright, "and what that came to"},
 	},
 	BearLoss: {
 		{chart.ChargebackReserved, Voided, "what was kept"},
