@@ -113,6 +113,7 @@ func atPointers(list order.FieldErrors) *strict.Error {
 func policyFrom(in *api.PolicyTerms) order.Policy {
 	p := order.Policy{Name: in.Name, Effective: in.Effective,
 		PayWithin: order.Seconds(in.PayWithin), AuthoriseWithin: order.Seconds(in.AuthoriseWithin), ShipWithin: order.Seconds(in.ShipWithin),
+		RequireTracking:      in.RequireTracking,
 		ConfirmAfterDelivery: order.Seconds(in.ConfirmAfterDelivery), ConfirmAfterShipment: order.Seconds(in.ConfirmAfterShipment),
 		ConfirmVirtual: order.Seconds(in.ConfirmVirtual), Calendar: order.Calendar{Name: in.Calendar.Name, Days: convert[order.Day](in.Calendar.Days)},
 		Disputes: in.Disputes, ExtendTimes: in.ExtendTimes, ExtendBy: order.Seconds(in.ExtendBy),
@@ -145,6 +146,7 @@ func policyFrom(in *api.PolicyTerms) order.Policy {
 func policyOf(p *order.Policy, now time.Time) api.Policy {
 	out := api.Policy{Version: p.Version, InForce: !p.Effective.After(now), PolicyTerms: api.PolicyTerms{Name: p.Name, Effective: utc(p.Effective),
 		PayWithin: int64(p.PayWithin), AuthoriseWithin: int64(p.AuthoriseWithin), ShipWithin: int64(p.ShipWithin),
+		RequireTracking:      p.RequireTracking,
 		ConfirmAfterDelivery: int64(p.ConfirmAfterDelivery), ConfirmAfterShipment: int64(p.ConfirmAfterShipment),
 		ConfirmVirtual: int64(p.ConfirmVirtual), Calendar: api.Calendar{Name: p.Calendar.Name, Days: convert[string](p.Calendar.Days)},
 		Disputes: p.Disputes, ExtendTimes: p.ExtendTimes, ExtendBy: int64(p.ExtendBy),

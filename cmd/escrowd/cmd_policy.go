@@ -39,6 +39,7 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
     pay_within: 5d               # also 120h, 7200m, 1d12h or seconds
     authorise_within: 7d         # left out: payments are captured at once
     ship_within: 10d
+    require_tracking: true       # a shipment counts only with its tracking number; left out: without too
     confirm_after_delivery: 7d
     confirm_after_shipment: 15d
     confirm_virtual: 3d          # from the shipment of virtual goods; left out: there are none
@@ -163,6 +164,9 @@ func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
 	rows := [][]string{{"in force", from}, {"paid by", strings.Join(p.Methods, ", ")}, {"extension", extensionInWords(p)}}
 	if p.Disputes > 0 {
 		rows = append(rows, []string{"disputes", timesInWords(int64(p.Disputes)) + " at most"})
+	}
+	if p.RequireTracking {
+		rows = append(rows, []string{"shipments", "count only with the carrier's tracking number"})
 	}
 	if p.ConfirmVirtual > 0 {
 		rows = append(rows, []string{"virtual goods", fmt.Sprintf("confirmed within %s of their shipment", p.ConfirmVirtual)})

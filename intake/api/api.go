@@ -514,6 +514,7 @@ type PolicyTerms struct {
 	PayWithin            int64            `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
 	AuthoriseWithin      int64            `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
 	ShipWithin           int64            `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
+	RequireTracking      bool             `json:"require_tracking,omitempty" doc:"A shipment, of a part, back, or of a replacement too, counts only with the carrier's tracking number; not of virtual goods."`
 	ConfirmAfterDelivery int64            `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
 	ConfirmAfterShipment int64            `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
 	ConfirmVirtual       int64            `json:"confirm_virtual,omitempty" minimum:"0" maximum:"316224000" doc:"From the shipment of virtual goods, in place of both. 0: no orders of virtual goods." example:"259200"`

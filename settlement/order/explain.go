@@ -128,7 +128,7 @@ func Explain(o *Order) Explanation {
 		e.Otherwise = "The authorisation is voided and the order expires; no money has moved."
 	case Held:
 		e.Why = fmt.Sprintf("%s is held: the buyer has paid and the seller has not shipped.", money(o.Held))
-		e.Next = "The seller ships; until then buyer or seller may cancel."
+		e.Next = "The seller ships" + tracked(o) + "; until then buyer or seller may cancel."
 		e.Otherwise = "The order is canceled and all that is held goes back to the buyer."
 	case Shipped:
 		e.Why = fmt.Sprintf("%s is held: %s shipped and nobody has reported their delivery.", money(o.Held), goodsWere(o))
@@ -266,7 +266,7 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Otherwise = "The ruling is carried out."
 	case Returning:
 		e.Why = fmt.Sprintf("%s is held and frozen: %s goes back to the buyer once the goods are back.", money(o.Held), money(o.Claim.Return.ToBuyer))
-		e.Next = "The buyer ships the goods back."
+		e.Next = "The buyer ships the goods back" + tracked(o) + "."
 		e.Otherwise = "All that is held is released to the seller, less the fee."
 	case Returned:
 		e.Why = fmt.Sprintf("%s is held and frozen: the goods are on their way back, for which %s goes to the buyer.", money(o.Held), money(o.Claim.Return.ToBuyer))
@@ -274,7 +274,7 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Otherwise = fmt.Sprintf("%s goes back to the buyer and the rest to the seller, less the fee.", money(o.Claim.Return.ToBuyer))
 	case Replacing:
 		e.Why = fmt.Sprintf("%s is held and frozen: the seller is to replace the goods; the buyer had claimed %s.", money(o.Held), money(o.Claim.Amount))
-		e.Next = "The seller ships the replacement, or accepts the claim."
+		e.Next = "The seller ships the replacement" + tracked(o) + ", or accepts the claim."
 		e.Otherwise = granted
 	}
 }

@@ -408,8 +408,8 @@ type Command struct {
 	Until       time.Time // extend: the new deadline, zero for as far as the policy goes
 	Scan        Scan      // track; deliver, deliver_part: when it was noted
 	Parts       []string  // ship_part, deliver_part, release_part, track: their names; refund of an order in parts: of which
-	Carrier     string    // ship, ship_back, ship_replacement
-	Tracking    string    // ship, ship_back, ship_replacement
+	Carrier     string    // ship, ship_part, ship_back, ship_replacement
+	Tracking    string    // the same: the carrier's number, see Policy.RequireTracking
 	Reason      string    // dispute, contest, appeal, refuse_return, cancel, refund, rule, refund_released, chargeback
 
 	// Approval is what a second person's approval of a ruling is recorded under;

@@ -36,7 +36,7 @@ const (
 	RuleOffer       = "offer"         // no offer, one's own, or another than was said
 	RuleEvidence    = "evidence"      // too large, too many, or of a forbidden type
 	RulePart        = "part"          // no such part, or it is not where the event needs it
-	RuleTracking    = "tracking"      // not a status that a carrier reports
+	RuleTracking    = "tracking"      // not a status that a carrier reports, or a shipment without the number that the policy requires
 	RuleChargeback  = "chargeback"    // a second one without a won first, or one too many
 	RulePolicy      = "policy"        // the order's policy has no such step
 	RuleCurrency    = "currency"      // a payment or an entry cannot be in the currency, such as one that is withdrawn
@@ -62,6 +62,9 @@ func Plan(o Order, c Command) (*Change, error) {
 	}
 	if c.Scan.At.After(c.At) {
 		return nil, refuse(&o, &c, RuleOrderOfTime, "it was noted at %s and would take effect before, at %s", stamp(c.Scan.At), stamp(c.At))
+	}
+	if o.needsTracking() && c.Tracking == "" && slices.Contains(shipments, c.Event) {
+		return nil, refuse(&o, &c, RuleTracking, "policy %s version %d requires the carrier's tracking number", o.Policy.Name, o.Policy.Version)
 	}
 	if d := DueAt(c.Event); d != NoDeadline {
 		if o.Deadline != d || !c.At.Equal(o.DeadlineAt) {

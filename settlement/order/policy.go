@@ -57,6 +57,9 @@ type Policy struct {
 	// ShipWithin runs from the payment: then the order is canceled and the
 	// buyer refunded. An order's agreed shipping date, when later, counts.
 	ShipWithin Seconds `json:"ship_within"`
+	// RequireTracking: a shipment counts only with the carrier's tracking number,
+	// of the goods, of a part, back, or of a replacement; not of virtual goods.
+	RequireTracking bool `json:"require_tracking,omitempty"`
 	// ConfirmAfterDelivery runs from the delivery, ConfirmAfterShipment from
 	// the shipment as long as nobody reports a delivery: then the seller is paid.
 	ConfirmAfterDelivery Seconds `json:"confirm_after_delivery"`

@@ -20,6 +20,23 @@ const ScanDelivered = "delivered"
 var ScanStatuses = []string{"label_created", "picked_up", "in_transit", "customs", "out_for_delivery", "attempted", "at_pickup_point",
 	"exception", "returning_to_sender"}
 
+// shipments are the events with which goods go on their way.
+var shipments = []Event{Ship, ShipPart, ShipBack, ShipReplacement}
+
+// needsTracking reports whether a shipment of the order counts only with its
+// tracking number.
+func (o *Order) needsTracking() bool {
+	return o.Policy != nil && o.Policy.RequireTracking && !o.Virtual // a report does not read the policy
+}
+
+// tracked says so, where a shipment is waited for.
+func tracked(o *Order) string {
+	if o.needsTracking() {
+		return ", with the carrier's tracking number"
+	}
+	return ""
+}
+
 // track notes where the goods are, or where some parts of them are.
 func (p *planner) track([]State) error {
 	if !slices.Contains(ScanStatuses, p.c.Scan.Status) {
