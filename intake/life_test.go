@@ -320,6 +320,9 @@ func TestTrack(t *testing.T) {
 	if p := s.problem("POST", "/v1/orders/"+o.ID+"/track", `{"status":"picked_up"}`); p.Rule != "state" {
 		t.Errorf("before the shipment: %+v", p)
 	}
+	if status, _, body := s.send("GET", "/v1/orders/"+o.ID+"/shipments", ""); status != 200 || !sameJSON(t, []byte(body), `{"shipments":[]}`) {
+		t.Errorf("before the shipment: %d %s", status, body)
+	}
 	shipped := order(c.Ship(ctx, o.ID, api.Ship{}))
 	must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(48*time.Hour), false))
 	scan := api.Track{Status: "in_transit", Location: "Leipzig, DE", ScannedAt: start.Add(24 * time.Hour), Tracking: "T1", Note: "night flight"}
@@ -345,6 +348,11 @@ func TestTrack(t *testing.T) {
 	if e := timeline[5]; e.Event != "deliver" || e.By != "carrier" || !sameJSON(t, e.Data, `{"status":"delivered","location":"the door"}`) {
 		t.Errorf("%+v %s", e, e.Data)
 	}
+	shipments := must[[]api.Shipment](t)(c.Shipments(ctx, o.ID))
+	if len(shipments) != 1 || len(shipments[0].Scans) != 3 || !reflect.DeepEqual(shipments[0].Scans[0],
+		api.ShipmentScan{At: start.Add(24 * time.Hour), Status: "in_transit", Location: "Leipzig, DE", Tracking: "T1", Note: "night flight"}) {
+		t.Errorf("the shipment: %+v", shipments)
+	}
 	for body, pointer := range map[string]string{`{}`: "/status", `{"status":"gone"}`: "/status", `{"status":"customs","scanned_at":"yesterday"}`: "/scanned_at"} {
 		if p := s.problem("POST", "/v1/orders/"+o.ID+"/track", body); p.Type != api.ProblemInvalid || p.Errors[0].Pointer != pointer {
 			t.Errorf("%s: %+v", body, p)
@@ -357,7 +365,11 @@ func TestTrack(t *testing.T) {
 
 // The statuses that the document lists are those of the rule.
 func TestScanStatuses(t *testing.T) {
+	scan, _ := reflect.TypeFor[api.ShipmentScan]().FieldByName("Status")
 	f, _ := reflect.TypeFor[api.Track]().FieldByName("Status")
+	if got, want := scan.Tag.Get("enum"), f.Tag.Get("enum"); got != want {
+		t.Errorf("of shipments %s, of scans %s", got, want)
+	}
 	if got, want := f.Tag.Get("enum"), strings.Join(append(slices.Clone(orders.ScanStatuses), orders.ScanDelivered), ","); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -120,6 +120,27 @@ func (s *Server) getTimeline(c *call) (answer, error) {
 	return answer{body: api.Timeline{Events: eventsOf(events)}}, err
 }
 
+func (s *Server) getShipments(c *call) (answer, error) {
+	o, err := s.order(c)
+	if err != nil {
+		return answer{}, err
+	}
+	list, err := s.opts.Store.Shipments(c.ctx, o.ID)
+	return answer{body: api.Shipments{Shipments: shipmentsOf(list)}}, err
+}
+
+func shipmentsOf(list []order.Shipment) []api.Shipment {
+	out := make([]api.Shipment, len(list))
+	for i, s := range list {
+		out[i] = api.Shipment{Number: s.Number, Kind: string(s.Kind), Parts: s.Parts, ChildOf: s.ChildOf, Amount: s.Amount,
+			Carrier: s.Carrier, Tracking: s.Tracking, ShippedAt: utc(s.ShippedAt), DeliveredAt: utc(s.DeliveredAt), Scans: make([]api.ShipmentScan, len(s.Scans))}
+		for j, scan := range s.Scans {
+			out[i].Scans[j] = api.ShipmentScan{At: scan.At.UTC(), Status: scan.Status, Location: scan.Location, Tracking: scan.Tracking, Note: scan.Note}
+		}
+	}
+	return out
+}
+
 func (s *Server) listOrders(c *call) (answer, error) {
 	state := order.State(c.query.Get("state"))
 	if c.query.Has("reference") {

@@ -189,6 +189,17 @@ func TestReplacement(t *testing.T) {
 	if a := answers[0]; a.Status != 200 || a.Order.State != "shipped" || !a.Order.Replaced || a.Order.Claim != nil {
 		t.Fatalf("shipped: %+v", a)
 	}
+	first := must[[]api.Shipment](t)(c.Shipments(ctx, o.ID))[0]
+	order(c.Track(ctx, o.ID, api.Track{Status: "customs", Location: "Leipzig", Note: "duty"}))
+	o = order(c.Track(ctx, o.ID, api.Track{Status: "delivered", Tracking: "D9"}))
+	shipments := must[[]api.Shipment](t)(c.Shipments(ctx, o.ID))
+	if len(shipments) != 2 || !reflect.DeepEqual(shipments[0], first) || first.Kind != "goods" || first.Amount != 10_000 || first.ShippedAt.IsZero() || len(first.Scans) != 0 {
+		t.Fatalf("the first shipment: %+v, with the second: %+v", first, shipments)
+	}
+	if s := shipments[1]; s.Number != 2 || s.Kind != "replacement" || s.ChildOf != 1 || s.Amount != 0 || s.Carrier != "DHL" || !s.DeliveredAt.Equal(o.At) || !reflect.DeepEqual(s.Scans,
+		[]api.ShipmentScan{{At: o.At, Status: "customs", Location: "Leipzig", Note: "duty"}, {At: o.At, Status: "delivered", Tracking: "D9"}}) {
+		t.Errorf("the second shipment: %+v", s)
+	}
 	order(c.Dispute(ctx, o.ID, api.Dispute{Reason: "torn again"}))
 	order(c.Withdraw(ctx, o.ID, api.Withdraw{}))
 	refused(t, "again", func() error { _, err := c.Dispute(ctx, o.ID, api.Dispute{Reason: "torn again"}); return err })

@@ -24,6 +24,7 @@ var ErrNoOrder = errors.New("no such order")
 type OrderSheet struct {
 	Order       OrderFacts        `json:"order"`
 	Explanation order.Explanation `json:"explanation"`
+	Shipments   []OrderShipment   `json:"shipments"`
 	Timeline    []OrderEvent      `json:"timeline"`
 	Escrow      []EscrowLine      `json:"escrow"`
 	// Feedback is what buyer and seller said of each other, every version, oldest
@@ -94,6 +95,30 @@ type OrderPart struct {
 	Maturing   *Amount    `json:"maturing,omitempty"` // the seller's part that is not available yet; nil for nothing
 	Deadline   string     `json:"deadline"`           // "" for none
 	DeadlineAt *time.Time `json:"deadline_at"`
+}
+
+// OrderShipment is goods that left together, to the buyer or back to the seller,
+// see order.Shipment.
+type OrderShipment struct {
+	Number      int            `json:"number"`
+	Kind        string         `json:"kind"`
+	Parts       []string       `json:"parts,omitempty"`    // of an order in parts
+	ChildOf     int            `json:"child_of,omitempty"` // the number of the one that it replaces or brings back
+	Amount      Amount         `json:"amount"`             // what was held for its goods when it left
+	Carrier     string         `json:"carrier"`            // "" for not said
+	Tracking    string         `json:"tracking"`           // "" for not said
+	ShippedAt   *time.Time     `json:"shipped_at"`
+	DeliveredAt *time.Time     `json:"delivered_at"`
+	Scans       []ShipmentScan `json:"scans"`
+}
+
+// ShipmentScan is a carrier's word of where a shipment is.
+type ShipmentScan struct {
+	At       time.Time `json:"at"`
+	Status   string    `json:"status"`
+	Location string    `json:"location,omitempty"`
+	Tracking string    `json:"tracking,omitempty"` // where it is not the shipment's
+	Note     string    `json:"note,omitempty"`
 }
 
 // OrderEvent is one line of an order's timeline.
@@ -182,6 +207,7 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 			AgreedAt: o.AgreedAt, PaidAt: orNil(o.PaidAt), Deadline: string(o.Deadline), DeadlineAt: orNil(o.DeadlineAt),
 		},
 		Explanation: order.Explain(o),
+		Shipments:   []OrderShipment{},
 		Timeline:    []OrderEvent{},
 		Escrow:      lines,
 		Problems:    []string{},
@@ -196,6 +222,18 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 	}
 	if o.Aftermath != nil {
 		s.Order.Reserved = Units(o.Aftermath.Reserved)
+	}
+	shipments, err := orderdb.ShipmentsOf(events)
+	if err != nil {
+		return nil, err
+	}
+	for _, sh := range shipments {
+		line := OrderShipment{Number: sh.Number, Kind: string(sh.Kind), Parts: sh.Parts, ChildOf: sh.ChildOf, Amount: Units(sh.Amount),
+			Carrier: sh.Carrier, Tracking: sh.Tracking, ShippedAt: orNil(sh.ShippedAt), DeliveredAt: orNil(sh.DeliveredAt), Scans: []ShipmentScan{}}
+		for _, scan := range sh.Scans {
+			line.Scans = append(line.Scans, ShipmentScan{At: scan.At.UTC(), Status: scan.Status, Location: scan.Location, Tracking: scan.Tracking, Note: scan.Note})
+		}
+		s.Shipments = append(s.Shipments, line)
 	}
 	for _, e := range events {
 		if e.Event == order.Pay {

@@ -20,6 +20,13 @@ import (
 // paid on 2 January 2024 and shipped on the 3rd.
 func smallBooks(t *testing.T) (dsn, id string) {
 	t.Helper()
+	return booksUnder(t, order.Standard())
+}
+
+// booksUnder are smallBooks whose order was agreed under the policy, and where
+// more has happened to it.
+func booksUnder(t *testing.T, policy order.Policy, more ...posting.Request) (dsn, id string) {
+	t.Helper()
 	ctx := context.Background()
 	db := pgtest.Open(t)
 	fatal := func(err error) {
@@ -36,6 +43,8 @@ func smallBooks(t *testing.T) (dsn, id string) {
 	day := func(d int) time.Time { return time.Date(2024, 1, d, 0, 0, 0, 0, time.UTC) }
 	m, err := orderdb.New(db).CreateMarketplace(ctx, "shop", orderdb.TestClock, day(20))
 	fatal(err)
+	_, err = orderdb.New(db).AddPolicy(ctx, m.ID, policy)
+	fatal(err)
 	agreed, err := poster.Do(ctx, posting.Request{Marketplace: m.ID, Command: order.Command{Event: order.Agree, At: day(1)},
 		Agreement: &posting.Agreement{Reference: "a1", Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10000}})
 	fatal(err)
@@ -44,6 +53,11 @@ func smallBooks(t *testing.T) (dsn, id string) {
 	fatal(err)
 	_, err = poster.Do(ctx, posting.Request{Marketplace: m.ID, Orders: orders, Command: order.Command{Event: order.Ship, At: day(3)}})
 	fatal(err)
+	for _, r := range more {
+		r.Marketplace, r.Orders = m.ID, orders
+		_, err = poster.Do(ctx, r)
+		fatal(err)
+	}
 	return pgtest.DSN(t), orders[0].UUID()
 }
 

@@ -481,6 +481,34 @@ type Timeline struct {
 	Events []Event `json:"events" nullable:"false"`
 }
 
+// Shipment is goods that left together, to the buyer or back to the seller.
+type Shipment struct {
+	Number      int            `json:"number" doc:"Counts the order's shipments, from 1." example:"2"`
+	Kind        string         `json:"kind" enum:"goods,part,replacement,return" doc:"goods: all of the order in one; part: some of its parts; replacement: other goods in place of those that came; return: goods on their way back." example:"replacement"`
+	Parts       []string       `json:"parts,omitempty" nullable:"false" doc:"Of an order in parts, which of them it brings." example:"table top"`
+	ChildOf     int            `json:"child_of,omitempty" doc:"The number of the shipment that it replaces, or brings back; left out for a return of parts that came in several." example:"1"`
+	Amount      int64          `json:"amount" doc:"What was held for its goods when it left, in minor units of the order's currency; 0 for a replacement and a return, which bring no money of their own." example:"0"`
+	Carrier     string         `json:"carrier,omitempty" doc:"Who carries it." example:"DHL"`
+	Tracking    string         `json:"tracking,omitempty" doc:"The carrier's tracking number." example:"00340434292135100186"`
+	ShippedAt   time.Time      `json:"shipped_at,omitzero" doc:"Left out of a return that was handed over without a shipment."`
+	DeliveredAt time.Time      `json:"delivered_at,omitzero" doc:"Left out as long as nobody has reported it. Of parts: when the last of them was delivered; of a return: when the seller had it."`
+	Scans       []ShipmentScan `json:"scans" nullable:"false" doc:"What carriers noted, in the order in which it was reported."`
+}
+
+// ShipmentScan is a carrier's word of where a shipment is.
+type ShipmentScan struct {
+	At       time.Time `json:"at" doc:"When the carrier noted it, or else when it took effect." example:"2017-05-18T04:12:00Z"`
+	Status   string    `json:"status" enum:"label_created,picked_up,in_transit,customs,out_for_delivery,attempted,at_pickup_point,exception,returning_to_sender,delivered" example:"in_transit"`
+	Location string    `json:"location,omitempty" example:"Leipzig, DE"`
+	Tracking string    `json:"tracking,omitempty" doc:"The tracking number that was said, where it is not the shipment's." example:"00340434292135100186"`
+	Note     string    `json:"note,omitempty" example:"address not found"`
+}
+
+// Shipments are all of an order's, in the order in which they left.
+type Shipments struct {
+	Shipments []Shipment `json:"shipments" nullable:"false"`
+}
+
 // Feed is a page of all that happened in a marketplace, in the order in which
 // it was recorded.
 type Feed struct {

@@ -67,6 +67,12 @@ func (c *Client) Timeline(ctx context.Context, id string) (api.Timeline, error) 
 	return get[api.Timeline](ctx, c, "/v1/orders/"+url.PathEscape(id)+"/timeline", nil)
 }
 
+// Shipments is what was shipped of an order, and where it is.
+func (c *Client) Shipments(ctx context.Context, id string) ([]api.Shipment, error) {
+	s, err := get[api.Shipments](ctx, c, "/v1/orders/"+url.PathEscape(id)+"/shipments", nil)
+	return s.Shipments, err
+}
+
 // Feed is a page of all that happened in the marketplace after a position.
 func (c *Client) Feed(ctx context.Context, after int64, limit int) (api.Feed, error) {
 	q := url.Values{}

@@ -70,6 +70,10 @@ func orderText(s *reports.OrderSheet) string {
 		b.WriteString("\nParts\n" + partsTable(o.Parts, money) + "\n")
 	}
 
+	if len(s.Shipments) > 0 {
+		b.WriteString("\nShipments: what was held for each when it left; a replacement and a return bring no money of their own\n" + shipmentsText(s.Shipments, money))
+	}
+
 	b.WriteString("\nTimeline\n")
 	t := newTable([]column{{name: "#", right: true}, {name: "event"}, {name: "by"}, {name: "took effect"}, {name: "booked"},
 		{name: "state after"}, {name: "held after", right: true}})
@@ -145,6 +149,40 @@ func partsTable(parts []reports.OrderPart, money func(reports.Amount) string) st
 		t.AppendRow(table.Row{printable(p.Name), money(p.Amount), p.State, money(p.Held), money(p.Refunded), maturing, p.Deadline, at})
 	}
 	return t.Render()
+}
+
+// shipmentsText is a line for each shipment, and below them one for each scan.
+func shipmentsText(list []reports.OrderShipment, money func(reports.Amount) string) string {
+	t := newTable([]column{{name: "#", right: true}, {name: "kind"}, {name: "parts"}, {name: "child of", right: true}, {name: "amount", right: true},
+		{name: "carrier"}, {name: "tracking"}, {name: "shipped"}, {name: "delivered"}})
+	when := func(at *time.Time) string {
+		if at == nil {
+			return ""
+		}
+		return moment(*at)
+	}
+	var scans strings.Builder
+	for _, s := range list {
+		of := ""
+		if s.ChildOf > 0 {
+			of = fmt.Sprint(s.ChildOf)
+		}
+		t.AppendRow(table.Row{s.Number, s.Kind, printable(strings.Join(s.Parts, ", ")), of, money(s.Amount), printable(s.Carrier), printable(s.Tracking),
+			when(s.ShippedAt), when(s.DeliveredAt)})
+		for _, scan := range s.Scans {
+			words := []string{scan.Status}
+			if scan.Tracking != "" {
+				words = append(words, "tracking "+scan.Tracking)
+			}
+			for _, w := range []string{scan.Location, scan.Note} {
+				if w != "" {
+					words = append(words, w)
+				}
+			}
+			fmt.Fprintf(&scans, "  %s  shipment %d: %s\n", moment(scan.At), s.Number, printable(strings.Join(words, ", ")))
+		}
+	}
+	return t.Render() + "\n" + scans.String()
 }
 
 // short is a time to the second: the ledger's nanoseconds are in the JSON.

@@ -80,12 +80,18 @@ func emptyReport() *reports.Of[reports.HeldFundsRow] {
 func sheet() *reports.OrderSheet {
 	u := reports.Units
 	paid, due, share := at(5), at(17), u(150)
+	shipped, arrived, again := at(6), at(8), at(13)
 	return &reports.OrderSheet{
 		Order: reports.OrderFacts{ID: "018cc251-f400-7000-8000-000000000001", Marketplace: 1, Reference: "a1", Buyer: "ann", Seller: "bob",
 			Category: "toys", SellerTier: "gold", Jurisdiction: "DE", Method: "card", BuyerShare: &share, Currency: "USD", Policy: "standard version 1", State: "disputed", Amount: u(9850), Agreed: u(9850), Held: u(9000), Released: u(0), Refunded: u(1000),
 			AgreedAt: at(4), PaidAt: &paid, Deadline: "rule_by", DeadlineAt: &due},
 		Explanation: order.Explanation{Why: "USD 90.00 is held and frozen: the buyer disputes the order.", Until: "2024-01-17T12:00:00Z, rule_by",
 			Next: "The marketplace rules.", Otherwise: "Nothing moves by itself."},
+		Shipments: []reports.OrderShipment{
+			{Number: 1, Kind: "goods", Amount: u(9000), Carrier: "DHL", Tracking: "D\x1b[2J1", ShippedAt: &shipped, DeliveredAt: &arrived, Scans: []reports.ShipmentScan{
+				{At: at(7), Status: "in_transit", Location: "Leipzig,\nDE"}, {At: at(8), Status: "delivered", Tracking: "D2", Note: "at the door"}}},
+			{Number: 2, Kind: "replacement", ChildOf: 1, ShippedAt: &again, Scans: []reports.ShipmentScan{}},
+		},
 		Timeline: []reports.OrderEvent{
 			{Seq: 1, Event: "agree", By: "operator", EffectedAt: at(4), BookedAt: at(4), State: "agreed", Data: json.RawMessage(`{"goods":{"quantity":1}}`)},
 			{Seq: 2, Event: "pay", By: "buyer", EffectedAt: at(5), BookedAt: at(6).Add(time.Nanosecond), State: "held", Held: u(10000)},
@@ -171,6 +177,18 @@ func golden(t *testing.T, name string, write func(*bytes.Buffer) error) {
 	}
 	if !bytes.Equal(first.Bytes(), want) {
 		t.Errorf("%s is not as expected (go test -update rewrites it):\n%s\nwant\n%s", file, first.Bytes(), want)
+	}
+}
+
+// The sheet of an order that nothing was shipped of has no section for that.
+func TestOrderWithoutShipments(t *testing.T) {
+	s := sheet()
+	for _, there := range []bool{true, false} {
+		var b bytes.Buffer
+		if err := render.Order(&b, render.Table, s); err != nil || strings.Contains(b.String(), "\nShipments") != there {
+			t.Errorf("%v\n%s", err, b.String())
+		}
+		s.Shipments = nil
 	}
 }
 

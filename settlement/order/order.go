@@ -102,7 +102,9 @@
 // held something of the parts before can be needed.
 //
 // From the shipment on track notes where the goods are: it moves neither money
-// nor deadlines. That they were delivered is an event of its own.
+// nor deadlines. That they were delivered is an event of its own. What was shipped,
+// and a replacement as the child of what it replaces, follows from the timeline
+// (shipments.go).
 //
 // The buyer's bank can take the payment back from every state with money
 // (chargeback.go). The order's own clock stands still meanwhile:

@@ -566,15 +566,61 @@ func explained(o *order.Order) map[string]bool {
 func (w *world) replay(e *entry) {
 	w.t.Helper()
 	o := e.born
+	var timeline []order.Happened
 	for _, c := range e.done {
 		ch, err := order.Plan(o, c)
 		if err != nil {
 			w.t.Fatalf("%s, played once more: %v", e.name, err)
 		}
 		o = ch.After
+		timeline = append(timeline, order.Happened{Event: c.Event, Carrier: c.Carrier, Tracking: c.Tracking, Parts: c.Parts, Scan: c.Scan, After: o.Progress})
 	}
 	if got, want := dump(o), dump(e.now); got != want {
 		w.t.Fatalf("%s, played once more, is\n%s\nand not\n%s", e.name, got, want)
+	}
+	w.checkShipments(e, order.Shipments(timeline))
+}
+
+// checkShipments: each shipment that was told of is there, with no more money
+// than the order has; a replacement and a return have none. The one that brings
+// the goods has arrived if the order is delivered, and not if it is shipped.
+func (w *world) checkShipments(e *entry, list []order.Shipment) {
+	w.t.Helper()
+	told, there := map[order.ShipmentKind]int{}, map[order.ShipmentKind]int{}
+	for _, c := range e.done {
+		switch c.Event {
+		case order.Ship, order.ShipPart:
+			told[order.ShipmentOfGoods]++
+		case order.ShipReplacement:
+			told[order.ShipmentOfReplacement]++
+		case order.ShipBack:
+			told[order.ShipmentOfReturn]++
+		}
+	}
+	var with int64
+	var last *order.Shipment
+	for i := range list {
+		s := &list[i]
+		with += s.Amount
+		switch s.Kind {
+		case order.ShipmentOfReturn:
+			if !s.ShippedAt.IsZero() {
+				there[s.Kind]++
+			}
+		case order.ShipmentOfReplacement:
+			there[s.Kind]++
+			last = s
+		default:
+			there[order.ShipmentOfGoods]++
+			last = s
+		}
+		if child := s.Kind == order.ShipmentOfReplacement || s.Kind == order.ShipmentOfReturn; child != (s.Amount == 0) || s.Number != i+1 || s.ChildOf > i || !child && s.ChildOf != 0 {
+			w.t.Fatalf("%s: shipment %+v", e.name, *s)
+		}
+	}
+	if o := &e.now; with > o.Charge().Pays() || !reflect.DeepEqual(told, there) ||
+		o.Parts == nil && (o.State == order.Shipped || o.State == order.Delivered) && last.DeliveredAt.IsZero() != (o.State == order.Shipped) {
+		w.t.Fatalf("%s is %s: shipments %+v", e.name, o.State, list)
 	}
 }
 
