@@ -60,7 +60,7 @@ func (s *Server) quote(c *call) (answer, error) {
 		return answer{}, err
 	}
 	o, err := posting.Quote(c.ctx, s.opts.Store, m,
-		posting.Agreement{Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction,
+		posting.Agreement{Seller: in.Seller, Category: in.Category, Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction,
 			Virtual: in.Virtual, Parts: partTerms(in.Parts)},
 		in.At, s.opts.Clock())
 	if err != nil {

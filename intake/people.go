@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -74,6 +75,13 @@ func (s *Server) peopleRoutes() []route {
 		{method: "GET", path: "/v1/sellers/marks", id: "listMarks", tag: tagSellers,
 			summary: "All marks of sellers", description: "In the order in which they were made, those that no longer count too.",
 			query: []param{sellerParam, afterParam, limitParam}, out: reflect.TypeFor[api.Marks](), handle: s.listMarks},
+		{method: "POST", path: "/v1/sellers/records", id: "recordSeller", tag: tagSellers, keyed: true,
+			summary:     "Keep a seller's tier and jurisdiction",
+			description: "Agreements and quotes that name no tier, or no jurisdiction, take those; one that names them keeps its own, and orders that are agreed keep theirs. It takes the place of the seller's record before, which stays readable. When it counts is as for marks.",
+			in:          reflect.TypeFor[api.NewSellerRecord](), status: 201, out: reflect.TypeFor[api.SellerRecord](), handle: s.recordSeller},
+		{method: "GET", path: "/v1/sellers/records", id: "listSellerRecords", tag: tagSellers,
+			summary: "All records of sellers' tiers and jurisdictions", description: "In the order in which they were made, those that no longer count too.",
+			query: []param{sellerParam, afterParam, limitParam}, out: reflect.TypeFor[api.SellerRecords](), handle: s.listSellerRecords},
 		{method: "GET", path: "/v1/sellers/standing", id: "getStanding", tag: tagSellers,
 			summary: "Whether a seller is eligible now, and why", description: "What an agreement would be decided by at this moment.",
 			query: []param{whoseParam, categoryParam}, out: reflect.TypeFor[api.Standing](), handle: s.getStanding},
@@ -181,17 +189,47 @@ func (s *Server) markSeller(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	mark := people.Mark{Seller: in.Seller, Category: in.Category, Eligible: in.Eligible, Reason: in.Reason, Since: in.Since}
-	if mark.Since.IsZero() {
-		m, err := s.opts.Store.Marketplace(c.ctx, c.marketplace)
-		if err != nil {
-			return answer{}, err
-		}
-		mark.Since, _ = m.At(s.opts.Clock())
+	mark := people.Mark{Seller: in.Seller, Category: in.Category, Eligible: in.Eligible, Reason: in.Reason}
+	if mark.Since, err = s.orNow(c, in.Since); err != nil {
+		return answer{}, err
 	}
 	mark, replayed, err := s.people.Mark(c.ctx, c.marketplace, mark, c.peopleKey())
 	return answer{body: markOf(&mark), replayed: replayed,
 		location: fmt.Sprintf("/v1/sellers/marks?seller=%s&after=%d&limit=1", url.QueryEscape(mark.Seller), mark.Position-1)}, err
+}
+
+// orNow is a moment, or the marketplace's now for none.
+func (s *Server) orNow(c *call, at time.Time) (time.Time, error) {
+	if !at.IsZero() {
+		return at, nil
+	}
+	m, err := s.opts.Store.Marketplace(c.ctx, c.marketplace)
+	now, _ := m.At(s.opts.Clock())
+	return now, err
+}
+
+func (s *Server) recordSeller(c *call) (answer, error) {
+	in, err := decode[api.NewSellerRecord](c)
+	if err != nil {
+		return answer{}, err
+	}
+	terms := people.Terms{Seller: in.Seller, Tier: in.SellerTier, Jurisdiction: in.Jurisdiction, Reason: in.Reason}
+	if terms.Since, err = s.orNow(c, in.Since); err != nil {
+		return answer{}, err
+	}
+	terms, replayed, err := s.people.SetTerms(c.ctx, c.marketplace, terms, c.peopleKey())
+	return answer{body: sellerRecordOf(&terms), replayed: replayed,
+		location: fmt.Sprintf("/v1/sellers/records?seller=%s&after=%d&limit=1", url.QueryEscape(terms.Seller), terms.Position-1)}, err
+}
+
+func (s *Server) listSellerRecords(c *call) (answer, error) {
+	page := api.SellerRecords{Records: []api.SellerRecord{}, Next: c.intParam("after", 0)}
+	list, err := s.people.Terms(c.ctx, c.marketplace, c.query.Get("seller"), page.Next, int(c.intParam("limit", 100)))
+	for i := range list {
+		page.Records = append(page.Records, sellerRecordOf(&list[i]))
+		page.Next = list[i].Position
+	}
+	return answer{body: page}, err
 }
 
 func (s *Server) listMarks(c *call) (answer, error) {
@@ -215,7 +253,8 @@ func (s *Server) getStanding(c *call) (answer, error) {
 	now, _ := m.At(s.opts.Clock())
 	ask := orderdb.SellerAsk{Marketplace: m.ID, Seller: c.query.Get("seller"), Category: c.query.Get("category"), At: now}
 	st, err := s.opts.Store.Standing(c.ctx, ask)
-	return answer{body: api.Standing{Seller: ask.Seller, Category: ask.Category, Eligible: st.Eligible(), Why: st.Why()}}, err
+	return answer{body: api.Standing{Seller: ask.Seller, Category: ask.Category, Eligible: st.Eligible(), Why: st.Why(),
+		SellerTier: st.Tier, Jurisdiction: st.Jurisdiction}}, err
 }
 
 func (s *Server) getSellerSettings(c *call) (answer, error) {
@@ -257,4 +296,8 @@ func noteOf(n *people.Note) api.Note {
 
 func markOf(m *people.Mark) api.Mark {
 	return api.Mark{Position: m.Position, Seller: m.Seller, Category: m.Category, Eligible: m.Eligible, Reason: m.Reason, Since: m.Since.UTC()}
+}
+
+func sellerRecordOf(t *people.Terms) api.SellerRecord {
+	return api.SellerRecord{Position: t.Position, Seller: t.Seller, SellerTier: t.Tier, Jurisdiction: t.Jurisdiction, Reason: t.Reason, Since: t.Since.UTC()}
 }

@@ -233,3 +233,56 @@ func TestSellers(t *testing.T) {
 		}
 	}
 }
+
+// TestSellerRecords: tiers and jurisdictions over the API, and which of them an
+// agreement and a quote take.
+func TestSellerRecords(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	gold := api.NewSellerRecord{Seller: "s", SellerTier: "gold", Jurisdiction: "DE", Reason: "SECRET"}
+	r := must[api.SellerRecord](t)(c.RecordSeller(ctx, gold, client.Key("r")))
+	if again := must[api.SellerRecord](t)(c.RecordSeller(ctx, gold, client.Key("r"))); again != r || !r.Since.Equal(start) || r.SellerTier != "gold" {
+		t.Errorf("%+v, again %+v", r, again)
+	}
+	if page := must[api.SellerRecords](t)(c.SellerRecords(ctx, "s", 0, 0)); len(page.Records) != 1 || page.Records[0] != r || page.Next != r.Position {
+		t.Errorf("%+v", page)
+	}
+	if st := must[api.Standing](t)(c.Standing(ctx, "s", "")); st.SellerTier != "gold" || st.Jurisdiction != "DE" || !st.Eligible {
+		t.Errorf("%+v", st)
+	}
+	if o := s.agreed("record", 100); o.SellerTier != "gold" || o.Jurisdiction != "DE" {
+		t.Errorf("of the record: %+v", o.SellerTerms)
+	}
+	own := must[api.Order](t)(c.CreateOrder(ctx, api.NewOrder{Reference: "own", Buyer: "b", Seller: "s", Currency: "USD", Amount: 1,
+		SellerTerms: api.SellerTerms{SellerTier: "new"}}))
+	if own.SellerTier != "new" || own.Jurisdiction != "DE" {
+		t.Errorf("its own tier: %+v", own.SellerTerms)
+	}
+	var p api.PolicyTerms
+	for _, have := range must[[]api.Policy](t)(c.Policies(ctx)) {
+		p = have.PolicyTerms
+	}
+	p.FeeRules = []api.FeeRule{{Tier: "gold", Fee: api.Fee{Bps: 0}}}
+	p.Taxes = map[string]int64{"*": 0}
+	must[api.Policy](t)(c.AddPolicy(ctx, p))
+	quote := func(seller string) api.Quote {
+		return must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 10_000, Seller: seller}))
+	}
+	if with, without := quote("s"), quote(""); with.Fee != 0 || without.Fee == 0 {
+		t.Errorf("quoted %+v and, of nobody, %+v", with.Cost, without.Cost)
+	}
+	must[api.Mark](t)(c.MarkSeller(ctx, api.NewMark{Seller: "s", Category: "toys", Reason: "unsafe"}))
+	if p := s.problem("POST", "/v1/quotes", `{"currency":"USD","amount":1,"seller":"s","category":"toys"}`); p.Rule != "seller-not-eligible" {
+		t.Errorf("a quote for a seller who is kept out: %+v", p)
+	}
+	for _, body := range []string{`{"seller":"s"}`, `{"seller":"s","seller_tier":"Gold","reason":"x"}`, `{"seller":"s","jurisdiction":"Germany","reason":"x"}`} {
+		if p := s.problem("POST", "/v1/sellers/records", body); p.Type != api.ProblemInvalid {
+			t.Errorf("%s: %+v", body, p)
+		}
+	}
+	other := *s
+	_, other.key = s.marketplace("other", "live")
+	if _, _, text := other.send("GET", "/v1/sellers/records", ""); text != `{"records":[],"next":0}`+"\n" {
+		t.Errorf("another marketplace: %s", text)
+	}
+}

@@ -115,6 +115,8 @@ type orderQuoteCmd struct {
 
 	SellerTier   string `placeholder:"WORD" help:"The seller's tier, by which the fee can differ."`
 	Jurisdiction string `placeholder:"CODE" help:"The seller's jurisdiction, like DE or US-CA, by which tax on the fee can differ."`
+	Seller       string `placeholder:"ID" help:"The seller: tier and jurisdiction that are not named are those of the seller's record."`
+	Category     string `placeholder:"WORD" help:"What kind of goods: the seller can be eligible in some only."`
 	Virtual      bool   `help:"Of virtual goods, which nobody carries."`
 }
 
@@ -123,7 +125,8 @@ func (orderQuoteCmd) Help() string {
 
     escrowd order quote shop USD 129.90
     escrowd order quote shop USD 129.90 --policy alibaba --at 2026-12-01T00:00:00Z
-    escrowd order quote shop USD 129.90 --seller-tier gold --jurisdiction DE`
+    escrowd order quote shop USD 129.90 --seller-tier gold --jurisdiction DE
+    escrowd order quote shop USD 129.90 --seller seller-3`
 }
 
 // Run prints the quote.
@@ -140,13 +143,13 @@ func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 		return usageError("%s is more than an order can be about: 2^53-1 minor units", c.Amount)
 	}
 	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
-		o, err := posting.Quote(ctx, store, m, posting.Agreement{Currency: cur.Code, Amount: int64(amount.Lo),
+		o, err := posting.Quote(ctx, store, m, posting.Agreement{Seller: c.Seller, Category: c.Category, Currency: cur.Code, Amount: int64(amount.Lo),
 			Policy: c.Policy, SellerTier: c.SellerTier, Jurisdiction: c.Jurisdiction, Virtual: c.Virtual}, c.At, time.Now())
 		if _, refused := errors.AsType[*posting.Invalid](err); refused {
 			return usageError("%w", err)
 		}
 		if err != nil {
-			return err
+			return refusalAsUsage(err)
 		}
 		q := intake.QuoteOf(&o)
 		if c.Format == "json" {

@@ -101,6 +101,11 @@ func TestSellerCommands(t *testing.T) {
 	if r := at("seller", "marks", "shop", "bob", "--after=1"); strings.Contains(r.stdout, "toys") || r.code != exitOK {
 		t.Error(r)
 	}
+	at("seller", "record", "shop", "bob", "--tier=gold", "--jurisdiction=DE", "--reason=known").check(t, exitOK,
+		"record 1 of marketplace shop: bob has tier gold, jurisdiction DE since 2024-01-20T00:00:00Z", "")
+	at("seller", "record", "shop", "bob", "--tier=Gold", "--reason=x").check(t, exitUsage, "", "refused (tier)")
+	at("seller", "records", "shop", "bob").check(t, exitOK, "1         bob     gold  DE            2024-01-20T00:00:00Z  known", "")
+	at("seller", "show", "shop", "bob", "--category=books").check(t, exitOK, "tier gold, jurisdiction DE\n", "")
 	at("seller", "bar", "shop", "bob", "--reason=x", "--category=Toys").check(t, exitUsage, "", "refused (category)")
 	at("seller", "bar", "mall", "bob", "--reason=x").check(t, exitUsage, "", `no marketplace "mall"`)
 	at("seller", "marks", "shop", "--limit=0").check(t, exitUsage, "", "--limit")

@@ -14,8 +14,10 @@ import (
 type sellerCmd struct {
 	Admit      sellerAdmitCmd      `cmd:"" help:"Mark a seller as eligible for escrow."`
 	Bar        sellerBarCmd        `cmd:"" help:"Mark a seller as not eligible: no new orders are agreed with it."`
-	Show       sellerShowCmd       `cmd:"" help:"Say whether a seller is eligible now, and why."`
+	Show       sellerShowCmd       `cmd:"" help:"Say whether a seller is eligible now, and why; and the tier and jurisdiction that are kept of it."`
 	Marks      sellerMarksCmd      `cmd:"" help:"List the marks of sellers, those that no longer count too."`
+	Record     sellerRecordCmd     `cmd:"" help:"Keep a seller's tier and jurisdiction, for agreements that do not name them."`
+	Records    sellerRecordsCmd    `cmd:"" help:"List what was kept of sellers, what no longer counts too."`
 	OnlyListed sellerOnlyListedCmd `cmd:"" help:"Let in only sellers who are marked as eligible, or all who are not barred."`
 }
 
@@ -96,8 +98,76 @@ func (c *sellerShowCmd) Run(ctx context.Context, g *Globals) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(g.Stdout, "%s: %s\n", markWord(s.Eligible()), s.Why())
+		if _, err := fmt.Fprintf(g.Stdout, "%s: %s\n", markWord(s.Eligible()), s.Why()); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(g.Stdout, "tier %s, jurisdiction %s\n", orNone(s.Tier), orNone(s.Jurisdiction))
 		return err
+	})
+}
+
+func orNone(word string) string {
+	if word == "" {
+		return "none"
+	}
+	return word
+}
+
+type sellerRecordCmd struct {
+	marketFlags  `embed:""`
+	Seller       string    `arg:"" help:"The seller's id."`
+	Tier         string    `placeholder:"WORD" help:"The seller's tier; without this none."`
+	Jurisdiction string    `placeholder:"CODE" help:"Where the seller is, like DE or US-CA; without this none."`
+	Reason       string    `required:"" placeholder:"TEXT" help:"Why; kept with the record."`
+	Since        time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"For agreements that take effect then or later (RFC 3339). Default: the marketplace's now."`
+}
+
+func (sellerRecordCmd) Help() string {
+	return `Agreements and quotes that name no tier, or no jurisdiction, take these; one that names them keeps its own. Orders that are agreed keep theirs. A record takes the place of the one before, all of it, which stays readable. The first one of a marketplace counts within five seconds in every server, further ones at once.
+
+    escrowd seller record acme seller-3 --tier gold --jurisdiction DE --reason "a hundred orders without a dispute"`
+}
+
+// Run keeps it.
+func (c *sellerRecordCmd) Run(ctx context.Context, g *Globals) error {
+	return c.withMarket(ctx, g, JoinStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
+		t := people.Terms{Seller: c.Seller, Tier: c.Tier, Jurisdiction: c.Jurisdiction, Reason: c.Reason, Since: c.Since}
+		if t.Since.IsZero() {
+			t.Since, _ = m.At(time.Now())
+		}
+		t, _, err := peopledb.New(store).SetTerms(ctx, m.ID, t, peopledb.Key{})
+		if err != nil {
+			return refusalAsUsage(err)
+		}
+		_, err = fmt.Fprintf(g.Stdout, "record %d of marketplace %s: %s has tier %s, jurisdiction %s since %s\n",
+			t.Position, m.Name, render.Printable(t.Seller), orNone(t.Tier), orNone(t.Jurisdiction), stamp(t.Since))
+		return err
+	})
+}
+
+type sellerRecordsCmd struct {
+	marketFlags `embed:""`
+	Seller      string `arg:"" optional:"" help:"Only this seller's."`
+	After       int64  `placeholder:"POSITION" help:"Only records after this one: the last of the page before."`
+	Limit       int    `default:"100" help:"At most so many."`
+}
+
+// Run lists the records.
+func (c *sellerRecordsCmd) Run(ctx context.Context, g *Globals) error {
+	if c.Limit < 1 {
+		return usageError("--limit: %d is below 1", c.Limit)
+	}
+	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
+		list, err := peopledb.New(store).Terms(ctx, m.ID, c.Seller, c.After, c.Limit)
+		if err != nil {
+			return err
+		}
+		rows := [][]string{{"position", "seller", "tier", "jurisdiction", "since", "reason"}}
+		for _, t := range list {
+			rows = append(rows, []string{fmt.Sprint(t.Position), render.Printable(t.Seller), orNone(t.Tier), orNone(t.Jurisdiction),
+				stamp(t.Since), render.Printable(t.Reason)})
+		}
+		return printTable(g.Stdout, rows)
 	})
 }
 

@@ -46,7 +46,7 @@ type cli struct {
 	Marketplace marketplaceCmd `cmd:"" help:"Make and list marketplaces."`
 	Key         keyCmd         `cmd:"" help:"Make, list and revoke a marketplace's API keys."`
 	Policy      policyCmd      `cmd:"" help:"Check policies (deadlines, fees, payment methods), give them to a marketplace, list them."`
-	Seller      sellerCmd      `cmd:"" help:"Whom a marketplace lets into escrow."`
+	Seller      sellerCmd      `cmd:"" help:"Whom a marketplace lets into escrow, and what it keeps of sellers."`
 	Clock       clockCmd       `cmd:"" help:"Show a marketplace's clock; move a test clock."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database to this version's schema, or show where it stands."`
 	Ledger      ledgerCmd      `cmd:"" help:"Look into the books and check the engines that keep them."`

@@ -607,8 +607,8 @@ type FeeTerms struct {
 
 // SellerTerms are what fees can depend on of a seller.
 type SellerTerms struct {
-	SellerTier   string `json:"seller_tier,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"The seller's tier, a word of the marketplace's own: fees can differ by it." example:"gold"`
-	Jurisdiction string `json:"jurisdiction,omitempty" pattern:"^[A-Z]{2}(-[A-Z0-9]{1,3})?$" doc:"The seller's, by ISO 3166: a country or a part of one. Tax on the fee can differ by it." example:"DE"`
+	SellerTier   string `json:"seller_tier,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"The seller's tier, a word of the marketplace's own: fees can differ by it. An agreement that leaves it out takes that of the seller's record." example:"gold"`
+	Jurisdiction string `json:"jurisdiction,omitempty" pattern:"^[A-Z]{2}(-[A-Z0-9]{1,3})?$" doc:"The seller's, by ISO 3166: a country or a part of one. Tax on the fee can differ by it. An agreement that leaves it out takes that of the seller's record." example:"DE"`
 }
 
 // FeeRule is the fee of orders that fit all that it names: at least one of method,
@@ -636,6 +636,8 @@ type NewQuote struct {
 	Virtual  bool      `json:"virtual,omitempty" doc:"Nothing is carried: the time to confirm is the policy's confirm_virtual."`
 	Parts    []NewPart `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"The parts it would be agreed in: each has deadlines of its own. What the order costs and pays out is the same."`
 	At       time.Time `json:"at,omitzero" doc:"When it would be agreed, also in the future. Left out: the marketplace's now." example:"2026-12-01T00:00:00Z"`
+	Seller   string    `json:"seller,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The seller's id: tier and jurisdiction that are left out are those of the seller's record, and a seller who is not eligible is refused. Left out: any seller's of whom nothing is kept." example:"seller-3"`
+	Category string    `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods: the seller can be eligible in some categories only." example:"furniture"`
 	SellerTerms
 }
 

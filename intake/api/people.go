@@ -100,12 +100,43 @@ type Marks struct {
 	Next  int64  `json:"next" doc:"Give it as after to go on; the same as before where there is nothing new." example:"12"`
 }
 
+// NewSellerRecord is what a marketplace keeps of a seller for agreements that do
+// not say it themselves. It takes the place of what was kept before: what it leaves
+// out is none.
+type NewSellerRecord struct {
+	Seller       string    `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
+	SellerTier   string    `json:"seller_tier,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"The tier, a word of the marketplace's own; left out for none." example:"gold"`
+	Jurisdiction string    `json:"jurisdiction,omitempty" pattern:"^[A-Z]{2}(-[A-Z0-9]{1,3})?$" doc:"By ISO 3166: a country or a part of one; left out for none." example:"DE"`
+	Reason       string    `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, in words; kept with the record." example:"a hundred orders without a dispute"`
+	Since        time.Time `json:"since,omitzero" doc:"Counts for agreements that take effect then or later. Left out: the marketplace's now." example:"2017-06-20T12:00:00Z"`
+}
+
+// SellerRecord is a record as it was made; it never changes. Of a seller's the one
+// with the latest since counts.
+type SellerRecord struct {
+	Position     int64     `json:"position" doc:"Rises in the order in which records were made." example:"12"`
+	Seller       string    `json:"seller" example:"seller-3"`
+	SellerTier   string    `json:"seller_tier,omitempty" doc:"Left out: none." example:"gold"`
+	Jurisdiction string    `json:"jurisdiction,omitempty" doc:"Left out: none." example:"DE"`
+	Reason       string    `json:"reason" example:"a hundred orders without a dispute"`
+	Since        time.Time `json:"since" example:"2017-06-20T12:00:00Z"`
+}
+
+// SellerRecords is a page of records in the order in which they were made.
+type SellerRecords struct {
+	Records []SellerRecord `json:"records" nullable:"false"`
+	Next    int64          `json:"next" doc:"Give it as after to go on; the same as before where there is nothing new." example:"12"`
+}
+
 // Standing says whether orders can be agreed with a seller now, and why.
 type Standing struct {
 	Seller   string `json:"seller" example:"seller-3"`
 	Category string `json:"category,omitempty" example:"furniture"`
 	Eligible bool   `json:"eligible" example:"false"`
 	Why      string `json:"why" example:"the seller is marked as not eligible in all categories since 2017-06-20T12:00:00Z"`
+	// What an agreement takes that does not say it.
+	SellerTier   string `json:"seller_tier,omitempty" doc:"What an agreement takes that names no tier; left out for none." example:"gold"`
+	Jurisdiction string `json:"jurisdiction,omitempty" doc:"What an agreement takes that names no jurisdiction; left out for none." example:"DE"`
 }
 
 // SellerSettings are whom a marketplace lets into escrow.

@@ -66,6 +66,20 @@ func (c *Client) Marks(ctx context.Context, seller string, after int64, limit in
 	return get[api.Marks](ctx, c, "/v1/sellers/marks", q)
 }
 
+// RecordSeller keeps a seller's tier and jurisdiction.
+func (c *Client) RecordSeller(ctx context.Context, in api.NewSellerRecord, opts ...Option) (api.SellerRecord, error) {
+	return post[api.SellerRecord](ctx, c, "/v1/sellers/records", in, opts)
+}
+
+// SellerRecords is a page of the records of a seller, "" for all, after a position.
+func (c *Client) SellerRecords(ctx context.Context, seller string, after int64, limit int) (api.SellerRecords, error) {
+	q := url.Values{}
+	set(q, "seller", seller)
+	setInt(q, "after", after)
+	setInt(q, "limit", int64(limit))
+	return get[api.SellerRecords](ctx, c, "/v1/sellers/records", q)
+}
+
 // Standing says whether a seller is eligible now, for a category or "".
 func (c *Client) Standing(ctx context.Context, seller, category string) (api.Standing, error) {
 	q := url.Values{}

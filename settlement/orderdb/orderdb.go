@@ -61,7 +61,8 @@ type Marketplace struct {
 	CreatedAt time.Time
 
 	// OnlyListed: sellers without a mark are not eligible for escrow.
-	// SellersMarked: some have a mark. Without either there is nothing to ask.
+	// SellersMarked: something is said of some, a mark or terms. Without either
+	// there is nothing to ask.
 	OnlyListed    bool
 	SellersMarked bool
 

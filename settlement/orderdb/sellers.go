@@ -24,7 +24,7 @@ var sellerAsks = pgrows.Table{Columns: []pgrows.Column{
 
 // Of an order without a category only the marks for all count, whose category
 // is empty as well.
-var standingsSQL = `SELECT m.only_listed_sellers, a.eligible, a.since, c.eligible, c.since
+var standingsSQL = `SELECT m.only_listed_sellers, a.eligible, a.since, c.eligible, c.since, coalesce(t.tier, ''), coalesce(t.jurisdiction, '')
 	FROM ` + sellerAsks.Unnest(pgrows.From(1)) + `
 	JOIN marketplaces m ON m.id = u.marketplace
 	LEFT JOIN LATERAL (SELECT k.eligible, k.since FROM seller_marks k
@@ -33,6 +33,9 @@ var standingsSQL = `SELECT m.only_listed_sellers, a.eligible, a.since, c.eligibl
 	LEFT JOIN LATERAL (SELECT k.eligible, k.since FROM seller_marks k
 		WHERE u.category <> '' AND k.marketplace = u.marketplace AND k.seller = u.seller AND k.category = u.category AND k.since <= u.at
 		ORDER BY k.since DESC, k.position DESC LIMIT 1) c ON true
+	LEFT JOIN LATERAL (SELECT k.tier, k.jurisdiction FROM seller_terms k
+		WHERE k.marketplace = u.marketplace AND k.seller = u.seller AND k.since <= u.at
+		ORDER BY k.since DESC, k.position DESC LIMIT 1) t ON true
 	ORDER BY u.n`
 
 func standingArgs(asks []SellerAsk) []any {
@@ -77,7 +80,7 @@ func readStandings(rows *sql.Rows, asks []SellerAsk) ([]people.Standing, error) 
 			all, category           sql.NullBool
 			allSince, categorySince moment
 		)
-		if err := rows.Scan(&s.OnlyListed, &all, &allSince, &category, &categorySince); err != nil {
+		if err := rows.Scan(&s.OnlyListed, &all, &allSince, &category, &categorySince, &s.Tier, &s.Jurisdiction); err != nil {
 			return nil, err
 		}
 		ask := &asks[len(list)]

@@ -2,7 +2,7 @@
 //
 //	feedback  buyer and seller rate each other once the order has ended
 //	notes     what the marketplace's support writes down on an order
-//	sellers   whom a marketplace lets into escrow
+//	sellers   whom a marketplace lets into escrow, and their tiers and jurisdictions
 //
 // It is pure: no SQL, no HTTP, no clock. settlement/peopledb stores what is
 // said, settlement/posting asks for a seller's standing when an order is
@@ -38,12 +38,15 @@ const (
 	RuleSeller      = "seller"              // the same of a seller's id
 	RuleCategory    = "category"            // not a word such as a policy's name
 	RuleNotEligible = "seller-not-eligible" // the marketplace keeps the seller out of escrow
+	RuleTier        = "tier"                // not a word such as a policy's name
+	RuleCountry     = "jurisdiction"        // not a country or a part of one
 )
 
 // What is said, as an *order.Refusal names it.
 const (
 	EventNote order.Event = "note"
 	EventMark order.Event = "mark"
+	EventTerm order.Event = "seller_terms"
 )
 
 // fault is what is wrong with a text of least to most characters, "" for

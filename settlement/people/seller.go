@@ -36,11 +36,42 @@ func (m *Mark) Check() error {
 	return nil
 }
 
+// Terms are what a marketplace keeps of a seller for agreements that do not say it
+// themselves.
+type Terms struct {
+	Position     int64 // rises in the order in which a marketplace's terms were said
+	ID           ledger.ID
+	Seller       string // opaque id
+	Tier         string // an order.PolicyWord; "" for none
+	Jurisdiction string // like DE or US-CA; "" for none
+	Reason       string
+	Since        time.Time // counts for agreements that take effect then or later
+}
+
+// Check is nil or the *order.Refusal of terms that cannot be kept.
+func (t *Terms) Check() error {
+	if wrong := idFault(t.Seller); wrong != "" {
+		return refuse(EventTerm, order.None, RuleSeller, "the seller's id %s", wrong)
+	}
+	if t.Tier != "" && !order.PolicyWord(t.Tier) {
+		return refuse(EventTerm, order.None, RuleTier, "a tier is a lower-case letter, then letters, digits, _ or -, 32 at most")
+	}
+	if t.Jurisdiction != "" && !order.Jurisdiction(t.Jurisdiction) {
+		return refuse(EventTerm, order.None, RuleCountry, "a jurisdiction is a country like DE or a part of one like US-CA")
+	}
+	if wrong := fault(t.Reason, 1, MaxReason, true); wrong != "" {
+		return refuse(EventTerm, order.None, order.RuleReason, "the reason %s", wrong)
+	}
+	return nil
+}
+
 // Standing is what counts of a seller, for one category, at a moment.
 type Standing struct {
 	OnlyListed bool  // the marketplace's setting: without a mark nobody is eligible
 	All        *Mark // the newest for all categories, nil for none
 	Category   *Mark // the newest for the category, nil for none
+	// Tier and Jurisdiction are those of the newest terms, "" for none.
+	Tier, Jurisdiction string
 }
 
 // Eligible reports whether orders may be agreed with the seller. A mark against

@@ -1,5 +1,5 @@
 // Package peopledb stores what people say around an order: feedback, notes of a
-// support case and marks of sellers. settlement/people decides what can be said;
+// support case, marks and terms of sellers. settlement/people decides what can be said;
 // here it is added, once, and read. SQL stands beside the function that runs
 // it. Times are UTC.
 //

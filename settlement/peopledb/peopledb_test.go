@@ -319,6 +319,49 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// Of terms the newest count, by since, and all of them stay.
+func TestTerms(t *testing.T) {
+	w := newWorld(t)
+	bob := people.Terms{Seller: "bob", Tier: "gold", Jurisdiction: "US-CA", Reason: "papers", Since: start}
+	first, _, err := w.people.SetTerms(w.ctx, w.market.ID, bob, key("t", 1))
+	w.must(err)
+	again, replayed, err := w.people.SetTerms(w.ctx, w.market.ID, people.Terms{Seller: "bob", Reason: "x", Since: start}, key("t", 1))
+	if err != nil || !replayed || again != first {
+		t.Errorf("again: %+v, %v, %v; want %+v", again, replayed, err, first)
+	}
+	if _, _, err := w.people.SetTerms(w.ctx, w.market.ID, bob, key("t", 2)); !errors.Is(err, peopledb.ErrKeyReused) {
+		t.Errorf("the key with another body: %v", err)
+	}
+	last, _, err := w.people.SetTerms(w.ctx, w.market.ID, people.Terms{Seller: "bob", Tier: "new", Reason: "moved", Since: start.Add(time.Hour)}, peopledb.Key{})
+	w.must(err)
+	_, _, err = w.people.SetTerms(w.ctx, w.market.ID, people.Terms{Seller: "eve", Reason: "none of both", Since: start}, peopledb.Key{})
+	w.must(err)
+	list, err := w.people.Terms(w.ctx, w.market.ID, "bob", 0, 10)
+	if err != nil || len(list) != 2 || list[0] != first || list[1] != last {
+		t.Errorf("%+v, %v; want %+v and %+v", list, err, first, last)
+	}
+	if rest, err := w.people.Terms(w.ctx, w.market.ID, "", last.Position, 10); err != nil || len(rest) != 1 || rest[0].Seller != "eve" {
+		t.Errorf("%+v, %v", rest, err)
+	}
+	for at, want := range map[time.Time]people.Terms{start.Add(-time.Microsecond): {}, start: first, start.Add(time.Hour): last} {
+		s, err := w.orders.Standing(w.ctx, orderdb.SellerAsk{Marketplace: w.market.ID, Seller: "bob", At: at})
+		if err != nil || s.Tier != want.Tier || s.Jurisdiction != want.Jurisdiction || !s.Eligible() {
+			t.Errorf("at %s: %+v, %v; want %+v", at, s, err, want)
+		}
+	}
+	for want, bad := range map[string]people.Terms{
+		people.RuleSeller: {Reason: "x"}, people.RuleTier: {Seller: "bob", Tier: "Gold", Reason: "x"},
+		people.RuleCountry: {Seller: "bob", Jurisdiction: "Germany", Reason: "x"}, order.RuleReason: {Seller: "bob"},
+	} {
+		if _, _, err := w.people.SetTerms(w.ctx, w.market.ID, bad, peopledb.Key{}); rule(err) != want {
+			t.Errorf("%+v: %v, want rule %s", bad, err, want)
+		}
+	}
+	if _, _, err := w.people.SetTerms(w.ctx, 999, bob, peopledb.Key{}); !errors.Is(err, orderdb.ErrNotFound) {
+		t.Errorf("no marketplace: %v", err)
+	}
+}
+
 // What happens to an order after it has ended gives nobody more time.
 func TestRefundAfterTheEnd(t *testing.T) {
 	w := newWorld(t)

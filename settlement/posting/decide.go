@@ -83,9 +83,6 @@ func (p *Poster) decide(ctx context.Context, w *orderdb.Writer, batch []*task) (
 	if err != nil {
 		return nil, err
 	}
-	if drafts, err = p.admit(ctx, w, d, drafts); err != nil {
-		return nil, err
-	}
 	if err := p.nameAccounts(ctx, w, d, drafts); err != nil {
 		return nil, err
 	}

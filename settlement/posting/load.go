@@ -10,6 +10,7 @@ import (
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
+	"escrowd/settlement/people"
 )
 
 // load reads the orders and marketplaces of tasks and drafts their commands.
@@ -38,6 +39,10 @@ func (p *Poster) load(ctx context.Context, w *orderdb.Writer, d *decision, tasks
 		return nil, err
 	}
 	policies := versions{since: earliest(tasks, markets, machine), found: map[policyName][]*order.Policy{}}
+	standings, err := readStandings(ctx, w, tasks, markets, machine)
+	if err != nil {
+		return nil, err
+	}
 	entries, err := readEntryFacts(ctx, w, tasks)
 	if err != nil {
 		return nil, err
@@ -55,8 +60,13 @@ next:
 			return nil, err
 		}
 		now, deadlines := market.At(machine)
+		seller, asked := standings[t]
 		if t.req.Agreement != nil {
-			o, err := p.newOrder(ctx, w, market, t.req.Agreement, agreedAt(t, now), policies)
+			agreement := t.req.Agreement
+			if asked {
+				agreement = agreement.with(&seller)
+			}
+			o, err := p.newOrder(ctx, w, market, agreement, agreedAt(t, now), policies)
 			if refused := new(Invalid); errors.As(err, &refused) {
 				d.refuse(t, err)
 				continue
@@ -102,6 +112,12 @@ next:
 			c.Intent, c.Approval = orderdb.ChainMember(f.intent, i), ledger.ID{}
 			f.cmds = append(f.cmds, c)
 			f.needs = append(f.needs, booksFor(&f.orders[i], &c)...)
+		}
+		if asked {
+			if refusal := seller.Refuse(); refusal != nil {
+				d.refuseDraft(f, refusal)
+				continue
+			}
 		}
 		drafts = append(drafts, f)
 	}
@@ -334,42 +350,30 @@ func command(o *order.Order, c order.Command, now, deadlines time.Time) (order.C
 	return c, nil
 }
 
-// admit refuses the agreements with sellers whom their marketplace keeps out of
-// escrow, and returns the other drafts: one look for all of them, and none for
-// those of marketplaces that have said nothing of their sellers.
-func (p *Poster) admit(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft) ([]*draft, error) {
+// readStandings asks for the sellers of the tasks' agreements: one look for all of
+// them, and none for those of marketplaces that have said nothing of their sellers.
+func readStandings(ctx context.Context, w *orderdb.Writer, tasks []*task, markets map[uint32]orderdb.Marketplace, machine time.Time) (map[*task]people.Standing, error) {
+	var asking []*task
 	var asks []orderdb.SellerAsk
-	for _, f := range drafts {
-		if f.asks() {
-			o := &f.orders[0]
-			asks = append(asks, orderdb.SellerAsk{Marketplace: f.market.ID, Seller: o.Seller, Category: o.Category, At: f.cmds[0].At})
+	for _, t := range tasks {
+		market, ok := markets[t.req.Marketplace]
+		if a := t.req.Agreement; ok && a != nil && (market.OnlyListed || market.SellersMarked) {
+			now, _ := market.At(machine)
+			asking, asks = append(asking, t), append(asks, a.ask(market.ID, agreedAt(t, now)))
 		}
 	}
 	if len(asks) == 0 {
-		return drafts, nil
+		return nil, nil
 	}
-	standings, err := w.Standings(ctx, asks)
+	list, err := w.Standings(ctx, asks)
 	if err != nil {
 		return nil, err
 	}
-	admitted := drafts[:0]
-	for _, f := range drafts {
-		if f.asks() {
-			refusal := standings[0].Refuse()
-			standings = standings[1:]
-			if refusal != nil {
-				d.refuseDraft(f, refusal)
-				continue
-			}
-		}
-		admitted = append(admitted, f)
+	found := make(map[*task]people.Standing, len(list))
+	for i, t := range asking {
+		found[t] = list[i]
 	}
-	return admitted, nil
-}
-
-// asks reports whether the draft is an agreement whose seller may be kept out.
-func (f *draft) asks() bool {
-	return f.task.req.Agreement != nil && (f.market.OnlyListed || f.market.SellersMarked)
+	return found, nil
 }
 
 type policyName struct {

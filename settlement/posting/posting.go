@@ -89,9 +89,10 @@ type Agreement struct {
 	Currency   string // ISO 4217 code
 	Amount     int64  // what the goods cost
 	Category   string // what kind of goods, a policy word; "" for none
-	SellerTier string // a policy word; "" for none
-	// Jurisdiction is the seller's, like DE or US-CA; "" for none.
+	SellerTier string // a policy word; "" for what the marketplace keeps of the seller, if anything
+	// Jurisdiction is the seller's, like DE or US-CA; "" likewise.
 	Jurisdiction string
+	recorded     bool   // Jurisdiction is what the marketplace keeps of the seller
 	Policy       string // by name, its newest version in force; "" for the standard one
 	ShipByDate   time.Time
 	Virtual      bool              // nothing is carried

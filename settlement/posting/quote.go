@@ -1,6 +1,7 @@
 package posting
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,13 +10,16 @@ import (
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
+	"escrowd/settlement/people"
 )
 
 // Quote is the order that would be agreed, before its first event, by the rules
 // of Do: its Terms are what they would be. at is when it would be
 // agreed, zero for now by the marketplace's clock; machine is the machine's.
-// Nothing is stored. Besides errors of the database it answers an *Invalid or,
-// of parts that do not sum or are dated before, an *order.Refusal.
+// Nothing is stored. An agreement without a seller is one with a seller of whom
+// the marketplace has said nothing. Besides errors of the database it answers an
+// *Invalid or, of a seller who is kept out, and of parts that do not sum or are
+// dated before, an *order.Refusal.
 func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a Agreement, at, machine time.Time) (order.Order, error) {
 	if at.IsZero() {
 		at, _ = m.At(machine)
@@ -23,6 +27,19 @@ func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a A
 	at = at.UTC().Truncate(time.Microsecond)
 	if err := a.checkFee(); err != nil {
 		return order.Order{}, err
+	}
+	if a.Seller != "" {
+		if err := text("seller", a.Seller, MaxReference); err != nil {
+			return order.Order{}, err
+		}
+		seller, err := store.Standing(ctx, a.ask(m.ID, at))
+		if err == nil {
+			err = seller.Refuse()
+		}
+		if err != nil {
+			return order.Order{}, err
+		}
+		a = *a.with(&seller)
 	}
 	list, err := store.Versions(ctx, m.ID, a.policy(), at)
 	if err != nil {
@@ -38,6 +55,21 @@ func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a A
 	}
 	o := order.Order{Terms: terms, Progress: order.Progress{At: at, Parts: parts}}
 	return o, o.CheckDates(at)
+}
+
+// ask asks for the standing of the agreement's seller.
+func (a *Agreement) ask(marketplace uint32, at time.Time) orderdb.SellerAsk {
+	return orderdb.SellerAsk{Marketplace: marketplace, Seller: a.Seller, Category: a.Category, At: at}
+}
+
+// with is the agreement with what it does not say of the seller, as far as the
+// marketplace has said it. Each of the two counts by itself.
+func (a *Agreement) with(seller *people.Standing) *Agreement {
+	full := *a
+	full.SellerTier = cmp.Or(a.SellerTier, seller.Tier)
+	full.Jurisdiction = cmp.Or(a.Jurisdiction, seller.Jurisdiction)
+	full.recorded = a.Jurisdiction == "" && seller.Jurisdiction != ""
+	return &full
 }
 
 // policy is the name of the agreement's policy.
@@ -81,7 +113,11 @@ func termsOf(m orderdb.Marketplace, a *Agreement, versions []*order.Policy, at t
 	case errors.Is(err, order.ErrNoFee):
 		return order.Terms{}, &Invalid{"currency", "policy " + policy.Name + " has no fee for " + cur.Code}
 	case errors.Is(err, order.ErrNoTax):
-		return order.Terms{}, &Invalid{"jurisdiction", "policy " + policy.Name + " has no tax for " + a.Jurisdiction}
+		from := ""
+		if a.recorded {
+			from = ", where the seller is by the marketplace's own record"
+		}
+		return order.Terms{}, &Invalid{"jurisdiction", "policy " + policy.Name + " has no tax for " + a.Jurisdiction + from}
 	case err != nil:
 		return order.Terms{}, err
 	}

@@ -137,3 +137,97 @@ func TestSellersOfALiveMarketplace(t *testing.T) {
 	}
 	w.must(agree("dan"))
 }
+
+// Agreements, and quotes, take from the seller's record what they do not name:
+// what was kept when they take effect, each of the two by itself. Orders that are
+// agreed keep what they have.
+func TestSellersTerms(t *testing.T) {
+	w := newWorld(t, nil)
+	p := order.Standard()
+	p.Name = "tiers"
+	p.FeeRules = []order.FeeRule{{Tier: "gold", Fee: order.Fee{Bps: 100}}, {Tier: "new", Fee: order.Fee{Bps: 1000}}}
+	p.Taxes = map[string]int64{"DE": 2000, "US": 0}
+	_, err := w.store.AddPolicy(w.ctx, w.market.ID, p)
+	w.must(err)
+	keep := func(seller, tier, jurisdiction string, since time.Time) {
+		t.Helper()
+		_, _, err := peopledb.New(w.store).SetTerms(w.ctx, w.market.ID,
+			people.Terms{Seller: seller, Tier: tier, Jurisdiction: jurisdiction, Reason: "because", Since: since}, peopledb.Key{})
+		w.must(err)
+	}
+	with := func(seller, tier, jurisdiction string, at time.Time) posting.Request {
+		r := w.agreement(fmt.Sprint(seller, tier, jurisdiction, at))
+		r.Command.At = at
+		r.Agreement.Policy, r.Agreement.Seller, r.Agreement.SellerTier, r.Agreement.Jurisdiction = "tiers", seller, tier, jurisdiction
+		return r
+	}
+	first := with("bob", "", "", start)
+	first.Agreement.Reference = "before"
+	before, err := w.poster.Do(w.ctx, first)
+	w.must(err)
+	hour := func(n int) time.Time { return start.Add(time.Duration(n) * time.Hour) }
+	_, err = w.store.AdvanceClock(w.ctx, w.market.ID, hour(9), start)
+	w.must(err)
+	keep("bob", "new", "DE", hour(1))
+	keep("bob", "gold", "", hour(3))
+	keep("bob", "gold", "DE", hour(3)) // the same moment, said later
+	keep("dan", "", "US", start)
+	keep("eve", "gold", "FR", start)
+	w.mark(w.market.ID, people.Mark{Seller: "dan", Since: hour(8)})
+	for _, c := range []struct {
+		req      posting.Request
+		tier, in string
+		fee, tax int64
+		refused  string // a field, or a rule
+	}{
+		{with("bob", "", "", hour(0)), "", "", 500, 0, ""},
+		{with("bob", "", "", hour(1)), "new", "DE", 1000, 200, ""},
+		{with("bob", "", "", hour(3)), "gold", "DE", 100, 20, ""},
+		{with("bob", "new", "", hour(4)), "new", "DE", 1000, 200, ""},
+		{with("bob", "", "US", hour(4)), "gold", "US", 100, 0, ""},
+		{with("dan", "", "", hour(4)), "", "US", 500, 0, ""},
+		{with("dan", "", "", hour(8)), "", "", 0, 0, "seller-not-eligible"},
+		{with("ann's", "", "", hour(4)), "", "", 500, 0, ""},
+		{with("eve", "", "", hour(4)), "", "", 0, 0, "jurisdiction"},
+		{with("eve", "", "DE", hour(4)), "gold", "DE", 100, 20, ""},
+	} {
+		name := c.req.Agreement.Reference
+		a := w.poster.DoAll(w.ctx, []posting.Request{c.req})[0]
+		quote, quoted := posting.Quote(w.ctx, w.store, w.market, *c.req.Agreement, c.req.Command.At, time.Now())
+		for _, err := range []error{a.Err, quoted} {
+			got := ""
+			if bad, refusal := new(posting.Invalid), new(order.Refusal); errors.As(err, &bad) {
+				got = bad.Field
+			} else if errors.As(err, &refusal) {
+				got = refusal.Rule
+			}
+			if got != c.refused || (err == nil) != (c.refused == "") {
+				t.Errorf("%s: %v, want it refused by %q", name, err, c.refused)
+			}
+		}
+		if a.Err != nil || quoted != nil {
+			continue
+		}
+		for _, o := range []order.Order{w.order(a.Result.Orders[0].ID), quote} {
+			if o.SellerTier != c.tier || o.Jurisdiction != c.in || o.Fee != c.fee || o.Tax != c.tax {
+				t.Errorf("%s: tier %q in %q, fee %d, tax %d; want %q, %q, %d, %d", name, o.SellerTier, o.Jurisdiction, o.Fee, o.Tax, c.tier, c.in, c.fee, c.tax)
+			}
+		}
+	}
+	if o := w.order(before.Orders[0].ID); o.SellerTier != "" || o.Fee != 500 || o.Tax != 0 {
+		t.Errorf("what was agreed before: %+v", o.Terms)
+	}
+	// Many agreements at once: one look, each with its own seller's.
+	var many []posting.Request
+	for i := range 30 {
+		many = append(many, with([]string{"bob", "dan", "ann's"}[i%3], "", "", hour(5).Add(time.Duration(i))))
+		many[i].Agreement.Reference = fmt.Sprint("many-", i)
+	}
+	for i, a := range w.poster.DoAll(w.ctx, many) {
+		w.must(a.Err)
+		if o := a.Result.Orders[0]; o.SellerTier != []string{"gold", "", ""}[i%3] || o.Jurisdiction != []string{"DE", "US", ""}[i%3] {
+			t.Errorf("%s: tier %q in %q", o.Seller, o.SellerTier, o.Jurisdiction)
+		}
+	}
+	w.balanced()
+}
