@@ -235,7 +235,8 @@ type Dispute struct {
 	Act
 }
 
-// AcceptClaim is the seller's word that the claim is right.
+// AcceptClaim is a party's word that what the other claims is right: the seller's,
+// or of goods that came back damaged the buyer's.
 type AcceptClaim struct{ Act }
 
 // Contest is the seller's word that it is not.
@@ -315,7 +316,7 @@ type ShipReplacement struct {
 // Claim is an open dispute as it stands. Amounts are minor units.
 type Claim struct {
 	OpenedAt       time.Time    `json:"opened_at" example:"2017-05-20T09:30:00Z"`
-	Amount         int64        `json:"amount" doc:"What the buyer wants back." example:"4000"`
+	Amount         int64        `json:"amount" doc:"What the buyer wants back; once there is damage, damage.to_buyer is that." example:"4000"`
 	Offer          *ClaimOffer  `json:"offer,omitempty" doc:"The last offer, not accepted yet."`
 	Return         *ClaimOffer  `json:"return,omitempty" doc:"What was agreed, or ruled, for the goods that are to come back; by says who offered or ordered it."`
 	Ruling         *ClaimRuling `json:"ruling,omitempty" doc:"The ruling that may still be appealed."`
@@ -336,7 +337,7 @@ type ClaimOffer struct {
 // ClaimDamage is what the seller claims of goods that came back damaged.
 type ClaimDamage struct {
 	Amount  int64 `json:"amount" doc:"Of to_buyer, what the seller wants to keep." example:"1500"`
-	ToBuyer int64 `json:"to_buyer" doc:"What was to go to the buyer for the goods." example:"9000"`
+	ToBuyer int64 `json:"to_buyer" doc:"What was to go to the buyer for the goods: that is what the buyer claims from then on. By accept-claim the seller accepts that, the buyer that less amount." example:"9000"`
 }
 
 // ClaimRuling is a ruling that is not carried out yet.

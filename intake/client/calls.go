@@ -191,7 +191,8 @@ func (c *Client) Rule(ctx context.Context, id string, in api.Ruling, opts ...Opt
 	return c.event(ctx, id, "ruling", in, opts)
 }
 
-// AcceptClaim ends a dispute as the buyer claimed.
+// AcceptClaim ends a dispute as the buyer claimed or, by the buyer, as the seller
+// claims of goods that came back damaged.
 func (c *Client) AcceptClaim(ctx context.Context, id string, in api.AcceptClaim, opts ...Option) (api.Order, error) {
 	return c.event(ctx, id, "accept-claim", in, opts)
 }

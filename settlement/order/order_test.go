@@ -302,6 +302,11 @@ func TestEveryCell(t *testing.T) {
 					claim.Offer = &Offer{By: other(by), ToBuyer: o.Held}
 					o.Claim = &claim
 				}
+				if o.Claim != nil && e == AcceptClaim { // the buyer accepts what the seller claims
+					claim := *o.Claim
+					claim.Damage = &Damage{Amount: 1, ToBuyer: o.Held}
+					o.Claim = &claim
+				}
 				if e == SecondChargeback {
 					won := Aftermath{Won: true}
 					if o.Aftermath != nil {
