@@ -24,6 +24,9 @@ type orderCmd struct {
 	Show           orderShowCmd           `cmd:"" help:"Say why an order's money is where it is, until when, who must act, and what happens otherwise."`
 	List           orderListCmd           `cmd:"" help:"List orders as they stand now, oldest first."`
 	Quote          orderQuoteCmd          `cmd:"" help:"Say what an order would cost and pay out, and how long each step could take. Nothing is stored."`
+	Agree          orderAgreeCmd          `cmd:"" help:"Record what buyer and seller agreed."`
+	Do             orderDoCmd             `cmd:"" help:"Book an event of an order: its payment, its shipment, a dispute's next step, a ruling."`
+	Propose        orderProposeCmd        `cmd:"" help:"Propose a ruling, which another person approves with 'escrowd entry do'."`
 	Preview        orderPreviewCmd        `cmd:"" help:"Say what an event, such as a ruling, would do to an order now: who would get what, and what would follow. Nothing moves."`
 	PreviewPayment orderPreviewPaymentCmd `cmd:"" help:"Say what one payment of one or several orders would do now. Nothing moves."`
 
@@ -72,7 +75,7 @@ func (c *orderShowCmd) Run(ctx context.Context, g *Globals) (err error) {
 
 type orderListCmd struct {
 	StoreFlags  `embed:""`
-	State       string `placeholder:"STATE" help:"Only orders in this state: agreed, authorised, held, part_shipped, shipped, delivered, disputed, negotiating, escalated, arbitration, decided, returning, returned, ruled, released, refunded, canceled, expired, closed."`
+	State       string `placeholder:"STATE" help:"Only orders in this state: ${order_states}."`
 	Marketplace string `placeholder:"NAME|ID" help:"Only this marketplace's."`
 	Currency    string `placeholder:"CODE" help:"Only in this currency: an ISO 4217 code."`
 	After       string `placeholder:"ID" help:"Only orders after this one: the last of the page before."`

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -206,6 +207,21 @@ func TestPolicyCheckMistakes(t *testing.T) {
 	r.check(t, exitCheckFailed, "", "escrowd: error: 1 of 1 policies have mistakes\n")
 	if want := strings.Join(mistakes, "\n") + "\n"; r.stdout != want {
 		t.Errorf("got:\n%s\nwant:\n%s", r.stdout, want)
+	}
+	// A state without an owner, or without a deadline, by its rule and its line.
+	for change, want := range map[[2]string]string{
+		{"[card, wallet]", "[]"}:              ": methods: name at least one payment method: else an order that is agreed waits for the buyer, who can do nothing (rule owner)",
+		{"fees:", "return_within: 1d\nfees:"}: ": return_within: return_within and inspect_within are both set or both 0: else a state has no deadline (rule deadline)",
+	} {
+		if !strings.Contains(policyText, change[0]) {
+			t.Fatal(change[0])
+		}
+		file := policyFile(t, strings.Replace(policyText, change[0], change[1], 1))
+		r := escrowd(t, "policy", "check", file)
+		r.check(t, exitCheckFailed, want, "")
+		if !regexp.MustCompile("(?m)^" + regexp.QuoteMeta(file) + `:\d+:\d+` + regexp.QuoteMeta(want)).MatchString(r.stdout) {
+			t.Errorf("no line: %s", r.stdout)
+		}
 	}
 	// A file that is wrong keeps none from being looked at, and weighs more than
 	// one that is not there.
