@@ -48,13 +48,14 @@ func policyFile(t *testing.T, text string) string {
 func TestShippedPolicies(t *testing.T) {
 	const day, hour = 24 * 60 * 60, 60 * 60
 	want := map[string]order.Policy{
-		"alibaba": {PayWithin: 5 * day, AuthoriseWithin: 7 * day, ShipWithin: 10 * day, ConfirmAfterDelivery: 15 * day, ConfirmAfterShipment: 15 * day,
+		"alibaba": {PayWithin: 5 * day, AuthoriseWithin: 7 * day, ShipWithin: 10 * day, ConfirmAfterDelivery: 15 * day, ConfirmAfterShipment: 15 * day, ConfirmVirtual: 3 * day,
 			ExtendTimes: 1, ExtendBy: 15 * day, RespondWithin: 5 * day, EscalateAfter: 3 * day, NegotiateWithin: 4 * day,
-			EvidenceWithin: 7 * day, RuleWithin: 14 * day, ReturnWithin: 10 * day, InspectWithin: 3 * day},
+			EvidenceWithin: 7 * day, RuleWithin: 14 * day, ReturnWithin: 10 * day, InspectWithin: 3 * day, ReplaceWithin: 10 * day,
+			FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day},
 		"inspection": {PayWithin: 10 * day, ShipWithin: 30 * day, ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 30 * day,
 			ExtendTimes: 1, ExtendBy: 30 * day, RespondWithin: 5 * day, NegotiateWithin: 14 * day,
-			EvidenceWithin: 7 * day, RuleWithin: 7 * day, ReturnWithin: 10 * day, InspectWithin: 7 * day},
-		"express": {PayWithin: 3 * day, AuthoriseWithin: 3 * day, ShipWithin: 96 * hour, ConfirmAfterDelivery: 24 * hour, ConfirmAfterShipment: 14 * day,
+			EvidenceWithin: 7 * day, RuleWithin: 7 * day, ReturnWithin: 10 * day, InspectWithin: 7 * day, ReplaceWithin: 10 * day},
+		"express": {PayWithin: 3 * day, AuthoriseWithin: 3 * day, ShipWithin: 96 * hour, RequireTracking: true, ConfirmAfterDelivery: 24 * hour, ConfirmAfterShipment: 14 * day,
 			RespondWithin: 24 * hour, NegotiateWithin: 24 * hour, EvidenceWithin: 24 * hour, RuleWithin: 24 * hour,
 			ReturnWithin: 48 * hour, InspectWithin: 24 * hour},
 	}
@@ -68,7 +69,7 @@ func TestShippedPolicies(t *testing.T) {
 			continue
 		}
 		w.Name, w.Methods, w.Fees = name, p.Methods, p.Fees // these are a marketplace's own
-		w.FeedbackWithin, w.FeedbackRevisionWithin, w.Disputes = 60*day, 30*day, 3
+		w.Disputes = 3
 		w.RefundReleasedWithin, w.RepresentWithin, w.DecisionWithin = 60*day, 14*day, 75*day
 		if !reflect.DeepEqual(p, w) || len(p.Methods) == 0 || len(p.Fees) == 0 {
 			t.Errorf("%s: %+v", name, p)

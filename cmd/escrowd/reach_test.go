@@ -302,7 +302,8 @@ func TestRulingProposedByCommand(t *testing.T) {
 	r.run(append(agree[:6:6], "JPY", "1.5")...).check(t, exitUsage, "", "--amount: ")
 	r.run("order", "do", "web-1", "pay", "--method=card", "--amount=129.89").check(t, exitCheckFailed, "", "pay refused (amount)")
 	r.run("order", "do", "web-1", "pay", "--method=card", "--reference=ch_1").check(t, exitOK, "USD 129.90 is held", "")
-	r.run("order", "do", "web-1", "ship", "--carrier=DHL").check(t, exitOK, "(", "")
+	r.run("order", "do", "web-1", "ship", "--carrier=DHL").check(t, exitCheckFailed, "", "ship refused (tracking)")
+	r.run("order", "do", "web-1", "ship", "--carrier=DHL", "--tracking=00340434292135100186").check(t, exitOK, "(", "")
 	r.run("order", "do", "web-1", "dispute", "--reason=scratched", "--amount=40.00", "--format=json").check(t, exitOK, `"state": "disputed"`, "")
 	split := []string{"web-1", "--to-buyer=40.00", "--to-seller=89.90", "--reason=usable"}
 	r.run(append([]string{"order", "do", "web-1", "rule"}, split[1:]...)...).check(t, exitCheckFailed, "", "rule refused (four-eyes)")
