@@ -312,7 +312,7 @@ type payoutFileCmd struct {
 func (payoutFileCmd) Help() string {
 	return `CSV with a row for each payout in state sent, oldest first: its id, which the bank has to give back, the amount as a decimal, the currency, the seller, and a column for each field of the approved bank details. Writing it moves nothing, so it can be written again.
 
-What the bank answers is booked with 'escrowd entry do' or POST /v1/entries/{id}/accept and so on.
+Over the API it is GET /v1/payouts. What the bank answers is booked with 'escrowd entry do' or POST /v1/entries/{id}/accept and so on.
 
     escrowd payout file acme >payouts.csv`
 }
@@ -326,7 +326,6 @@ func (c *payoutFileCmd) Run(ctx context.Context, g *Globals) error {
 		}
 		var rows []row
 		fields := map[string]bool{}
-		known := map[string]map[string]any{} // bank details by their entry's id
 		f := orderdb.EntryFilter{Kind: treasury.Payout, State: treasury.Sent, Limit: 1000}
 		for {
 			page, err := store.Entries(ctx, m.ID, f)
@@ -335,9 +334,13 @@ func (c *payoutFileCmd) Run(ctx context.Context, g *Globals) error {
 			}
 			for _, e := range page {
 				f.After = e.ID
-				details, err := detailsOf(ctx, store, m, &e, known)
+				text, err := store.PaidTo(ctx, &e)
 				if err != nil {
 					return err
+				}
+				var details map[string]any
+				if err := json.Unmarshal(text, &details); err != nil {
+					return fmt.Errorf("bank details of payout %s: %w", e.ID.UUID(), err)
 				}
 				for name := range details {
 					fields[name] = true
@@ -362,30 +365,6 @@ func (c *payoutFileCmd) Run(ctx context.Context, g *Globals) error {
 		out.Flush()
 		return out.Error()
 	})
-}
-
-// detailsOf are the bank details that a payout goes to: those that were approved
-// when it was sent, not what was approved since.
-func detailsOf(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, e *treasury.Entry, known map[string]map[string]any) (map[string]any, error) {
-	var names struct {
-		Entry string `json:"bank_details"`
-	}
-	if err := json.Unmarshal(e.Details, &names); err != nil {
-		return nil, fmt.Errorf("payout %s: %w", e.ID.UUID(), err)
-	}
-	if d, ok := known[names.Entry]; ok {
-		return d, nil
-	}
-	of, err := findEntry(ctx, store, m, names.Entry)
-	if err != nil {
-		return nil, err
-	}
-	var details map[string]any
-	if err := json.Unmarshal(of.Details, &details); err != nil {
-		return nil, fmt.Errorf("bank details %s: %w", names.Entry, err)
-	}
-	known[names.Entry] = details
-	return details, nil
 }
 
 func fieldWord(v any) string {

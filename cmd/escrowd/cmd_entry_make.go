@@ -185,6 +185,10 @@ func (c *entryBalancesCmd) Run(ctx context.Context, g *Globals) error {
 		if c.Format == "json" {
 			return printJSON(g, b)
 		}
+		if len(b.Balances) == 0 {
+			_, err := fmt.Fprintln(g.Stdout, "(nothing)")
+			return err
+		}
 		rows := [][]string{{"currency", "account", "amount", "pending"}}
 		for _, a := range b.Balances {
 			cur, ok := chart.ByCode(a.Currency)

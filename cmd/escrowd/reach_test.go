@@ -326,7 +326,7 @@ func TestRulingProposedByCommand(t *testing.T) {
 	// One payment of both, or of neither.
 	r.run("order", "do", "web-2", "pay", "--method=card", "--amount=19.99", "--also="+other[1]).check(t, exitCheckFailed, "", "pay refused (amount)")
 	r.run("order", "do", "web-2", "pay", "--method=card", "--amount=20.00", "--also="+other[1]).check(t, exitOK, "order web-2", "")
-	r.run("order", "do", "web-2", "ship-part", "--parts=b").check(t, exitOK, ": part_shipped", "")
+	r.run("order", "do", "web-2", "ship-part", "--parts=b", "--tracking=00340434292135100193").check(t, exitOK, ": part_shipped", "")
 	r.run("order", "show", "web-3").check(t, exitOK, "held", "")
 	r.run("order", "agree", "shop", "web-4", "ann", "bob", "USD", "10.05", "--policy=strict").check(t, exitOK, "order web-4", "")
 	r.run("order", "do", "web-4", "pay", "--method=card", "--fx-amount=1500", "--fx-rate=0.0067").check(t, exitUsage, "", "--fx-currency: is required")

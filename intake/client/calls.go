@@ -449,6 +449,15 @@ func (c *Client) Payee(ctx context.Context, seller string) (api.Payee, error) {
 	return get[api.Payee](ctx, c, "/v1/payees", url.Values{"seller": {seller}})
 }
 
+// SentPayouts is a page of the payouts that are on their way; cursor "" is the
+// first, limit 0 the server's default, 100.
+func (c *Client) SentPayouts(ctx context.Context, cursor string, limit int) (api.SentPayouts, error) {
+	q := url.Values{}
+	set(q, "cursor", cursor)
+	setInt(q, "limit", int64(limit))
+	return get[api.SentPayouts](ctx, c, "/v1/payouts", q)
+}
+
 // Balances are what a buyer or a seller has, by the ledger.
 func (c *Client) Balances(ctx context.Context, party string) (api.Balances, error) {
 	return get[api.Balances](ctx, c, "/v1/balances", url.Values{"party": {party}})
