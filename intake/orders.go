@@ -195,8 +195,11 @@ func orderOf(o *order.Order) api.Order {
 		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Disputes: o.Disputes, Replaced: o.Replaced > 0, Events: o.Seq,
 		Virtual: o.Virtual, Holidays: o.Holidays,
 	}
-	if charge.Amount != o.Amount {
+	if charge.Amount != o.Amount || o.Repriced() {
 		out.AgreedAmount = o.Amount
+	}
+	if o.Repriced() {
+		out.RepricedTo = o.Price()
 	}
 	if _, cur, ok := chart.SplitLedger(o.Ledger); ok {
 		out.Currency = cur.Code

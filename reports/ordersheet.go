@@ -59,9 +59,10 @@ type OrderFacts struct {
 	Currency     string     `json:"currency"`
 	Policy       string     `json:"policy"`
 	State        string     `json:"state"`
-	Amount       Amount     `json:"amount"`                // what the goods cost: what was agreed, or the part of it that was captured
+	Amount       Amount     `json:"amount"`                // what the goods cost: what was agreed last, or the part of it that was captured
 	BuyerShare   *Amount    `json:"buyer_share,omitempty"` // what of fee and tax the buyer pays on top; nil for nothing
-	Agreed       Amount     `json:"agreed_amount"`
+	Agreed       Amount     `json:"agreed_amount"`         // at first
+	RepricedTo   *Amount    `json:"repriced_to,omitempty"` // the price that was agreed since; nil where it is still that
 	Held         Amount     `json:"held"`
 	Released     Amount     `json:"released"` // fee and tax included
 	Refunded     Amount     `json:"refunded"`
@@ -219,6 +220,9 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 			s.Order.Parts = append(s.Order.Parts, OrderPart{Name: p.Name, Amount: Units(p.Amount), ShipBy: orNil(p.ShipBy), BuyerShare: unitsOrNil(p.BuyerShare), State: string(p.State),
 				Held: Units(p.Held), Refunded: Units(p.Refunded), ReleasedAt: orNil(p.ReleasedAt), Maturing: unitsOrNil(p.Maturing), Deadline: string(p.Deadline()), DeadlineAt: orNil(p.DeadlineAt)})
 		}
+	}
+	if o.Repriced() {
+		s.Order.RepricedTo = unitsOrNil(o.Price())
 	}
 	if o.Aftermath != nil {
 		s.Order.Reserved = Units(o.Aftermath.Reserved)

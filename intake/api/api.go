@@ -76,6 +76,14 @@ type PaidFX struct {
 	Spread   int64  `json:"spread,omitempty" minimum:"0" maximum:"9007199254740991" doc:"How much of amount the marketplace keeps, in minor units of what was paid." example:"100"`
 }
 
+// Reprice says that buyer and seller have agreed on another price of an order that
+// nobody has paid.
+type Reprice struct {
+	Amount int64  `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the goods cost now, in minor units; another amount than before." example:"11990"`
+	Reason string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"discount for a scratch"`
+	Act
+}
+
 // Authorise says that the buyer's bank has promised the payment. Nothing is held
 // before it is captured.
 type Authorise struct {
@@ -365,9 +373,10 @@ type Order struct {
 	Seller        string    `json:"seller" example:"seller-3"`
 	Category      string    `json:"category,omitempty" doc:"What kind of goods it is; left out where none was given." example:"furniture"`
 	Currency      string    `json:"currency" doc:"ISO 4217 code." example:"USD"`
-	Amount        int64     `json:"amount" doc:"What the goods cost, in minor units: what was agreed, or the part of it that was captured." example:"12990"`
-	AgreedAmount  int64     `json:"agreed_amount,omitempty" doc:"What was agreed and authorised; left out where amount is that." example:"14990"`
-	Fee           int64     `json:"fee" doc:"The fee on the whole amount, fixed at the agreement; once more by the payment, where it depends on the method or only a part was captured." example:"650"`
+	Amount        int64     `json:"amount" doc:"What the goods cost, in minor units: what was agreed last, or the part of it that was captured." example:"12990"`
+	AgreedAmount  int64     `json:"agreed_amount,omitempty" doc:"What was agreed at first; left out where amount is that and always was." example:"14990"`
+	RepricedTo    int64     `json:"repriced_to,omitempty" doc:"The price that was agreed since, before the payment; left out where it is still what was agreed at first." example:"12990"`
+	Fee           int64     `json:"fee" doc:"The fee on the whole amount, fixed at the agreement; once more by another price, and by the payment, where it depends on the method or only a part was captured." example:"650"`
 	Tax           int64     `json:"tax" doc:"Tax on that fee." example:"0"`
 	Policy        string    `json:"policy" doc:"The policy it was agreed under." example:"standard"`
 	PolicyVersion int32     `json:"policy_version" doc:"The policy's version, fixed at the agreement." example:"1"`

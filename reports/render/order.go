@@ -45,6 +45,9 @@ func orderText(s *reports.OrderSheet) string {
 		line("buyer bears", "%s of the fee, on top of %s", money(*o.BuyerShare), money(o.Amount))
 	}
 	line("agreed", "%s %s at %s, policy %s", o.Currency, money(o.Agreed), moment(o.AgreedAt), o.Policy)
+	if o.RepricedTo != nil {
+		line("price now", "%s", money(*o.RepricedTo))
+	}
 	if fx := o.PaidIn; fx != nil {
 		paid, _ := chart.ByCode(fx.Currency)
 		line("paid", "%s %s, of which spread %s, at %s %s for 1 %s; refunds are in %s",

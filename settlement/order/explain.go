@@ -107,9 +107,10 @@ func Explain(o *Order) Explanation {
 	}
 	switch o.State {
 	case Agreed:
-		e.Why = fmt.Sprintf("Nothing is held yet: %s was agreed and is not paid.", money(o.Amount))
-		if o.BuyerShare > 0 {
-			e.Why += fmt.Sprintf(" The buyer pays %s: %s of it is a share of the fee.", money(o.Charge().Pays()), money(o.BuyerShare))
+		c := o.Charge()
+		e.Why = fmt.Sprintf("Nothing is held yet: %s was agreed and is not paid.", money(c.Amount))
+		if c.BuyerShare > 0 {
+			e.Why += fmt.Sprintf(" The buyer pays %s: %s of it is a share of the fee.", money(c.Pays()), money(c.BuyerShare))
 		}
 		if o.Policy.feesByMethod() {
 			e.Why += " The fee depends on the method of payment and is settled by it."
@@ -207,8 +208,11 @@ func explainMaturing(e *Explanation, o *Order, money func(int64) string) {
 // simply what was agreed.
 func explainCharge(e *Explanation, o *Order, money func(int64) string) {
 	c := o.Charge()
-	if !o.PaidAt.IsZero() && c.Amount < o.Amount {
-		e.Why += fmt.Sprintf(" Of the %s agreed %s was captured; fee and tax are on that.", money(o.Amount), money(c.Amount))
+	if o.Repriced() {
+		e.Why += fmt.Sprintf(" At first the price was %s; it was changed to %s before anything was paid.", money(o.Amount), money(o.Price()))
+	}
+	if !o.PaidAt.IsZero() && c.Amount < o.Price() {
+		e.Why += fmt.Sprintf(" Of the %s agreed %s was captured; fee and tax are on that.", money(o.Price()), money(c.Amount))
 	}
 	if c.BuyerShare > 0 && o.State != Agreed {
 		e.Why += fmt.Sprintf(" The goods come to %s; the buyer's share of the fee, %s, is on top.", money(c.Amount), money(c.BuyerShare))

@@ -30,6 +30,10 @@
 //	released, ruled -- mature --> reserved -- release_reserve --> closed, or refunded
 //	                                          (reserve_until)
 //
+// As long as nobody has paid the price can change, and the time to pay runs anew:
+//
+//	agreed -- reprice --> agreed
+//
 // A payment can be authorised first: a bank has promised it, and nothing is
 // held before it is captured:
 //
@@ -197,6 +201,7 @@ type Event string
 // The events. Those that a deadline causes are booked by jobs.
 const (
 	Agree     Event = "agree"
+	Reprice   Event = "reprice"
 	Pay       Event = "pay"
 	Authorise Event = "authorise"
 	Capture   Event = "capture"
@@ -256,7 +261,7 @@ const (
 )
 
 // Events lists every event in the order of an order's life.
-var Events = []Event{Agree, Pay, Authorise, Capture, Void, ShipPart, Ship, Track, DeliverPart, Deliver, ReleasePart, Confirm, Extend, Cancel, Refund, Dispute,
+var Events = []Event{Agree, Reprice, Pay, Authorise, Capture, Void, ShipPart, Ship, Track, DeliverPart, Deliver, ReleasePart, Confirm, Extend, Cancel, Refund, Dispute,
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn, ShipReplacement,
 	RefundReleased, TakeBackPayment, SecondChargeback, Represent, WinChargeback, LoseChargeback,
 	Expire, ExpireAuthorisation, CancelUnshipped, ReleasePartUnconfirmed, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
@@ -308,7 +313,7 @@ var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmPartBy, ConfirmBy, R
 	ReturnBy, InspectBy, ReplaceBy, MaturePartAt, MatureAt, ReserveUntil, RepresentBy, DecisionBy}
 
 // Terms are what was agreed and never changes. Amounts are minor units; Amount is
-// what the goods cost.
+// what the goods cost, at first: see Order.Price.
 type Terms struct {
 	ID          ledger.ID // UUIDv7; also the id of the escrow sub-account
 	Marketplace uint32
@@ -350,11 +355,11 @@ type Progress struct {
 	At         time.Time // when the last event took effect
 	PaidAt     time.Time // since when money is held, zero if never paid
 
-	Captured       Charge     // what the payment came to where that is not what was agreed, zero otherwise; see Order.Charge
+	Captured       Charge     // what the order comes to where that is not what was agreed at first, zero otherwise; see Order.Charge
 	Method         string     // how it was paid, under a policy with fee rules; "" otherwise
 	Freeze         ledger.ID  // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute or chargeback
 	Claim          *Claim     // the open dispute, nil for none; never changed in place
-	Aftermath      *Aftermath // what came after the release, and chargebacks, nil for nothing; never changed in place
+	Aftermath      *Aftermath // what happens to few orders: a change of price, chargebacks, what came after the release; nil for nothing; never changed in place
 	Disputes       int16      // how often the buyer has disputed the order, withdrawn disputes too
 	Replaced       int16      // how often until a replacement was shipped, 0 for none: once more is allowed after that
 	Parts          *Parts     // what the order was agreed in, nil for the whole at once; never changed in place
@@ -400,7 +405,7 @@ type Command struct {
 	Paid      Payment // chargeback: how the order was paid; only the write path fills it in, from what it has recorded
 
 	Method      string    // pay, authorise: how, one of the policy's methods; pay: or Balance; chargeback: by which method the money had come in, "" for as the order was paid
-	Amount      int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refuse_return: for damage, 0 for none; refund_released: of what was released; chargeback: of what has not gone back
+	Amount      int64     // reprice: what the goods are to cost; pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refuse_return: for damage, 0 for none; refund_released: of what was released; chargeback: of what has not gone back
 	FX          FX        // pay, chargeback: in another currency than the order's; zero for in its own
 	ToSeller    int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer     int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back

@@ -302,6 +302,9 @@ func TestEveryCell(t *testing.T) {
 					claim.Offer = &Offer{By: other(by), ToBuyer: o.Held}
 					o.Claim = &claim
 				}
+				if e == Reprice {
+					c.Amount = 1
+				}
 				if e == SecondChargeback {
 					won := Aftermath{Won: true}
 					if o.Aftermath != nil {

@@ -211,7 +211,7 @@ func (o *Order) Allowed() []Allowed {
 		switch a.Event {
 		case ShipPart, DeliverPart, ReleasePart, ReleasePartUnconfirmed, MaturePart:
 			return o.Parts == nil
-		case ReleaseUnconfirmed:
+		case Reprice, ReleaseUnconfirmed:
 			return o.Parts != nil
 		case TakeBackPayment:
 			return o.Aftermath != nil && o.Aftermath.Won
