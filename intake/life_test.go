@@ -248,6 +248,50 @@ func TestReprice(t *testing.T) {
 	}
 }
 
+// TestInspection agrees on a time to confirm with the order, within what the
+// policy allows, and lets it pass.
+func TestInspection(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	const day = 24 * 60 * 60
+	terms := must[[]api.Policy](t)(c.Policies(ctx))[0].PolicyTerms
+	terms.ConfirmAgreedMin, terms.ConfirmAgreedMax = day, 15*day
+	if p := must[api.Policy](t)(c.AddPolicy(ctx, terms)); !reflect.DeepEqual(p.PolicyTerms, terms) {
+		t.Errorf("added %+v, want %+v", p.PolicyTerms, terms)
+	}
+	in := api.NewOrder{Reference: "inspected", Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_000, ConfirmWithin: 14 * day}
+	o := must[api.Order](t)(c.CreateOrder(ctx, in, client.Key("new")))
+	if o.ConfirmWithin != 14*day {
+		t.Errorf("agreed: %+v", o)
+	}
+	if again := must[api.Order](t)(c.CreateOrder(ctx, in, client.Key("new"))); !reflect.DeepEqual(again, o) {
+		t.Errorf("repeated: %+v, want %+v", again, o)
+	}
+	must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card"}))
+	must[api.Order](t)(c.Ship(ctx, o.ID, api.Ship{}))
+	o = must[api.Order](t)(c.Deliver(ctx, o.ID, api.Deliver{}))
+	if o.ConfirmWithin != 14*day || !o.DeadlineAt.Equal(start.Add(14*24*time.Hour)) {
+		t.Errorf("delivered: %+v", o)
+	}
+	if d := must[api.OrderDetail](t)(c.Order(ctx, o.ID)); !strings.HasSuffix(d.Explanation.Why, "The buyer has 14 days from the delivery to confirm, as agreed.") {
+		t.Errorf("why: %s", d.Explanation.Why)
+	}
+	q := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 10_000, ConfirmWithin: 2 * day}))
+	if !slices.ContainsFunc(q.Steps, func(st api.Step) bool {
+		return st.State == "delivered" && st.Within == 2*day && st.Until == "confirm_by: 2 days from the delivery, as agreed"
+	}) {
+		t.Errorf("quoted: %+v", q.Steps)
+	}
+	for path, body := range map[string]string{
+		"/v1/orders": `{"reference":"long","buyer":"ann","seller":"bob","currency":"USD","amount":1,"confirm_within":1296001}`,
+		"/v1/quotes": `{"currency":"USD","amount":1,"confirm_within":86399}`,
+	} {
+		if p := s.problem("POST", path, body); p.Rule != "policy" || !strings.Contains(p.Detail, "from 1 day to 15 days") {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
+}
+
 // TestParts takes an order in parts through its life, and looks at what the API
 // says of the parts.
 func TestParts(t *testing.T) {

@@ -79,8 +79,11 @@ type OrderFacts struct {
 	Parts []OrderPart `json:"parts,omitempty"`
 	// Virtual goods are not carried. Holidays is by how many of the policy's
 	// calendar the deadline was lengthened.
-	Virtual  bool  `json:"virtual,omitempty"`
-	Holidays int16 `json:"holidays,omitempty"`
+	Virtual bool `json:"virtual,omitempty"`
+	// ConfirmWithin is how long the buyer has from the delivery to confirm, in
+	// seconds, where that was agreed; 0 where it is the policy's time.
+	ConfirmWithin int64 `json:"confirm_within,omitempty"`
+	Holidays      int16 `json:"holidays,omitempty"`
 }
 
 // OrderPart is one part of an order: a part shipment, or a milestone.
@@ -213,7 +216,7 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		Escrow:      lines,
 		Problems:    []string{},
 	}
-	s.Order.Virtual, s.Order.Holidays = o.Virtual, o.Holidays
+	s.Order.Virtual, s.Order.Holidays, s.Order.ConfirmWithin = o.Virtual, o.Holidays, int64(o.ConfirmWithin)
 	if o.Parts != nil {
 		for i := range o.Parts.List {
 			p := &o.Parts.List[i]

@@ -1,9 +1,11 @@
 -- An order that nobody has paid can be agreed at another price: aftermath has the
--- price, captured what the order comes to by it.
+-- price, captured what the order comes to by it. And buyer and seller can agree
+-- with an order how long it may be inspected.
 
 -- +goose Up
 
-LOCK TABLE orders IN ACCESS EXCLUSIVE MODE;
+ALTER TABLE orders ADD COLUMN confirm_within integer CHECK (confirm_within > 0);
+COMMENT ON COLUMN orders.confirm_within IS 'agreed: seconds to confirm from the delivery, in place of the policy''s time; null for that';
 
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION order_consistent(state text, seq integer, amount bigint, fee bigint, tax bigint, buyer_share bigint,

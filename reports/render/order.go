@@ -10,6 +10,7 @@ import (
 
 	"escrowd/ledger/chart"
 	"escrowd/reports"
+	"escrowd/settlement/order"
 )
 
 // Order writes an order's sheet, as text (Table) or as JSON.
@@ -47,6 +48,9 @@ func orderText(s *reports.OrderSheet) string {
 	line("agreed", "%s %s at %s, policy %s", o.Currency, money(o.Agreed), moment(o.AgreedAt), o.Policy)
 	if o.RepricedTo != nil {
 		line("price now", "%s", money(*o.RepricedTo))
+	}
+	if o.ConfirmWithin > 0 {
+		line("inspection", "%s from the delivery, as agreed", order.Seconds(o.ConfirmWithin))
 	}
 	if fx := o.PaidIn; fx != nil {
 		paid, _ := chart.ByCode(fx.Currency)

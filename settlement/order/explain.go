@@ -102,6 +102,7 @@ func Explain(o *Order) Explanation {
 	}
 	if o.inParts() {
 		explainParts(&e, o, money)
+		explainInspection(&e, o)
 		explainCharge(&e, o, money)
 		return e
 	}
@@ -178,6 +179,7 @@ func Explain(o *Order) Explanation {
 		e.Why = fmt.Sprintf("Nothing is held: %s was released, fee %s and tax %s included, and the seller's part is available; %s was refunded.",
 			money(o.Released), money(o.FeeCharged), money(o.TaxCharged), money(o.Refunded))
 	}
+	explainInspection(&e, o)
 	explainCharge(&e, o, money)
 	if !o.State.Open() {
 		e.Next, e.Otherwise = "Nobody: the order has ended.", "Nothing."

@@ -128,7 +128,8 @@
 // All times are UTC with microseconds, the ledger's user_data_64. An event
 // takes effect At; an event at or before a deadline is in time. What a
 // deadline causes takes effect at the deadline itself, however late a job
-// books it. Holidays of the policy's calendar lengthen the time to confirm.
+// books it. Holidays of the policy's calendar lengthen the time to confirm, which
+// buyer and seller can agree with the order, within what the policy allows.
 //
 // # Money
 //
@@ -327,8 +328,11 @@ type Terms struct {
 	Tax         int64     // on the fee
 	ShipByDate  time.Time // agreed date of shipment, zero for none
 	Virtual     bool      // nothing is carried: the time to confirm runs from the shipment alone
-	AgreedAt    time.Time
-	Policy      *Policy // the version fixed at agreement
+	// ConfirmWithin is the time to confirm from the delivery that was agreed, in place
+	// of the policy's; 0 for none. See Order.CheckAgreement.
+	ConfirmWithin Seconds
+	AgreedAt      time.Time
+	Policy        *Policy // the version fixed at agreement
 
 	BuyerAccount  ledger.ID // 2000
 	SellerAccount ledger.ID // 2200; the seller's others follow from it, see AccountID
