@@ -86,6 +86,11 @@ func takenBack(in *api.Chargeback) (api.Act, order.Command, said) {
 // events are the routes of the events of one order.
 func (s *Server) events() []eventRoutes {
 	return []eventRoutes{
+		eventOf(s, "reprice", order.Reprice, "Book that another price was agreed", "Of an order that nobody has paid and that is not in parts. Fee, tax and the buyer's share are worked out anew by the order's own policy, and the time to pay starts anew.",
+			func(i *api.RepriceItem) (*api.Reprice, *api.Target) { return &i.Reprice, &i.Target },
+			func(in *api.Reprice) (api.Act, order.Command, said) {
+				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"amount": amountWord(in.Amount), "reason": in.Reason}
+			}),
 		eventOf(s, "authorise", order.Authorise, "Book that a payment is authorised", "The ledger keeps it as a pending transfer; nothing is held before it is captured.",
 			func(i *api.AuthoriseItem) (*api.Authorise, *api.Target) { return &i.Authorise, &i.Target },
 			func(in *api.Authorise) (api.Act, order.Command, said) {

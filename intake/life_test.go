@@ -179,6 +179,119 @@ func TestAuthorised(t *testing.T) {
 	}
 }
 
+// TestReprice agrees on another price, previewed first, and pays by it.
+func TestReprice(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	order, one := must[api.Order](t), must[api.OrderDetail](t)
+	o := s.agreed("dear", 10_000)
+	must[api.ClockMoved](t)(c.SetClock(ctx, start.Add(24*time.Hour), false))
+	in := api.Reprice{Amount: 8_000, Reason: "a scratch"}
+	p := must[api.Preview](t)(c.Preview(ctx, o.ID, "reprice", in))
+	if p.Order.Amount != 8_000 || p.Order.Fee != 400 || len(p.Effect.Moves) != 0 || p.Otherwise == nil || p.Otherwise.Event != "expire" {
+		t.Errorf("previewed: %+v", p)
+	}
+	if now := one(c.Order(ctx, o.ID)); now.Amount != 10_000 || now.Events != 1 {
+		t.Errorf("a preview changed %+v", now)
+	}
+	o = order(c.Reprice(ctx, o.ID, in, client.Key("lower")))
+	if o.State != "agreed" || o.Amount != 8_000 || o.AgreedAmount != 10_000 || o.RepricedTo != 8_000 || o.Fee != 400 || !o.DeadlineAt.Equal(start.Add(6*24*time.Hour)) {
+		t.Errorf("repriced: %+v", o)
+	}
+	if again := order(c.Reprice(ctx, o.ID, in, client.Key("lower"))); !reflect.DeepEqual(again, o) {
+		t.Errorf("repeated: %+v, want %+v", again, o)
+	}
+	d := one(c.Order(ctx, o.ID))
+	if want := "Nothing is held yet: USD 80.00 was agreed and is not paid. At first the price was USD 100.00; it was changed to USD 80.00 before anything was paid."; d.Explanation.Why != want {
+		t.Errorf("why: %s", d.Explanation.Why)
+	}
+	if line := must[api.Timeline](t)(c.Timeline(ctx, o.ID)).Events; line[1].Event != "reprice" || line[1].By != "operator" || !sameJSON(t, line[1].Data, `{"amount":"8000","reason":"a scratch"}`) {
+		t.Errorf("timeline: %+v", line)
+	}
+	if _, err := c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card", Amount: 10_000}); !strings.Contains(fmt.Sprint(err), "8000 was agreed, 10000 was paid") {
+		t.Errorf("the price before was paid: %v", err)
+	}
+	must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card", Amount: 8_000}))
+	if o := one(c.Order(ctx, o.ID)); o.Held != 8_000 || o.AgreedAmount != 10_000 {
+		t.Errorf("paid: %+v", o)
+	}
+
+	// Captured in part, to the cent what was agreed at first: both are said.
+	dearer := s.agreed("dearer", 10_000)
+	answers := must[[]api.Answer](t)(client.Bulk(ctx, c, []api.RepriceItem{
+		{Target: api.Target{Order: dearer.ID}, Reprice: api.Reprice{Amount: 12_000}},
+		{Target: api.Target{Order: o.ID}, Reprice: api.Reprice{Amount: 12_000}}}))
+	if answers[0].Status != 200 || answers[1].Problem == nil || answers[1].Problem.Rule != "state" {
+		t.Fatalf("in bulk: %+v", answers)
+	}
+	order(c.Authorise(ctx, dearer.ID, api.Authorise{Method: "card"}))
+	part := order(c.Capture(ctx, dearer.ID, api.Capture{Amount: 10_000, Act: api.Act{By: "operator"}}))
+	if part.Amount != 10_000 || part.AgreedAmount != 10_000 || part.RepricedTo != 12_000 || part.Fee != 500 {
+		t.Errorf("captured in part: %+v", part)
+	}
+	if d := one(c.Order(ctx, dearer.ID)); !strings.Contains(d.Explanation.Why, "changed to USD 120.00 before anything was paid. Of the USD 120.00 agreed USD 100.00 was captured") {
+		t.Errorf("why: %s", d.Explanation.Why)
+	}
+
+	if p := s.problem("POST", "/v1/orders/"+s.agreed("same", 10_000).ID+"/reprice", `{"amount":10000}`); p.Rule != "amount" {
+		t.Errorf("the same price: %+v", p)
+	}
+	parts := order(c.CreateOrder(ctx, api.NewOrder{Reference: "parts", Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_000,
+		Parts: []api.NewPart{{Name: "one", Bps: 5_000}, {Name: "other"}}}))
+	if p := s.problem("POST", "/v1/orders/"+parts.ID+"/reprice", `{"amount":8000}`); p.Rule != "part" {
+		t.Errorf("in parts: %+v", p)
+	}
+	for _, a := range one(c.Order(ctx, parts.ID)).Allowed {
+		if a.Event == "reprice" {
+			t.Error("an order in parts is said to take another price")
+		}
+	}
+}
+
+// TestInspection agrees on a time to confirm with the order, within what the
+// policy allows, and lets it pass.
+func TestInspection(t *testing.T) {
+	s := newSetup(t)
+	ctx, c := t.Context(), s.client
+	const day = 24 * 60 * 60
+	terms := must[[]api.Policy](t)(c.Policies(ctx))[0].PolicyTerms
+	terms.ConfirmAgreedMin, terms.ConfirmAgreedMax = day, 15*day
+	if p := must[api.Policy](t)(c.AddPolicy(ctx, terms)); !reflect.DeepEqual(p.PolicyTerms, terms) {
+		t.Errorf("added %+v, want %+v", p.PolicyTerms, terms)
+	}
+	in := api.NewOrder{Reference: "inspected", Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 10_000, ConfirmWithin: 14 * day}
+	o := must[api.Order](t)(c.CreateOrder(ctx, in, client.Key("new")))
+	if o.ConfirmWithin != 14*day {
+		t.Errorf("agreed: %+v", o)
+	}
+	if again := must[api.Order](t)(c.CreateOrder(ctx, in, client.Key("new"))); !reflect.DeepEqual(again, o) {
+		t.Errorf("repeated: %+v, want %+v", again, o)
+	}
+	must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{o.ID}, Method: "card"}))
+	must[api.Order](t)(c.Ship(ctx, o.ID, api.Ship{}))
+	o = must[api.Order](t)(c.Deliver(ctx, o.ID, api.Deliver{}))
+	if o.ConfirmWithin != 14*day || !o.DeadlineAt.Equal(start.Add(14*24*time.Hour)) {
+		t.Errorf("delivered: %+v", o)
+	}
+	if d := must[api.OrderDetail](t)(c.Order(ctx, o.ID)); !strings.HasSuffix(d.Explanation.Why, "The buyer has 14 days from the delivery to confirm, as agreed.") {
+		t.Errorf("why: %s", d.Explanation.Why)
+	}
+	q := must[api.Quote](t)(c.Quote(ctx, api.NewQuote{Currency: "USD", Amount: 10_000, ConfirmWithin: 2 * day}))
+	if !slices.ContainsFunc(q.Steps, func(st api.Step) bool {
+		return st.State == "delivered" && st.Within == 2*day && st.Until == "confirm_by: 2 days from the delivery, as agreed"
+	}) {
+		t.Errorf("quoted: %+v", q.Steps)
+	}
+	for path, body := range map[string]string{
+		"/v1/orders": `{"reference":"long","buyer":"ann","seller":"bob","currency":"USD","amount":1,"confirm_within":1296001}`,
+		"/v1/quotes": `{"currency":"USD","amount":1,"confirm_within":86399}`,
+	} {
+		if p := s.problem("POST", path, body); p.Rule != "policy" || !strings.Contains(p.Detail, "from 1 day to 15 days") {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
+}
+
 // TestParts takes an order in parts through its life, and looks at what the API
 // says of the parts.
 func TestParts(t *testing.T) {

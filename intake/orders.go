@@ -21,7 +21,7 @@ func agreement(in *api.NewOrder) posting.Request {
 		Command: order.Command{Event: order.Agree, By: order.Role(in.By), At: in.At},
 		Agreement: &posting.Agreement{Reference: in.Reference, Buyer: in.Buyer, Seller: in.Seller,
 			Currency: in.Currency, Amount: in.Amount, Category: in.Category, Policy: in.Policy, ShipByDate: in.ShipBy,
-			SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction, Virtual: in.Virtual},
+			SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction, Virtual: in.Virtual, ConfirmWithin: order.Seconds(in.ConfirmWithin)},
 	}
 	req.Agreement.Parts = partTerms(in.Parts)
 	if len(in.Goods) > 0 {
@@ -61,7 +61,7 @@ func (s *Server) quote(c *call) (answer, error) {
 	}
 	o, err := posting.Quote(c.ctx, s.opts.Store, m,
 		posting.Agreement{Seller: in.Seller, Category: in.Category, Currency: in.Currency, Amount: in.Amount, Policy: in.Policy, SellerTier: in.SellerTier, Jurisdiction: in.Jurisdiction,
-			Virtual: in.Virtual, Parts: partTerms(in.Parts)},
+			Virtual: in.Virtual, ConfirmWithin: order.Seconds(in.ConfirmWithin), Parts: partTerms(in.Parts)},
 		in.At, s.opts.Clock())
 	if err != nil {
 		return answer{}, err
@@ -193,10 +193,13 @@ func orderOf(o *order.Order) api.Order {
 		AgreedAt: o.AgreedAt.UTC(), ShipBy: utc(o.ShipByDate), State: string(o.State), Held: o.Held, Released: o.Released,
 		Refunded: o.Refunded, FeeCharged: o.FeeCharged, TaxCharged: o.TaxCharged, Maturing: o.Maturing,
 		Deadline: string(o.Deadline), DeadlineAt: utc(o.DeadlineAt), At: o.At.UTC(), PaidAt: utc(o.PaidAt), Disputes: o.Disputes, Replaced: o.Replaced > 0, Events: o.Seq,
-		Virtual: o.Virtual, Holidays: o.Holidays,
+		Virtual: o.Virtual, ConfirmWithin: int64(o.ConfirmWithin), Holidays: o.Holidays,
 	}
-	if charge.Amount != o.Amount {
+	if charge.Amount != o.Amount || o.Repriced() {
 		out.AgreedAmount = o.Amount
+	}
+	if o.Repriced() {
+		out.RepricedTo = o.Price()
 	}
 	if _, cur, ok := chart.SplitLedger(o.Ledger); ok {
 		out.Currency = cur.Code

@@ -59,9 +59,10 @@ type OrderFacts struct {
 	Currency     string     `json:"currency"`
 	Policy       string     `json:"policy"`
 	State        string     `json:"state"`
-	Amount       Amount     `json:"amount"`                // what the goods cost: what was agreed, or the part of it that was captured
+	Amount       Amount     `json:"amount"`                // what the goods cost: what was agreed last, or the part of it that was captured
 	BuyerShare   *Amount    `json:"buyer_share,omitempty"` // what of fee and tax the buyer pays on top; nil for nothing
-	Agreed       Amount     `json:"agreed_amount"`
+	Agreed       Amount     `json:"agreed_amount"`         // at first
+	RepricedTo   *Amount    `json:"repriced_to,omitempty"` // the price that was agreed since; nil where it is still that
 	Held         Amount     `json:"held"`
 	Released     Amount     `json:"released"` // fee and tax included
 	Refunded     Amount     `json:"refunded"`
@@ -78,8 +79,11 @@ type OrderFacts struct {
 	Parts []OrderPart `json:"parts,omitempty"`
 	// Virtual goods are not carried. Holidays is by how many of the policy's
 	// calendar the deadline was lengthened.
-	Virtual  bool  `json:"virtual,omitempty"`
-	Holidays int16 `json:"holidays,omitempty"`
+	Virtual bool `json:"virtual,omitempty"`
+	// ConfirmWithin is how long the buyer has from the delivery to confirm, in
+	// seconds, where that was agreed; 0 where it is the policy's time.
+	ConfirmWithin int64 `json:"confirm_within,omitempty"`
+	Holidays      int16 `json:"holidays,omitempty"`
 }
 
 // OrderPart is one part of an order: a part shipment, or a milestone.
@@ -212,13 +216,16 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		Escrow:      lines,
 		Problems:    []string{},
 	}
-	s.Order.Virtual, s.Order.Holidays = o.Virtual, o.Holidays
+	s.Order.Virtual, s.Order.Holidays, s.Order.ConfirmWithin = o.Virtual, o.Holidays, int64(o.ConfirmWithin)
 	if o.Parts != nil {
 		for i := range o.Parts.List {
 			p := &o.Parts.List[i]
 			s.Order.Parts = append(s.Order.Parts, OrderPart{Name: p.Name, Amount: Units(p.Amount), ShipBy: orNil(p.ShipBy), BuyerShare: unitsOrNil(p.BuyerShare), State: string(p.State),
 				Held: Units(p.Held), Refunded: Units(p.Refunded), ReleasedAt: orNil(p.ReleasedAt), Maturing: unitsOrNil(p.Maturing), Deadline: string(p.Deadline()), DeadlineAt: orNil(p.DeadlineAt)})
 		}
+	}
+	if o.Repriced() {
+		s.Order.RepricedTo = unitsOrNil(o.Price())
 	}
 	if o.Aftermath != nil {
 		s.Order.Reserved = Units(o.Aftermath.Reserved)

@@ -142,8 +142,10 @@ func randomCommand(r *rand.Rand, o *order.Order) (order.Command, bool) {
 		c.Parts = []string{fmt.Sprint(1 + r.IntN(2))}
 	case a.Event == order.Refund:
 		c.Amount = 1 + r.Int64N(o.Held)
+	case a.Event == order.Reprice:
+		c.Amount = 1 + r.Int64N(2*o.Amount)
 	case a.Event == order.Capture && r.IntN(2) == 0:
-		c.By, c.Amount = order.Operator, 1+r.Int64N(o.Amount)
+		c.By, c.Amount = order.Operator, 1+r.Int64N(o.Price())
 	case a.Event == order.Rule:
 		c.ToBuyer = r.Int64N(o.Held + 1)
 		c.ToSeller = o.Held - c.ToBuyer

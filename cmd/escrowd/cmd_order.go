@@ -17,6 +17,7 @@ import (
 	"escrowd/reports/render"
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
+	"escrowd/settlement/policyfile"
 	"escrowd/settlement/posting"
 )
 
@@ -121,6 +122,8 @@ type orderQuoteCmd struct {
 	Seller       string `placeholder:"ID" help:"The seller: tier and jurisdiction that are not named are those of the seller's record."`
 	Category     string `placeholder:"WORD" help:"What kind of goods: the seller can be eligible in some only."`
 	Virtual      bool   `help:"Of virtual goods, which nobody carries."`
+
+	ConfirmWithin string `placeholder:"TIME" help:"The time to confirm from the delivery that would be agreed, as in a policy: 14d, 36h. Without this the policy's own."`
 }
 
 func (orderQuoteCmd) Help() string {
@@ -129,7 +132,8 @@ func (orderQuoteCmd) Help() string {
     escrowd order quote shop USD 129.90
     escrowd order quote shop USD 129.90 --policy alibaba --at 2026-12-01T00:00:00Z
     escrowd order quote shop USD 129.90 --seller-tier gold --jurisdiction DE
-    escrowd order quote shop USD 129.90 --seller seller-3`
+    escrowd order quote shop USD 129.90 --seller seller-3
+    escrowd order quote shop USD 129.90 --policy inspection --confirm-within 14d`
 }
 
 // Run prints the quote.
@@ -145,9 +149,18 @@ func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 	if amount.Cmp(ledger.U64(order.MaxAmount)) > 0 {
 		return usageError("%s is more than an order can be about: 2^53-1 minor units", c.Amount)
 	}
+	var within order.Seconds
+	if c.ConfirmWithin != "" {
+		if within, err = policyfile.ParseSeconds(c.ConfirmWithin); err == nil && within < 1 {
+			err = errors.New("must be longer than nothing")
+		}
+		if err != nil {
+			return usageError("--confirm-within: %w", err)
+		}
+	}
 	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
 		o, err := posting.Quote(ctx, store, m, posting.Agreement{Seller: c.Seller, Category: c.Category, Currency: cur.Code, Amount: int64(amount.Lo),
-			Policy: c.Policy, SellerTier: c.SellerTier, Jurisdiction: c.Jurisdiction, Virtual: c.Virtual}, c.At, time.Now())
+			Policy: c.Policy, SellerTier: c.SellerTier, Jurisdiction: c.Jurisdiction, Virtual: c.Virtual, ConfirmWithin: within}, c.At, time.Now())
 		if _, refused := errors.AsType[*posting.Invalid](err); refused {
 			return usageError("%w", err)
 		}

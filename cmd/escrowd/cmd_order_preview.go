@@ -21,7 +21,7 @@ type orderPreviewCmd struct {
 	Event       string    `arg:"" help:"What would happen, as the timeline names it: rule, accept_claim, refund, ship, ..."`
 	By          string    `placeholder:"ROLE" help:"Who would do it: buyer, seller, carrier, operator or system. Without this whoever usually does."`
 	ToBuyer     string    `placeholder:"AMOUNT" help:"rule, offer, accept_offer: what would go back to the buyer, a decimal with all the decimals of the currency."`
-	Amount      string    `placeholder:"AMOUNT" help:"How much, of an event that takes an amount. Without this all."`
+	Amount      string    `placeholder:"AMOUNT" help:"How much, of an event that takes an amount. Without this all; reprice: the new price."`
 	Method      string    `placeholder:"METHOD" help:"pay, authorise: how it would be paid; chargeback: by which method the money had come in, where the order was paid from the buyer's balance."`
 	Return      bool      `help:"offer, rule: once the goods are back."`
 	Replacement bool      `help:"offer, accept_offer, rule: other goods in place of those that came."`
@@ -81,6 +81,7 @@ func (orderPreviewCmd) Help() string {
 
     escrowd order preview A-1001 rule --to-buyer 40.00
     escrowd order preview A-1001 refund --amount 5.00 --format json
+    escrowd order preview A-1001 reprice --amount 119.90
     escrowd order preview A-1001 chargeback --method bank_transfer
     escrowd order preview A-1002 chargeback --fx-currency JPY --fx-amount 15000 --fx-rate 0.0067`
 }

@@ -42,6 +42,8 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
     require_tracking: true       # a shipment counts only with its tracking number; left out: without too
     confirm_after_delivery: 7d
     confirm_after_shipment: 15d
+    confirm_agreed_min: 1d       # what can be agreed for an order in place of confirm_after_delivery;
+    confirm_agreed_max: 15d      # these two left out: nothing
     confirm_virtual: 3d          # from the shipment of virtual goods; left out: there are none
     calendar:                    # left out: none; each day in the time to confirm lengthens it by one
       {name: cn, days: [2026-10-01, 2026-10-02]}
@@ -167,6 +169,9 @@ func printPolicy(w io.Writer, p *order.Policy, example *api.Quote) error {
 	}
 	if p.RequireTracking {
 		rows = append(rows, []string{"shipments", "count only with the carrier's tracking number"})
+	}
+	if p.ConfirmAgreedMax > 0 {
+		rows = append(rows, []string{"inspection", fmt.Sprintf("from %s to %s from the delivery can be agreed for an order, else %s", p.ConfirmAgreedMin, p.ConfirmAgreedMax, p.ConfirmAfterDelivery)})
 	}
 	if p.ConfirmVirtual > 0 {
 		rows = append(rows, []string{"virtual goods", fmt.Sprintf("confirmed within %s of their shipment", p.ConfirmVirtual)})

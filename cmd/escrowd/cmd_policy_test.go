@@ -53,6 +53,7 @@ func TestShippedPolicies(t *testing.T) {
 			EvidenceWithin: 7 * day, RuleWithin: 14 * day, ReturnWithin: 10 * day, InspectWithin: 3 * day, ReplaceWithin: 10 * day,
 			FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day},
 		"inspection": {PayWithin: 10 * day, ShipWithin: 30 * day, ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 30 * day,
+			ConfirmAgreedMin: day, ConfirmAgreedMax: 30 * day,
 			ExtendTimes: 1, ExtendBy: 30 * day, RespondWithin: 5 * day, NegotiateWithin: 14 * day,
 			EvidenceWithin: 7 * day, RuleWithin: 7 * day, ReturnWithin: 10 * day, InspectWithin: 7 * day, ReplaceWithin: 10 * day},
 		"express": {PayWithin: 3 * day, AuthoriseWithin: 3 * day, ShipWithin: 96 * hour, RequireTracking: true, ConfirmAfterDelivery: 24 * hour, ConfirmAfterShipment: 14 * day,
@@ -322,6 +323,13 @@ func TestOrderQuote(t *testing.T) {
 		"the buyer pays USD 129.90; fee USD 6.50, tax on it USD 0.00; the seller gets USD 123.40.\n\nagreed        until      pay_by: 5 days from the agreement\n", "")
 	quote("USD", "129.90", "--virtual").check(t, exitOK, "confirm_by: 3 days from the shipment", "")
 	quote("JPY", "10000", "--virtual", "--at", "2026-12-01T00:00:00Z").check(t, exitUsage, "", "virtual: policy standard has no confirm_virtual")
+	escrowd(t, "policy", "add", "acme", "inspection", "--database-url", flags.DatabaseURL).check(t, exitOK, "inspection version 1", "")
+	quote("USD", "129.90", "--policy", "inspection", "--confirm-within", "14d").check(t, exitOK, "confirm_by: 14 days from the delivery, as agreed", "")
+	quote("USD", "129.90", "--policy", "inspection").check(t, exitOK, "confirm_by: 7 days from the delivery\n", "")
+	quote("USD", "129.90", "--policy", "inspection", "--confirm-within", "31d").check(t, exitUsage, "", "lets from 1 day to 30 days be agreed to confirm from the delivery, not 31 days")
+	quote("USD", "129.90", "--confirm-within", "14d").check(t, exitUsage, "", "none can be agreed")
+	quote("USD", "129.90", "--confirm-within", "0").check(t, exitUsage, "", "--confirm-within: must be longer than nothing")
+	quote("USD", "129.90", "--confirm-within", "two weeks").check(t, exitUsage, "", "--confirm-within: must be a duration like 5d")
 	r := quote("JPY", "10000", "--at", "2026-12-01T00:00:00Z", "--format", "json")
 	var q api.Quote
 	if err := json.Unmarshal([]byte(r.stdout), &q); err != nil {

@@ -34,17 +34,18 @@ type Act struct {
 
 // NewOrder is what buyer and seller agreed.
 type NewOrder struct {
-	Reference string          `json:"reference" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The marketplace's own name for the order, unique within the marketplace; at most 200 bytes of UTF-8." example:"web-10027"`
-	Buyer     string          `json:"buyer" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the buyer, at most 200 bytes of UTF-8." example:"buyer-7"`
-	Seller    string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
-	Currency  string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters. One that was withdrawn by then is refused, and the error names what took its place." example:"USD"`
-	Amount    int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the goods cost, in minor units. The buyer pays that, and on top what the policy lets the buyer bear of the fee." example:"12990"`
-	Category  string          `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods it is, a word of the marketplace's own: sellers can be eligible in some categories only." example:"furniture"`
-	Policy    string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy under whose newest version in force the order is agreed. Left out: standard." example:"standard"`
-	ShipBy    time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
-	Parts     []NewPart       `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"What is shipped, confirmed and released by itself: part shipments, or milestones. All are amounts or all basis points of the order's amount, which they have to come to. Left out: all is released at once."`
-	Virtual   bool            `json:"virtual,omitempty" doc:"Nothing is carried (a licence, a code): the buyer's time to confirm is the policy's confirm_virtual from the shipment, whatever is reported of a delivery."`
-	Goods     json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
+	Reference     string          `json:"reference" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The marketplace's own name for the order, unique within the marketplace; at most 200 bytes of UTF-8." example:"web-10027"`
+	Buyer         string          `json:"buyer" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the buyer, at most 200 bytes of UTF-8." example:"buyer-7"`
+	Seller        string          `json:"seller" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Opaque id of the seller, at most 200 bytes of UTF-8." example:"seller-3"`
+	Currency      string          `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters. One that was withdrawn by then is refused, and the error names what took its place." example:"USD"`
+	Amount        int64           `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the goods cost, in minor units. The buyer pays that, and on top what the policy lets the buyer bear of the fee." example:"12990"`
+	Category      string          `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods it is, a word of the marketplace's own: sellers can be eligible in some categories only." example:"furniture"`
+	Policy        string          `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy under whose newest version in force the order is agreed. Left out: standard." example:"standard"`
+	ShipBy        time.Time       `json:"ship_by,omitzero" doc:"Agreed date of shipment; it counts where it is later than the policy's." example:"2017-05-26T00:00:00Z"`
+	Parts         []NewPart       `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"What is shipped, confirmed and released by itself: part shipments, or milestones. All are amounts or all basis points of the order's amount, which they have to come to. Left out: all is released at once."`
+	Virtual       bool            `json:"virtual,omitempty" doc:"Nothing is carried (a licence, a code): the buyer's time to confirm is the policy's confirm_virtual from the shipment, whatever is reported of a delivery."`
+	ConfirmWithin int64           `json:"confirm_within,omitempty" minimum:"1" maximum:"316224000" doc:"Agreed: how long the buyer has from the delivery to inspect the goods and to confirm, in seconds, in place of the policy's confirm_after_delivery. The policy sets from how short to how long (confirm_agreed_min, confirm_agreed_max); anything else is refused by the rule policy. Left out: the policy's own time." example:"1209600"`
+	Goods         json.RawMessage `json:"goods,omitempty" doc:"What was sold, as agreed: any JSON object of at most 16000 bytes (description, quantity, delivery ...). Kept on the order's timeline." example:"{\"description\":\"walnut table\",\"quantity\":1}"`
 	SellerTerms
 	Act
 }
@@ -75,6 +76,14 @@ type PaidFX struct {
 	Amount   int64  `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What was paid, in minor units of that currency." example:"15100"`
 	Rate     string `json:"rate" maxLength:"25" pattern:"^[0-9]+(\\.[0-9]+)?$" doc:"Units of the order's currency for one unit of what was paid, an exact decimal with up to 12 decimals. The result is rounded once, half a minor unit to the even one; if it is not the order's amount the payment is refused by the rule rate, which says what it would be." example:"0.0067"`
 	Spread   int64  `json:"spread,omitempty" minimum:"0" maximum:"9007199254740991" doc:"How much of amount the marketplace keeps, in minor units of what was paid." example:"100"`
+}
+
+// Reprice says that buyer and seller have agreed on another price of an order that
+// nobody has paid.
+type Reprice struct {
+	Amount int64  `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What the goods cost now, in minor units; another amount than before." example:"11990"`
+	Reason string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"discount for a scratch"`
+	Act
 }
 
 // Authorise says that the buyer's bank has promised the payment. Nothing is held
@@ -367,16 +376,18 @@ type Order struct {
 	Seller        string    `json:"seller" example:"seller-3"`
 	Category      string    `json:"category,omitempty" doc:"What kind of goods it is; left out where none was given." example:"furniture"`
 	Currency      string    `json:"currency" doc:"ISO 4217 code." example:"USD"`
-	Amount        int64     `json:"amount" doc:"What the goods cost, in minor units: what was agreed, or the part of it that was captured." example:"12990"`
-	AgreedAmount  int64     `json:"agreed_amount,omitempty" doc:"What was agreed and authorised; left out where amount is that." example:"14990"`
-	Fee           int64     `json:"fee" doc:"The fee on the whole amount, fixed at the agreement; once more by the payment, where it depends on the method or only a part was captured." example:"650"`
+	Amount        int64     `json:"amount" doc:"What the goods cost, in minor units: what was agreed last, or the part of it that was captured." example:"12990"`
+	AgreedAmount  int64     `json:"agreed_amount,omitempty" doc:"What was agreed at first; left out where amount is that and always was." example:"14990"`
+	RepricedTo    int64     `json:"repriced_to,omitempty" doc:"The price that was agreed since, before the payment; left out where it is still what was agreed at first." example:"12990"`
+	Fee           int64     `json:"fee" doc:"The fee on the whole amount, fixed at the agreement; once more by another price, and by the payment, where it depends on the method or only a part was captured." example:"650"`
 	Tax           int64     `json:"tax" doc:"Tax on that fee." example:"0"`
 	Policy        string    `json:"policy" doc:"The policy it was agreed under." example:"standard"`
 	PolicyVersion int32     `json:"policy_version" doc:"The policy's version, fixed at the agreement." example:"1"`
 	AgreedAt      time.Time `json:"agreed_at" example:"2017-05-15T12:00:00Z"`
 	ShipBy        time.Time `json:"ship_by,omitzero" doc:"The agreed date of shipment, where there is one."`
 
-	Virtual bool `json:"virtual,omitempty" doc:"Nothing is carried."`
+	Virtual       bool  `json:"virtual,omitempty" doc:"Nothing is carried."`
+	ConfirmWithin int64 `json:"confirm_within,omitempty" doc:"How long the buyer has from the delivery to confirm, in seconds, where that was agreed; left out where it is the policy's time." example:"1209600"`
 
 	State       string          `json:"state" enum:"agreed,authorised,held,part_shipped,shipped,delivered,disputed,negotiating,escalated,arbitration,decided,returning,returned,replacing,ruled,released,reserved,charged_back,represented,refunded,canceled,expired,closed" doc:"Where the order stands." example:"shipped"`
 	Held        int64           `json:"held" doc:"In escrow now, frozen or not." example:"12990"`
@@ -547,6 +558,8 @@ type PolicyTerms struct {
 	RequireTracking      bool             `json:"require_tracking,omitempty" doc:"A shipment, of a part, back, or of a replacement too, counts only with the carrier's tracking number; not of virtual goods."`
 	ConfirmAfterDelivery int64            `json:"confirm_after_delivery" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
 	ConfirmAfterShipment int64            `json:"confirm_after_shipment" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
+	ConfirmAgreedMin     int64            `json:"confirm_agreed_min,omitempty" minimum:"0" maximum:"316224000" doc:"The shortest time from the delivery that can be agreed for one order, in place of confirm_after_delivery. 0, as confirm_agreed_max: none can." example:"86400"`
+	ConfirmAgreedMax     int64            `json:"confirm_agreed_max,omitempty" minimum:"0" maximum:"316224000" doc:"The longest; not longer than confirm_after_shipment." example:"1296000"`
 	ConfirmVirtual       int64            `json:"confirm_virtual,omitempty" minimum:"0" maximum:"316224000" doc:"From the shipment of virtual goods, in place of both. 0: no orders of virtual goods." example:"259200"`
 	Calendar             Calendar         `json:"calendar,omitzero" doc:"Holidays, each of which lengthens the time to confirm by a day if it falls into it."`
 	ExtendTimes          int16            `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
@@ -632,14 +645,15 @@ type Policies struct {
 
 // NewQuote asks what an order would cost and pay out.
 type NewQuote struct {
-	Currency string    `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
-	Amount   int64     `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What would be agreed, in minor units." example:"12990"`
-	Policy   string    `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy. Left out: standard." example:"standard"`
-	Virtual  bool      `json:"virtual,omitempty" doc:"Nothing is carried: the time to confirm is the policy's confirm_virtual."`
-	Parts    []NewPart `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"The parts it would be agreed in: each has deadlines of its own. What the order costs and pays out is the same."`
-	At       time.Time `json:"at,omitzero" doc:"When it would be agreed, also in the future. Left out: the marketplace's now." example:"2026-12-01T00:00:00Z"`
-	Seller   string    `json:"seller,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The seller's id: tier and jurisdiction that are left out are those of the seller's record, and a seller who is not eligible is refused. Left out: any seller's of whom nothing is kept." example:"seller-3"`
-	Category string    `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods: the seller can be eligible in some categories only." example:"furniture"`
+	Currency      string    `json:"currency" minLength:"3" maxLength:"3" doc:"ISO 4217 code in capital letters." example:"USD"`
+	Amount        int64     `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"What would be agreed, in minor units." example:"12990"`
+	Policy        string    `json:"policy,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"Name of the policy. Left out: standard." example:"standard"`
+	Virtual       bool      `json:"virtual,omitempty" doc:"Nothing is carried: the time to confirm is the policy's confirm_virtual."`
+	ConfirmWithin int64     `json:"confirm_within,omitempty" minimum:"1" maximum:"316224000" doc:"The time to confirm from the delivery that would be agreed, in seconds. Left out: the policy's own." example:"1209600"`
+	Parts         []NewPart `json:"parts,omitempty" minItems:"2" maxItems:"50" nullable:"false" doc:"The parts it would be agreed in: each has deadlines of its own. What the order costs and pays out is the same."`
+	At            time.Time `json:"at,omitzero" doc:"When it would be agreed, also in the future. Left out: the marketplace's now." example:"2026-12-01T00:00:00Z"`
+	Seller        string    `json:"seller,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"The seller's id: tier and jurisdiction that are left out are those of the seller's record, and a seller who is not eligible is refused. Left out: any seller's of whom nothing is kept." example:"seller-3"`
+	Category      string    `json:"category,omitempty" pattern:"^[a-z][a-z0-9_-]{0,31}$" doc:"What kind of goods: the seller can be eligible in some categories only." example:"furniture"`
 	SellerTerms
 }
 

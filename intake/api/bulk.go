@@ -48,6 +48,11 @@ type (
 		ItemKey
 		Payment
 	}
+	// RepriceItem is an item of /v1/bulk/reprice.
+	RepriceItem struct {
+		Target
+		Reprice
+	}
 	// AuthoriseItem is an item of /v1/bulk/authorise.
 	AuthoriseItem struct {
 		Target

@@ -86,6 +86,11 @@ func (c *Client) Pay(ctx context.Context, in api.Payment, opts ...Option) (api.P
 	return post[api.Paid](ctx, c, "/v1/payments", in, opts)
 }
 
+// Reprice books another price of an order that nobody has paid.
+func (c *Client) Reprice(ctx context.Context, id string, in api.Reprice, opts ...Option) (api.Order, error) {
+	return c.event(ctx, id, "reprice", in, opts)
+}
+
 // Authorise books that a payment is authorised.
 func (c *Client) Authorise(ctx context.Context, id string, in api.Authorise, opts ...Option) (api.Order, error) {
 	return c.event(ctx, id, "authorise", in, opts)
@@ -258,7 +263,7 @@ func (c *Client) event(ctx context.Context, id, event string, in any, opts []Opt
 
 // Items are the kinds of item that a bulk request can have.
 type Items interface {
-	api.NewOrderItem | api.PaymentItem | api.AuthoriseItem | api.CaptureItem | api.VoidItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
+	api.NewOrderItem | api.PaymentItem | api.RepriceItem | api.AuthoriseItem | api.CaptureItem | api.VoidItem | api.ShipItem | api.DeliverItem | api.ConfirmItem |
 		api.ExtendItem | api.CancelItem | api.RefundItem | api.RefundReleasedItem |
 		api.ChargebackItem | api.SecondChargebackItem | api.RepresentItem | api.WinChargebackItem | api.LoseChargebackItem | api.DisputeItem | api.RulingItem |
 		api.AcceptClaimItem | api.ContestItem | api.OfferItem | api.AcceptOfferItem | api.EvidenceItem | api.WithdrawItem |
@@ -286,6 +291,8 @@ func bulkPath(items any) string {
 		return "orders"
 	case []api.PaymentItem:
 		return "payments"
+	case []api.RepriceItem:
+		return "reprice"
 	case []api.AuthoriseItem:
 		return "authorise"
 	case []api.CaptureItem:

@@ -10,6 +10,7 @@ import (
 
 	"escrowd/ledger/chart"
 	"escrowd/reports"
+	"escrowd/settlement/order"
 )
 
 // Order writes an order's sheet, as text (Table) or as JSON.
@@ -45,6 +46,12 @@ func orderText(s *reports.OrderSheet) string {
 		line("buyer bears", "%s of the fee, on top of %s", money(*o.BuyerShare), money(o.Amount))
 	}
 	line("agreed", "%s %s at %s, policy %s", o.Currency, money(o.Agreed), moment(o.AgreedAt), o.Policy)
+	if o.RepricedTo != nil {
+		line("price now", "%s", money(*o.RepricedTo))
+	}
+	if o.ConfirmWithin > 0 {
+		line("inspection", "%s from the delivery, as agreed", order.Seconds(o.ConfirmWithin))
+	}
 	if fx := o.PaidIn; fx != nil {
 		paid, _ := chart.ByCode(fx.Currency)
 		line("paid", "%s %s, of which spread %s, at %s %s for 1 %s; refunds are in %s",

@@ -128,6 +128,25 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// What was agreed with the order, at first and since, is said where it is not what
+// the policy says.
+func TestOrderAgreedAnew(t *testing.T) {
+	s := sheet()
+	to := reports.Units(9_000)
+	s.Order.RepricedTo, s.Order.ConfirmWithin = &to, 14*24*60*60
+	var b bytes.Buffer
+	if err := render.Order(&b, render.Table, s); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); !strings.Contains(got, "\n  price now   90.00\n  inspection  14 days from the delivery, as agreed\n") {
+		t.Error(got)
+	}
+	b.Reset()
+	if err := render.Order(&b, render.JSON, s); err != nil || !strings.Contains(b.String(), `"repriced_to": "9000"`) && !strings.Contains(b.String(), `"repriced_to": 9000`) {
+		t.Error(err, b.String())
+	}
+}
+
 // An order that was paid in another currency says how, with that currency's
 // decimals.
 func TestOrderPaidInAnotherCurrency(t *testing.T) {

@@ -22,9 +22,13 @@ import (
 // elsewhere is left alone, and an account that has nothing to pay with, or
 // nothing to pay, shows as a transfer of zero.
 
-// Aftermath is what happened to an order after its money was released, and its
-// chargebacks. Orders to which nothing did have none. Amounts are minor units.
+// Aftermath is what happened to an order after its money was released, its
+// chargebacks, and before all that a change of its price. Orders to which nothing
+// of it did have none. Amounts are minor units.
 type Aftermath struct {
+	// Price is what the goods cost since it was agreed anew; 0 where it was not, or
+	// is again what was agreed at first. See Order.Price.
+	Price int64 `json:"price,omitempty"`
 	// ReleasedAt is when the money, or the last of it, was released; zero if it was
 	// not when this was noted, see Order.ReleasedAt.
 	ReleasedAt time.Time `json:"released_at,omitzero"`
@@ -247,7 +251,7 @@ func explainAfter(e *Explanation, o *Order, money func(int64) string) {
 	if _, ok := Lookup(o.State, RefundReleased); !ok || o.Policy == nil {
 		return
 	}
-	if o.Aftermath != nil && o.Refunded > 0 && o.State != Closed && o.Parts == nil { // of parts it was said
+	if a := o.Aftermath; a != nil && *a != (Aftermath{Price: a.Price}) && o.Refunded > 0 && o.State != Closed && o.Parts == nil { // of parts it was said
 		e.Why += fmt.Sprintf(" %s has gone back to the buyer.", money(o.Refunded))
 	}
 	if o.Policy.RefundReleasedWithin > 0 && o.refundable() > 0 {

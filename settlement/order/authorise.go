@@ -62,7 +62,7 @@ func (p *planner) chargePart(amount int64) error {
 	if err != nil {
 		return p.refuse(RulePolicy, "policy %s version %d: %v", o.Policy.Name, o.Policy.Version, err)
 	}
-	o.Captured = rule.Within(amount, o.Amount)
+	o.Captured = rule.Within(amount, o.Price())
 	return nil
 }
 

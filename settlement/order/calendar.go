@@ -64,7 +64,7 @@ func (p *planner) confirmBy(s State) (time.Time, int16) {
 	case o.Virtual:
 		within = pol.ConfirmVirtual
 	case s == Delivered:
-		within = pol.ConfirmAfterDelivery
+		within = o.confirmAfterDelivery()
 	}
 	return pol.Calendar.lengthen(o.At, o.At.Add(within.Duration()))
 }

@@ -24,6 +24,7 @@ func init() {
 	effects = map[Effect]func(*planner, []State) error{
 		NoMoney:      (*planner).noMoney,
 		Begin:        (*planner).agree,
+		ChangePrice:  (*planner).reprice,
 		HoldPayment:  (*planner).holdPayment,
 		Reserve:      (*planner).authorise,
 		HoldCaptured: (*planner).capture,
@@ -179,7 +180,7 @@ func (p *planner) checkPayment(done string) error {
 		if o.Charge().BuyerShare == 0 {
 			return p.refuse(RuleAmount, "%d was agreed, %d was %s", pays, c.Amount, done)
 		}
-		return p.refuse(RuleAmount, "%d was agreed, with the buyer's share of the fee %d, and %d was %s", o.Amount, pays, c.Amount, done)
+		return p.refuse(RuleAmount, "%d was agreed, with the buyer's share of the fee %d, and %d was %s", o.Price(), pays, c.Amount, done)
 	}
 	return nil
 }

@@ -102,14 +102,16 @@ func Explain(o *Order) Explanation {
 	}
 	if o.inParts() {
 		explainParts(&e, o, money)
+		explainInspection(&e, o)
 		explainCharge(&e, o, money)
 		return e
 	}
 	switch o.State {
 	case Agreed:
-		e.Why = fmt.Sprintf("Nothing is held yet: %s was agreed and is not paid.", money(o.Amount))
-		if o.BuyerShare > 0 {
-			e.Why += fmt.Sprintf(" The buyer pays %s: %s of it is a share of the fee.", money(o.Charge().Pays()), money(o.BuyerShare))
+		c := o.Charge()
+		e.Why = fmt.Sprintf("Nothing is held yet: %s was agreed and is not paid.", money(c.Amount))
+		if c.BuyerShare > 0 {
+			e.Why += fmt.Sprintf(" The buyer pays %s: %s of it is a share of the fee.", money(c.Pays()), money(c.BuyerShare))
 		}
 		if o.Policy.feesByMethod() {
 			e.Why += " The fee depends on the method of payment and is settled by it."
@@ -177,6 +179,7 @@ func Explain(o *Order) Explanation {
 		e.Why = fmt.Sprintf("Nothing is held: %s was released, fee %s and tax %s included, and the seller's part is available; %s was refunded.",
 			money(o.Released), money(o.FeeCharged), money(o.TaxCharged), money(o.Refunded))
 	}
+	explainInspection(&e, o)
 	explainCharge(&e, o, money)
 	if !o.State.Open() {
 		e.Next, e.Otherwise = "Nobody: the order has ended.", "Nothing."
@@ -207,8 +210,11 @@ func explainMaturing(e *Explanation, o *Order, money func(int64) string) {
 // simply what was agreed.
 func explainCharge(e *Explanation, o *Order, money func(int64) string) {
 	c := o.Charge()
-	if !o.PaidAt.IsZero() && c.Amount < o.Amount {
-		e.Why += fmt.Sprintf(" Of the %s agreed %s was captured; fee and tax are on that.", money(o.Amount), money(c.Amount))
+	if o.Repriced() {
+		e.Why += fmt.Sprintf(" At first the price was %s; it was changed to %s before anything was paid.", money(o.Amount), money(o.Price()))
+	}
+	if !o.PaidAt.IsZero() && c.Amount < o.Price() {
+		e.Why += fmt.Sprintf(" Of the %s agreed %s was captured; fee and tax are on that.", money(o.Price()), money(c.Amount))
 	}
 	if c.BuyerShare > 0 && o.State != Agreed {
 		e.Why += fmt.Sprintf(" The goods come to %s; the buyer's share of the fee, %s, is on top.", money(c.Amount), money(c.BuyerShare))

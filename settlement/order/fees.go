@@ -178,8 +178,8 @@ func (t *Terms) rule(method string) (FeeRule, error) {
 }
 
 // Charge is what the order comes to: what was agreed, or what came of it where
-// the fee depended on the method of payment, or only a part of an authorised
-// payment was captured. The terms stay as they were agreed.
+// the price has changed since, the fee depended on the method of payment, or only
+// a part of an authorised payment was captured. The terms stay as they were agreed.
 func (o *Order) Charge() Charge {
 	if o.Captured.Amount > 0 {
 		return o.Captured
@@ -197,12 +197,20 @@ func (p *planner) chargeBy(method string) error {
 	if err != nil {
 		return p.refuse(RulePolicy, "policy %s version %d: %v", o.Policy.Name, o.Policy.Version, err)
 	}
-	c := rule.On(o.Amount)
+	c := rule.On(o.Price())
+	if err := p.checkPays(c); err != nil {
+		return err
+	}
+	if o.Method = method; c != o.Charge() {
+		o.Captured = c
+	}
+	return nil
+}
+
+// checkPays refuses a charge of which the buyer would pay more than there can be.
+func (p *planner) checkPays(c Charge) error {
 	if c.Pays() > MaxAmount {
 		return p.refuse(RuleAmount, "with the buyer's share of the fee %d is to be paid, which is more than %d", c.Pays(), MaxAmount)
-	}
-	if o.Method = method; c != o.agreed() {
-		o.Captured = c
 	}
 	return nil
 }

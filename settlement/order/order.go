@@ -30,6 +30,10 @@
 //	released, ruled -- mature --> reserved -- release_reserve --> closed, or refunded
 //	                                          (reserve_until)
 //
+// As long as nobody has paid the price can change, and the time to pay runs anew:
+//
+//	agreed -- reprice --> agreed
+//
 // A payment can be authorised first: a bank has promised it, and nothing is
 // held before it is captured:
 //
@@ -127,7 +131,8 @@
 // All times are UTC with microseconds, the ledger's user_data_64. An event
 // takes effect At; an event at or before a deadline is in time. What a
 // deadline causes takes effect at the deadline itself, however late a job
-// books it. Holidays of the policy's calendar lengthen the time to confirm.
+// books it. Holidays of the policy's calendar lengthen the time to confirm, which
+// buyer and seller can agree with the order, within what the policy allows.
 //
 // # Money
 //
@@ -200,6 +205,7 @@ type Event string
 // The events. Those that a deadline causes are booked by jobs.
 const (
 	Agree     Event = "agree"
+	Reprice   Event = "reprice"
 	Pay       Event = "pay"
 	Authorise Event = "authorise"
 	Capture   Event = "capture"
@@ -259,7 +265,7 @@ const (
 )
 
 // Events lists every event in the order of an order's life.
-var Events = []Event{Agree, Pay, Authorise, Capture, Void, ShipPart, Ship, Track, DeliverPart, Deliver, ReleasePart, Confirm, Extend, Cancel, Refund, Dispute,
+var Events = []Event{Agree, Reprice, Pay, Authorise, Capture, Void, ShipPart, Ship, Track, DeliverPart, Deliver, ReleasePart, Confirm, Extend, Cancel, Refund, Dispute,
 	AcceptClaim, Contest, MakeOffer, AcceptOffer, GiveEvidence, Withdraw, Escalate, Rule, Appeal, ShipBack, ReceiveReturn, RefuseReturn, ShipReplacement,
 	RefundReleased, TakeBackPayment, SecondChargeback, Represent, WinChargeback, LoseChargeback,
 	Expire, ExpireAuthorisation, CancelUnshipped, ReleasePartUnconfirmed, ReleaseUnconfirmed, GrantUnanswered, EscalateUnsettled, CloseEvidence, ExecuteRuling, DropUnreturned,
@@ -311,7 +317,7 @@ var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmPartBy, ConfirmBy, R
 	ReturnBy, InspectBy, ReplaceBy, MaturePartAt, MatureAt, ReserveUntil, RepresentBy, DecisionBy}
 
 // Terms are what was agreed and never changes. Amounts are minor units; Amount is
-// what the goods cost.
+// what the goods cost, at first: see Order.Price.
 type Terms struct {
 	ID          ledger.ID // UUIDv7; also the id of the escrow sub-account
 	Marketplace uint32
@@ -325,8 +331,11 @@ type Terms struct {
 	Tax         int64     // on the fee
 	ShipByDate  time.Time // agreed date of shipment, zero for none
 	Virtual     bool      // nothing is carried: the time to confirm runs from the shipment alone
-	AgreedAt    time.Time
-	Policy      *Policy // the version fixed at agreement
+	// ConfirmWithin is the time to confirm from the delivery that was agreed, in place
+	// of the policy's; 0 for none. See Order.CheckAgreement.
+	ConfirmWithin Seconds
+	AgreedAt      time.Time
+	Policy        *Policy // the version fixed at agreement
 
 	BuyerAccount  ledger.ID // 2000
 	SellerAccount ledger.ID // 2200; the seller's others follow from it, see AccountID
@@ -353,11 +362,11 @@ type Progress struct {
 	At         time.Time // when the last event took effect
 	PaidAt     time.Time // since when money is held, zero if never paid
 
-	Captured       Charge     // what the payment came to where that is not what was agreed, zero otherwise; see Order.Charge
+	Captured       Charge     // what the order comes to where that is not what was agreed at first, zero otherwise; see Order.Charge
 	Method         string     // how it was paid, under a policy with fee rules; "" otherwise
 	Freeze         ledger.ID  // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute or chargeback
 	Claim          *Claim     // the open dispute, nil for none; never changed in place
-	Aftermath      *Aftermath // what came after the release, and chargebacks, nil for nothing; never changed in place
+	Aftermath      *Aftermath // what happens to few orders: a change of price, chargebacks, what came after the release; nil for nothing; never changed in place
 	Disputes       int16      // how often the buyer has disputed the order, withdrawn disputes too
 	Replaced       int16      // how often until a replacement was shipped, 0 for none: once more is allowed after that
 	Parts          *Parts     // what the order was agreed in, nil for the whole at once; never changed in place
@@ -403,7 +412,7 @@ type Command struct {
 	Paid      Payment // chargeback: how the order was paid; only the write path fills it in, from what it has recorded
 
 	Method      string    // pay, authorise: how, one of the policy's methods; pay: or Balance; chargeback: by which method the money had come in, "" for as the order was paid
-	Amount      int64     // pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refuse_return: for damage, 0 for none; refund_released: of what was released; chargeback: of what has not gone back
+	Amount      int64     // reprice: what the goods are to cost; pay, authorise, capture: what was paid, 0 for the agreed; refund, dispute: how much, 0 for all that is held; refuse_return: for damage, 0 for none; refund_released: of what was released; chargeback: of what has not gone back
 	FX          FX        // pay, chargeback: in another currency than the order's; zero for in its own
 	ToSeller    int64     // rule: how much of what is held the seller gets; the buyer gets the rest
 	ToBuyer     int64     // rule: the rest, said aloud so that a slip is noticed; offer, accept_offer: what goes back

@@ -307,6 +307,9 @@ func TestEveryCell(t *testing.T) {
 					claim.Damage = &Damage{Amount: 1, ToBuyer: o.Held}
 					o.Claim = &claim
 				}
+				if e == Reprice {
+					c.Amount = 1
+				}
 				if e == SecondChargeback {
 					won := Aftermath{Won: true}
 					if o.Aftermath != nil {

@@ -216,7 +216,7 @@ func (o *Order) Allowed() []Allowed {
 		switch a.Event {
 		case ShipPart, DeliverPart, ReleasePart, ReleasePartUnconfirmed, MaturePart:
 			return o.Parts == nil
-		case ReleaseUnconfirmed:
+		case Reprice, ReleaseUnconfirmed:
 			return o.Parts != nil
 		case TakeBackPayment:
 			return o.Aftermath != nil && o.Aftermath.Won
@@ -287,9 +287,13 @@ func (p *planner) named(in ...State) ([]*Part, error) {
 	return chosen, nil
 }
 
-// CheckDates refuses parts that were to be shipped by the moment at which they are
-// agreed, or before, by RuleOrderOfTime.
-func (o *Order) CheckDates(at time.Time) error {
+// CheckAgreement refuses what cannot be agreed at a moment: a time to confirm that
+// the policy does not allow, by RulePolicy, and parts that were to be shipped by
+// then, or before, by RuleOrderOfTime.
+func (o *Order) CheckAgreement(at time.Time) error {
+	if err := o.checkInspection(); err != nil {
+		return err
+	}
 	if o.Parts == nil {
 		return nil
 	}
@@ -313,7 +317,7 @@ func (ps *Parts) dates() (words []string) {
 
 // agree begins an order.
 func (p *planner) agree(to []State) error {
-	if err := p.o.CheckDates(p.o.At); err != nil {
+	if err := p.o.CheckAgreement(p.o.At); err != nil {
 		return err
 	}
 	p.next(to[0])

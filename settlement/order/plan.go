@@ -38,7 +38,7 @@ const (
 	RulePart        = "part"          // no such part, or it is not where the event needs it
 	RuleTracking    = "tracking"      // not a status that a carrier reports, or a shipment without the number that the policy requires
 	RuleChargeback  = "chargeback"    // a second one without a won first, or one too many
-	RulePolicy      = "policy"        // the order's policy has no such step
+	RulePolicy      = "policy"        // the order's policy has no such step, or sets other bounds
 	RuleCurrency    = "currency"      // a payment or an entry cannot be in the currency, such as one that is withdrawn
 	RuleRate        = "rate"          // at this rate it comes to another amount
 	RuleAgain       = "again"         // as often as the policy allows already

@@ -64,6 +64,11 @@ type Policy struct {
 	// the shipment as long as nobody reports a delivery: then the seller is paid.
 	ConfirmAfterDelivery Seconds `json:"confirm_after_delivery"`
 	ConfirmAfterShipment Seconds `json:"confirm_after_shipment"`
+	// ConfirmAgreedMin and ConfirmAgreedMax are the shortest and the longest time from
+	// the delivery that buyer and seller may agree on for one order, in place of
+	// ConfirmAfterDelivery. Both 0: they may not.
+	ConfirmAgreedMin Seconds `json:"confirm_agreed_min,omitempty"`
+	ConfirmAgreedMax Seconds `json:"confirm_agreed_max,omitempty"`
 	// ConfirmVirtual runs from the shipment of virtual goods, in place of both. 0:
 	// no orders of virtual goods.
 	ConfirmVirtual Seconds `json:"confirm_virtual,omitempty"`
@@ -215,6 +220,7 @@ func (p *Policy) Validate() error {
 		{"pay_within", p.PayWithin, 1}, {"authorise_within", p.AuthoriseWithin, 0}, {"ship_within", p.ShipWithin, 1},
 		{"confirm_after_delivery", p.ConfirmAfterDelivery, 1},
 		{"confirm_after_shipment", p.ConfirmAfterShipment, 1},
+		{"confirm_agreed_min", p.ConfirmAgreedMin, 0}, {"confirm_agreed_max", p.ConfirmAgreedMax, 0},
 		{"confirm_virtual", p.ConfirmVirtual, 0},
 		{"rule_within", p.RuleWithin, 1},
 		{"extend_by", p.ExtendBy, 0}, {"mature_after", p.MatureAfter, 0},
@@ -231,6 +237,7 @@ func (p *Policy) Validate() error {
 			bad(d.name, "must be from %s to %s", d.min, maxSeconds)
 		}
 	}
+	p.validateInspection(bad)
 	p.Calendar.validate(at)
 	p.validateDisputes(bad)
 	if p.FeedbackRevisionWithin > 0 && p.FeedbackWithin == 0 {

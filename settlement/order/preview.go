@@ -53,16 +53,19 @@ func whenOf(s *Step, o *Order) string {
 		from = entry(Shipped)
 	}
 	text := fmt.Sprintf("%s: %s", s.Deadline, span(s.Within, "the "+from))
+	if s.State == Delivered {
+		text += asAgreed(o)
+	}
 	if s.State == Held && o.Parts != nil && len(o.Parts.dates()) > 0 {
 		text = fmt.Sprintf("%s of each part: its own date, or %s", ShipBy, span(pol.ShipWithin, "the "+from))
 	}
 	confirm := s.State == Shipped || s.State == Delivered || s.State == PartShipped
 	if o.Parts != nil && confirm {
-		text = fmt.Sprintf("%s of each part: %s", ConfirmPartBy, span(pol.ConfirmAfterShipment, "its shipment")+", or "+span(pol.ConfirmAfterDelivery, "its delivery"))
+		text = fmt.Sprintf("%s of each part: %s", ConfirmPartBy, span(pol.ConfirmAfterShipment, "its shipment")+", or "+span(o.confirmAfterDelivery(), "its delivery")+asAgreed(o))
 		if o.Virtual {
 			text = fmt.Sprintf("%s of each part: %s", ConfirmPartBy, span(pol.ConfirmVirtual, "its shipment"))
 		} else if s.State == Delivered {
-			text = fmt.Sprintf("%s of each part: %s", ConfirmPartBy, span(pol.ConfirmAfterDelivery, "its delivery"))
+			text = fmt.Sprintf("%s of each part: %s", ConfirmPartBy, span(o.confirmAfterDelivery(), "its delivery")+asAgreed(o))
 		}
 	}
 	if confirm && pol.Calendar.Name != "" {

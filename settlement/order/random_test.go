@@ -99,6 +99,9 @@ func (a *atlas) randomOrder(t *rapid.T, w *world) {
 
 		Virtual: way.born.Virtual, SellerTier: way.born.SellerTier, Jurisdiction: way.born.Jurisdiction,
 	}
+	if pol := terms.Policy; pol.ConfirmAgreedMax > 0 && !terms.Virtual && rapid.Bool().Draw(t, "own time") {
+		terms.ConfirmWithin = order.Seconds(rapid.Int64Range(int64(pol.ConfirmAgreedMin), int64(pol.ConfirmAgreedMax)).Draw(t, "to confirm"))
+	}
 	parts := randomParts(t, way.born.Parts, &terms.Amount)
 	if rapid.Bool().Draw(t, "dated") {
 		terms.ShipByDate = start.Add(randomSpan(t))
@@ -142,6 +145,8 @@ func randomPolicy(t *rapid.T, policy order.Policy, c chart.Currency) *order.Poli
 	if all := policy.RespondWithin + policy.NegotiateWithin; policy.EscalateAfter >= all && policy.EscalateAfter > 0 {
 		policy.EscalateAfter = all - 1 // by then there is still something to escalate
 	}
+	policy.ConfirmAgreedMin = min(policy.ConfirmAgreedMin, policy.ConfirmAgreedMax)
+	policy.ConfirmAfterShipment = max(policy.ConfirmAfterShipment, policy.ConfirmAgreedMax)
 	policy.ExtendTimes = rapid.Int16Range(0, 2).Draw(t, "ExtendTimes")
 	fee := order.Fee{
 		Bps:    rapid.OneOf(rapid.Int64Range(0, 1500), rapid.Int64Range(0, 10_000)).Draw(t, "bps"),

@@ -587,6 +587,12 @@ func (f fields) set(target reflect.Value, path, value string) error {
 			return err
 		}
 		v.Set(reflect.ValueOf(start.Add(d)))
+	case v.Type() == reflect.TypeFor[order.Seconds]():
+		d, err := parseSpan(value)
+		if err != nil {
+			return err
+		}
+		v.SetInt(int64(d / time.Second))
 	case v.Kind() == reflect.String:
 		v.SetString(value)
 	case v.Kind() == reflect.Bool:

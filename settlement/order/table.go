@@ -20,6 +20,7 @@ type Effect string
 const (
 	NoMoney      Effect = "no money moves"
 	Begin        Effect = "the time to pay runs from the event"
+	ChangePrice  Effect = "the price changes, fee and tax with it, and the time to pay runs from the event"
 	HoldPayment  Effect = "the payment is held in escrow"
 	Reserve      Effect = "the payment is promised and not held yet"
 	HoldCaptured Effect = "of what was authorised all, or a part, is held in escrow"
@@ -68,6 +69,7 @@ const (
 var Rules = slices.Concat([]Row{
 	{None, Agree, roles(Operator, Buyer, Seller), Begin, to(Agreed)},
 
+	{Agreed, Reprice, roles(Operator), ChangePrice, to(Agreed)},
 	{Agreed, Pay, roles(Buyer, Operator), HoldPayment, to(Held)},
 	{Agreed, Authorise, roles(Buyer, Operator), Reserve, to(Authorised)},
 	{Agreed, Cancel, roles(Buyer, Seller, Operator), NoMoney, to(Canceled)},

@@ -493,8 +493,10 @@ func auditOrder(o *order.Order) map[string]bool {
 		bad("paid at %s, but held + released + refunded is %d", o.PaidAt, whole)
 	case whole != 0 && whole != charge.Pays():
 		bad("held %d + released %d + refunded %d is not what the order comes to: %d", o.Held, o.Released, o.Refunded, charge.Pays())
-	case charge.Amount > o.Amount || o.Method == "" && (charge.Fee > o.Fee || charge.Tax > o.Tax || charge.BuyerShare > o.BuyerShare):
-		bad("it comes to %+v, more than the agreed %d, fee %d, tax %d", charge, o.Amount, o.Fee, o.Tax)
+	case charge.Amount > o.Price() || o.Method == "" && !o.Repriced() && (charge.Fee > o.Fee || charge.Tax > o.Tax || charge.BuyerShare > o.BuyerShare):
+		bad("it comes to %+v, more than the agreed %d, fee %d, tax %d", charge, o.Price(), o.Fee, o.Tax)
+	case o.Repriced() && (o.Price() == o.Amount || o.Parts != nil || o.PaidAt.IsZero() && charge.Amount != o.Price()):
+		bad("its price is %d, at first %d, and it comes to %+v", o.Price(), o.Amount, charge)
 	case o.FeeCharged > charge.Fee || o.TaxCharged > charge.Tax:
 		bad("fee %d and tax %d were agreed, %d and %d charged", charge.Fee, charge.Tax, o.FeeCharged, o.TaxCharged)
 	case o.FeeCharged+o.TaxCharged+o.Maturing > o.Released && o.Policy.RefundFee != order.KeepFee:

@@ -94,7 +94,7 @@ const orderColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.sel
 	o.state, o.held, o.released, o.refunded, o.fee_charged, o.tax_charged, o.maturing,
 	coalesce(o.deadline, ''), o.deadline_at, o.at, o.paid_at, o.freeze_id, o.buyer_extended, o.seller_extended, o.claim,
 	o.captured, o.captured_fee, o.captured_tax, o.captured_share, coalesce(o.method, ''), o.disputes, o.replaced,
-	o.parts, coalesce(o.holidays, 0), o.aftermath, coalesce(o.virtual, false)`
+	o.parts, coalesce(o.holidays, 0), o.aftermath, coalesce(o.virtual, false), coalesce(o.confirm_within, 0)`
 
 // orderAfterColumns are the same of an order right after intents AS i.
 const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, o.seller, coalesce(o.category, ''), o.buyer_account,
@@ -103,7 +103,7 @@ const orderAfterColumns = `o.id, o.marketplace, o.reference, o.ledger, o.buyer, 
 	i.state, i.held, i.released, i.refunded, i.fee_charged, i.tax_charged, i.maturing,
 	coalesce(i.deadline, ''), i.deadline_at, i.at, i.paid_at, i.freeze_id, i.buyer_extended, i.seller_extended, i.claim,
 	i.captured, i.captured_fee, i.captured_tax, i.captured_share, coalesce(i.method, ''), i.disputes, i.replaced,
-	i.parts, coalesce(i.holidays, 0), i.aftermath, coalesce(o.virtual, false)`
+	i.parts, coalesce(i.holidays, 0), i.aftermath, coalesce(o.virtual, false), coalesce(o.confirm_within, 0)`
 
 // document reads what few orders have, such as their dispute or their parts, as
 // JSON; NULL is none.
@@ -148,6 +148,6 @@ func scanOrder(row scanner, o *order.Order, policy *int64, more ...any) error {
 		&o.BuyerExtended, &o.SellerExtended, documentIn(&o.Claim),
 		(*amount)(&o.Captured.Amount), (*amount)(&o.Captured.Fee), (*amount)(&o.Captured.Tax),
 		(*amount)(&o.Captured.BuyerShare), &o.Method, (*count)(&o.Disputes), (*count)(&o.Replaced),
-		documentIn(&o.Parts), &o.Holidays, documentIn(&o.Aftermath), &o.Virtual,
+		documentIn(&o.Parts), &o.Holidays, documentIn(&o.Aftermath), &o.Virtual, &o.ConfirmWithin,
 	}, more...)...)
 }

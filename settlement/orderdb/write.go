@@ -26,7 +26,7 @@ var (
 		{Name: "state", Kind: "text"}, {Name: "held", Kind: "bigint"}, {Name: "released", Kind: "bigint"}, {Name: "refunded", Kind: "bigint"},
 		{Name: "fee_charged", Kind: "bigint"}, {Name: "tax_charged", Kind: "bigint"}, {Name: "maturing", Kind: "bigint"},
 		{Name: "deadline", Kind: "text"}, {Name: "deadline_at", Kind: "timestamptz"}, {Name: "at", Kind: "timestamptz"}, {Name: "paid_at", Kind: "timestamptz"},
-		{Name: "parts", Kind: "jsonb"}, {Name: "virtual", Kind: "boolean"},
+		{Name: "parts", Kind: "jsonb"}, {Name: "virtual", Kind: "boolean"}, {Name: "confirm_within", Kind: "int"},
 	}}
 	deadlinesTable = pgrows.Table{Name: "order_deadlines", Columns: []pgrows.Column{
 		{Name: "marketplace", Kind: "int"}, {Name: "deadline", Kind: "text"}, {Name: "at", Kind: "timestamptz"}, {Name: "order_id", Kind: "uuid"},
@@ -170,6 +170,7 @@ func putOrder(f *pgrows.Fields, o *order.Order) {
 	} else {
 		f.Null()
 	}
+	putAmount(f, int64(o.ConfirmWithin)) // in seconds, but of few orders too
 }
 
 func putMoney(f *pgrows.Fields, p *order.Progress) {

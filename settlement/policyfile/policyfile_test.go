@@ -89,6 +89,29 @@ func TestDisputeSteps(t *testing.T) {
 	}
 }
 
+// The bounds of an agreed time to confirm are fields like others.
+func TestInspection(t *testing.T) {
+	text := good + "confirm_agreed_min: 1d\nconfirm_agreed_max: 15d\n"
+	if p, err := Parse("f", []byte(text)); err != nil || p.ConfirmAgreedMin != 86400 || p.ConfirmAgreedMax != 15*86400 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for change, want := range map[[2]string]string{
+		{"confirm_agreed_max: 15d\n", ""}: "f:21:21: confirm_agreed_min: confirm_agreed_min and confirm_agreed_max are both set or both 0",
+		{"_min: 1d", "_min: 16d"}:         "f:21:21: confirm_agreed_min: must not be longer than confirm_agreed_max",
+		{"_max: 15d", "_max: 16d"}:        "f:22:21: confirm_agreed_max: must not be longer than confirm_after_shipment: a delivery that nobody reports would cut it short",
+	} {
+		_, err := Parse("f", []byte(strings.Replace(text, change[0], change[1], 1)))
+		if err == nil || err.Error() != want {
+			t.Errorf("%q: got:\n%v\nwant:\n%s", change, err, want)
+		}
+	}
+	for text, want := range map[string]order.Seconds{"14d": 14 * 86400, "1d12h": 36 * 3600, "90": 90, "-1": -1, "": 0, "14 days": 0, "d": 0, "0x10": 0} {
+		if got, err := ParseSeconds(text); got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q is %d, %v; want %d", text, got, err, want)
+		}
+	}
+}
+
 // Holidays are written as YAML writes days, or as texts, and their mistakes have
 // lines.
 func TestCalendar(t *testing.T) {

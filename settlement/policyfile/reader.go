@@ -2,6 +2,7 @@ package policyfile
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -253,16 +254,27 @@ const durations = "a duration like 5d, 96h, 30m, 1d12h, or an integer of seconds
 var duration = regexp.MustCompile(`^(?:(\d{1,12})d)?(?:(\d{1,12})h)?(?:(\d{1,12})m)?(?:(\d{1,12})s)?$`)
 
 func parseSeconds(n *yaml.Node) (order.Seconds, string) {
-	if n.Tag == "!!int" && decimal.MatchString(n.Value) {
-		v, err := strconv.ParseInt(n.Value, 10, 64)
-		if err != nil {
-			return 0, durations
+	if n.Tag == "!!int" || n.Tag == "!!str" && !decimal.MatchString(n.Value) {
+		if s, err := ParseSeconds(n.Value); err == nil {
+			return s, ""
 		}
-		return order.Seconds(v), ""
 	}
-	m := duration.FindStringSubmatch(n.Value)
-	if n.Tag != "!!str" || m == nil || n.Value == "" {
-		return 0, durations
+	return 0, durations
+}
+
+// ParseSeconds reads a duration as a document has it: 5d, 96h, 1d12h, or seconds.
+func ParseSeconds(text string) (order.Seconds, error) {
+	bad := errors.New("must be " + durations)
+	if decimal.MatchString(text) {
+		v, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return 0, bad
+		}
+		return order.Seconds(v), nil
+	}
+	m := duration.FindStringSubmatch(text)
+	if m == nil || text == "" {
+		return 0, bad
 	}
 	var sum int64
 	for i, size := range []int64{24 * 60 * 60, 60 * 60, 60, 1} {
@@ -271,11 +283,11 @@ func parseSeconds(n *yaml.Node) (order.Seconds, string) {
 		}
 		v, err := strconv.ParseInt(m[i+1], 10, 64)
 		if err != nil || v > (math.MaxInt64-sum)/size {
-			return 0, durations
+			return 0, bad
 		}
 		sum += v * size
 	}
-	return order.Seconds(sum), ""
+	return order.Seconds(sum), nil
 }
 
 var instant = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)

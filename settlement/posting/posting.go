@@ -95,8 +95,11 @@ type Agreement struct {
 	recorded     bool   // Jurisdiction is what the marketplace keeps of the seller
 	Policy       string // by name, its newest version in force; "" for the standard one
 	ShipByDate   time.Time
-	Virtual      bool              // nothing is carried
-	Parts        []order.PartTerms // none: all is shipped and released at once
+	Virtual      bool // nothing is carried
+	// ConfirmWithin is the time to confirm from the delivery, in place of the policy's;
+	// 0 for that.
+	ConfirmWithin order.Seconds
+	Parts         []order.PartTerms // none: all is shipped and released at once
 }
 
 // Result is an applied event.

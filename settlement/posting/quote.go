@@ -18,8 +18,8 @@ import (
 // agreed, zero for now by the marketplace's clock; machine is the machine's.
 // Nothing is stored. An agreement without a seller is one with a seller of whom
 // the marketplace has said nothing. Besides errors of the database it answers an
-// *Invalid or, of a seller who is kept out, and of parts that do not sum or are
-// dated before, an *order.Refusal.
+// *Invalid or, of a seller who is kept out, of a time to confirm that cannot be
+// agreed, and of parts that do not sum or are dated before, an *order.Refusal.
 func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a Agreement, at, machine time.Time) (order.Order, error) {
 	if at.IsZero() {
 		at, _ = m.At(machine)
@@ -54,7 +54,7 @@ func Quote(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, a A
 		return order.Order{}, err
 	}
 	o := order.Order{Terms: terms, Progress: order.Progress{At: at, Parts: parts}}
-	return o, o.CheckDates(at)
+	return o, o.CheckAgreement(at)
 }
 
 // ask asks for the standing of the agreement's seller.
@@ -102,7 +102,7 @@ func termsOf(m orderdb.Marketplace, a *Agreement, versions []*order.Policy, at t
 		return order.Terms{}, &Invalid{"policy", "no version of it was in force when the order was agreed"}
 	}
 	t := order.Terms{Marketplace: m.ID, Reference: a.Reference, Ledger: books, Buyer: a.Buyer, Seller: a.Seller, Category: a.Category,
-		Amount: a.Amount, SellerTier: a.SellerTier, Jurisdiction: a.Jurisdiction, Virtual: a.Virtual, Policy: policy}
+		Amount: a.Amount, SellerTier: a.SellerTier, Jurisdiction: a.Jurisdiction, Virtual: a.Virtual, ConfirmWithin: a.ConfirmWithin, Policy: policy}
 	if a.Virtual && policy.ConfirmVirtual == 0 {
 		return order.Terms{}, &Invalid{"virtual", "policy " + policy.Name + " has no confirm_virtual"}
 	}

@@ -223,7 +223,7 @@ func (d *driver) resume(ctx context.Context, last time.Time) error {
 func (c *cursor) resume(o *api.Order) error {
 	s := c.story
 	agreed := o.Amount
-	if o.AgreedAmount > 0 { // a part was captured
+	if o.AgreedAmount > 0 { // another price was agreed, or a part was captured
 		agreed = o.AgreedAmount
 	}
 	if o.Buyer != s.Buyer || o.Seller != s.Seller || o.Currency != s.Currency || agreed != s.Amount ||
@@ -312,7 +312,7 @@ func (d *driver) report(change func(*Progress)) {
 
 // kinds is the order in which events mostly follow each other, so that one
 // pass over it sends most of what is due.
-var kinds = []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Extend, order.Ship, order.Deliver,
+var kinds = []order.Event{order.Agree, order.Reprice, order.Pay, order.Authorise, order.Capture, order.Void, order.Extend, order.Ship, order.Deliver,
 	order.ShipPart, order.Track, order.DeliverPart, order.ReleasePart, order.Refund, order.Cancel, order.Confirm, order.Dispute, order.AcceptClaim, order.Contest, order.MakeOffer, order.AcceptOffer,
 	order.Escalate, order.GiveEvidence, order.Withdraw, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn, order.RefuseReturn,
 	order.ShipReplacement,
@@ -372,6 +372,10 @@ func (d *driver) send(ctx context.Context, kind order.Event, batch []*cursor) er
 		return sendBulk(ctx, d, batch, agreeItem)
 	case order.Pay:
 		return sendBulk(ctx, d, batch, payItem)
+	case order.Reprice:
+		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.RepriceItem {
+			return api.RepriceItem{Target: c.target(), Reprice: api.Reprice{Amount: e.Amount, Reason: e.Reason, Act: e.act()}}
+		})
 	case order.Authorise:
 		return sendBulk(ctx, d, batch, func(c *cursor, e *Event) api.AuthoriseItem {
 			return api.AuthoriseItem{Target: c.target(), Authorise: api.Authorise{Method: e.Method, Act: e.act()}}

@@ -59,12 +59,12 @@ type Event struct {
 	Carrier, Tracking string    // ship, ship_part, ship_back, ship_replacement
 	Status, Location  string    // track
 	Parts             []string  // ship_part, deliver_part, release_part, refund of an order in parts
-	Amount            int64     // refund, dispute: 0 for all that is held; capture: 0 for all that is authorised; refuse_return: for damage, 0 for none; refund_released: 0 for all that was released; chargeback: 0 for all
+	Amount            int64     // reprice: what the goods are to cost; refund, dispute: 0 for all that is held; capture: 0 for all that is authorised; refuse_return: for damage, 0 for none; refund_released: 0 for all that was released; chargeback: 0 for all
 	ToBuyer, ToSeller int64     // rule; offer and accept_offer: ToBuyer
 	Return            bool      // offer, rule
 	Replacement       bool      // offer, accept_offer, rule
 	Evidence          order.Evidence
-	Reason            string // cancel, refund, refund_released, chargeback, dispute, contest, appeal, refuse_return, rule
+	Reason            string // reprice, cancel, refund, refund_released, chargeback, dispute, contest, appeal, refuse_return, rule
 	By                order.Role
 
 	// AfterDeadline: a deadline moved the order on since the event before. It, and
