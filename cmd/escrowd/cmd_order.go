@@ -136,6 +136,21 @@ func (orderQuoteCmd) Help() string {
     escrowd order quote shop USD 129.90 --policy inspection --confirm-within 14d`
 }
 
+// confirmWithin reads an agreed time to confirm, 0 for none.
+func confirmWithin(text string) (order.Seconds, error) {
+	if text == "" {
+		return 0, nil
+	}
+	within, err := policyfile.ParseSeconds(text)
+	if err == nil && within < 1 {
+		err = errors.New("must be longer than nothing")
+	}
+	if err != nil {
+		return 0, usageError("--confirm-within: %w", err)
+	}
+	return within, nil
+}
+
 // Run prints the quote.
 func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 	cur, err := chart.Find(c.Currency)
@@ -149,14 +164,9 @@ func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 	if amount.Cmp(ledger.U64(order.MaxAmount)) > 0 {
 		return usageError("%s is more than an order can be about: 2^53-1 minor units", c.Amount)
 	}
-	var within order.Seconds
-	if c.ConfirmWithin != "" {
-		if within, err = policyfile.ParseSeconds(c.ConfirmWithin); err == nil && within < 1 {
-			err = errors.New("must be longer than nothing")
-		}
-		if err != nil {
-			return usageError("--confirm-within: %w", err)
-		}
+	within, err := confirmWithin(c.ConfirmWithin)
+	if err != nil {
+		return err
 	}
 	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
 		o, err := posting.Quote(ctx, store, m, posting.Agreement{Seller: c.Seller, Category: c.Category, Currency: cur.Code, Amount: int64(amount.Lo),

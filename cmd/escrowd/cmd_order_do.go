@@ -31,18 +31,23 @@ type orderAgreeCmd struct {
 	Jurisdiction string    `placeholder:"CODE" help:"Where the seller is, like DE or US-CA; what the seller's record says if left out."`
 	ShipBy       time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"Agreed date of shipment (RFC 3339)."`
 	Virtual      bool      `help:"Of virtual goods, which nobody carries."`
-	Part         []string  `sep:"none" placeholder:"NAME=AMOUNT" help:"A part that is shipped, confirmed and released by itself; once for each. The last may leave its amount out: it is the rest."`
-	Goods        string    `placeholder:"JSON" help:"What was sold, a JSON object; kept on the timeline."`
-	By           string    `placeholder:"ROLE" help:"Who said it: buyer, seller, carrier or operator."`
-	At           time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it was agreed (RFC 3339). Without this now, by the marketplace's clock."`
-	Format       string    `enum:"text,json" default:"text" help:"${enum}. JSON is the API's answer, with integers of minor units."`
+	Part         []string  `sep:"none" placeholder:"NAME=AMOUNT@T" help:"A part that is shipped, confirmed and released by itself; once for each. The last may leave its amount out: it is the rest. @T is the part's own date of shipment (RFC 3339), if it has one."`
+
+	ConfirmWithin string `placeholder:"TIME" help:"Agreed time to confirm from the delivery, within the policy's bounds: 14d, 36h. Without this the policy's own."`
+
+	Goods  string    `placeholder:"JSON" help:"What was sold, a JSON object; kept on the timeline."`
+	By     string    `placeholder:"ROLE" help:"Who said it: buyer, seller, carrier or operator."`
+	At     time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"When it was agreed (RFC 3339). Without this now, by the marketplace's clock."`
+	Format string    `enum:"text,json" default:"text" help:"${enum}. JSON is the API's answer, with integers of minor units."`
 }
 
 func (orderAgreeCmd) Help() string {
 	return `As POST /v1/orders: the terms, the fee and the policy's version are fixed, and nothing is held before the payment. It may run beside a server.
 
     escrowd order agree shop web-1 ann bob USD 129.90
-    escrowd order agree shop web-2 ann bob USD 129.90 --part "table top=80.00" --part legs`
+    escrowd order agree shop web-2 ann bob USD 129.90 --part "table top=80.00" --part legs
+    escrowd order agree shop web-3 ann bob USD 129.90 --part design=80.00@2030-03-01T00:00:00Z --part build=@2030-06-01T00:00:00Z
+    escrowd order agree shop web-4 ann bob USD 129.90 --policy inspection --confirm-within 14d`
 }
 
 // Run records it.
@@ -62,6 +67,11 @@ func (c *orderAgreeCmd) Run(ctx context.Context, g *Globals) (err error) {
 	if c.Virtual {
 		in["virtual"] = true
 	}
+	if within, err := confirmWithin(c.ConfirmWithin); err != nil {
+		return err
+	} else if within > 0 {
+		in["confirm_within"] = int64(within)
+	}
 	if c.Goods != "" {
 		in["goods"] = json.RawMessage(c.Goods)
 		if !json.Valid([]byte(c.Goods)) {
@@ -70,8 +80,10 @@ func (c *orderAgreeCmd) Run(ctx context.Context, g *Globals) (err error) {
 	}
 	var parts []fields
 	for _, text := range c.Part {
-		name, amount, _ := strings.Cut(text, "=")
+		name, rest, _ := strings.Cut(text, "=")
+		amount, by, _ := strings.Cut(rest, "@")
 		part := fields{"name": name}
+		part.text("ship_by", by)
 		if err := part.amount("amount", cur, amount); err != nil {
 			return usageError("--part %q: %w", text, err)
 		}
