@@ -103,3 +103,24 @@ func (a *auth) ask(ctx context.Context, key string, hash [32]byte, now time.Time
 	a.known[hash] = knownKey{m, now.Add(keyTTL)}
 	return m, nil
 }
+
+// callerKey is under what a request's context names whom As lets in.
+type callerKey struct{}
+
+// As is the API of a marketplace for a caller who needs no key: whoever can reach
+// the database, such as the operator's command line, can do all that a key can. It
+// is for calls in this process, never for a listener.
+func (s *Server) As(marketplace uint32) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, marketplace)))
+	})
+}
+
+// caller is whose request it is, or a problem. No request that came in over a
+// connection has a marketplace in its context.
+func (s *Server) caller(r *http.Request) (uint32, error) {
+	if m, ok := r.Context().Value(callerKey{}).(uint32); ok {
+		return m, nil
+	}
+	return s.auth.marketplace(r)
+}

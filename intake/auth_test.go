@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -81,5 +82,22 @@ func TestAKeyIsAskedForOnce(t *testing.T) {
 		if asked != want {
 			t.Errorf("asked %d times, want %d", asked, want)
 		}
+	}
+}
+
+// TestAs: a call in this process acts for a marketplace without a key; a request
+// over a connection never does, whatever it says.
+func TestAs(t *testing.T) {
+	s := newSetup(t)
+	whoami := func(h http.Handler) (int, string) {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest("GET", "/v1/whoami", nil))
+		return rec.Code, rec.Body.String()
+	}
+	if status, text := whoami(s.server.As(s.market.ID)); status != 200 || !strings.Contains(text, `"name":"acme"`) {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, text := whoami(s.server); status != 401 {
+		t.Errorf("without a key: %d %s", status, text)
 	}
 }

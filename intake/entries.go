@@ -59,6 +59,10 @@ func (s *Server) entryRoutes() []route {
 			summary: "Say how a seller is paid out", description: "Takes the place of what was said before; repeating it does no harm. Bank details are an entry: another person has to approve them.",
 			in: reflect.TypeFor[api.SetPayee](), out: reflect.TypeFor[api.Payee](), handle: s.setPayee},
 	}
+	list = append(list, route{method: "GET", path: "/v1/payouts", id: "listPayouts", tag: tagEntries,
+		summary:     "The payouts that are on their way, for the bank",
+		description: "Those in state sent, oldest first, a page at a time, with the bank details that were approved when each was sent. Reading them moves nothing; what the bank answers is booked on the entry.",
+		query:       []param{cursorParam, limitParam}, out: reflect.TypeFor[api.SentPayouts](), handle: s.listPayouts})
 	list = append(list, route{method: "GET", path: "/v1/balances", id: "getBalances", tag: tagEntries,
 		summary: "What a buyer or a seller has, by the ledger", description: "One line for each account, as the ledger has it now: a buyer's balance; of a seller what matures, what is available, the reserve and the debt.",
 		query: []param{partyParam}, out: reflect.TypeFor[api.Balances](), handle: s.getBalances})
@@ -271,6 +275,34 @@ func (s *Server) listEntries(c *call) (answer, error) {
 	}
 	if len(list) == limit {
 		out.Next = list[len(list)-1].ID.UUID()
+	}
+	return answer{body: out}, nil
+}
+
+func (s *Server) listPayouts(c *call) (answer, error) {
+	limit := int(c.intParam("limit", 100))
+	f := orderdb.EntryFilter{Kind: treasury.Payout, State: treasury.Sent, Limit: limit}
+	if c.query.Has("cursor") {
+		var err error
+		if f.After, err = ledger.ParseUUID(c.query.Get("cursor")); err != nil {
+			return answer{}, err
+		}
+	}
+	list, err := s.opts.Store.Entries(c.ctx, c.marketplace, f)
+	if err != nil {
+		return answer{}, err
+	}
+	out := api.SentPayouts{Payouts: make([]api.SentPayout, len(list))}
+	for i := range list {
+		e := entryOf(&list[i])
+		details, err := s.opts.Store.PaidTo(c.ctx, &list[i])
+		if err != nil {
+			return answer{}, err
+		}
+		out.Payouts[i] = api.SentPayout{Payout: e.ID, Currency: e.Currency, Amount: e.Amount, Seller: e.Party, SentAt: e.At, Details: details}
+	}
+	if len(list) == limit {
+		out.Next = list[limit-1].ID.UUID()
 	}
 	return answer{body: out}, nil
 }

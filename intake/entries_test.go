@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -73,6 +74,16 @@ func TestEntries(t *testing.T) {
 	})
 	entry(c.MoveEntry(ctx, details.ID, "approve", api.EntryAct{Person: "max", Digest: details.Digest}))
 	m = made(c.MakeEntry(ctx, payout))
+	sent := must[api.SentPayouts](t)(c.SentPayouts(ctx, "", 1))
+	if len(sent.Payouts) != 1 || sent.Next != m.ID {
+		t.Fatalf("on their way: %+v", sent)
+	}
+	if p := sent.Payouts[0]; p.Payout != m.ID || p.Amount != 9_500 || p.Currency != "USD" || p.Seller != o.Seller || !bytes.Equal(p.Details, details.Details) {
+		t.Errorf("for the bank: %+v, %s", p, p.Details)
+	}
+	if rest := must[api.SentPayouts](t)(c.SentPayouts(ctx, sent.Next, 0)); len(rest.Payouts) != 0 || rest.Next != "" {
+		t.Errorf("more: %+v", rest)
+	}
 	d := must[api.EntryDetail](t)(c.Entry(ctx, m.ID))
 	if b := must[api.Balances](t)(c.Balances(ctx, o.Seller)).Balances; len(b) != 2 || b[1].Amount != "9500" || b[1].Pending != "9500" {
 		t.Errorf("while it is on its way: %+v", b)
@@ -98,6 +109,9 @@ func TestEntries(t *testing.T) {
 	p := must[api.Payee](t)(c.SetPayee(ctx, api.SetPayee{Seller: o.Seller, Schedule: "weekly", Blocked: "under investigation"}))
 	if p.BankDetails != details.ID {
 		t.Errorf("payee: %+v", p)
+	}
+	if left := must[api.SentPayouts](t)(c.SentPayouts(ctx, "", 0)); len(left.Payouts) != 0 {
+		t.Errorf("answered and still on their way: %+v", left)
 	}
 	refused(t, "blocked", func() error { _, err := c.MakeEntry(ctx, payout); return err })
 	page := must[api.Entries](t)(c.Entries(ctx, client.EntryFilter{Kind: "receipt", Limit: 3}))

@@ -196,7 +196,7 @@ func (s *Server) events() []eventRoutes {
 			func(in *api.Dispute) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason}
 			}),
-		eventOf(s, "accept-claim", order.AcceptClaim, "Book that the seller accepts the claim", "The freeze ends: what was claimed goes back to the buyer, the rest to the seller, less the fee.",
+		eventOf(s, "accept-claim", order.AcceptClaim, "Book that a party accepts what the other claims", "The freeze ends. By the seller: what the buyer claims goes back, the rest to the seller, less the fee. By the buyer, of goods that came back damaged: what was to be paid for them less the damage goes back, and the rest to the seller.",
 			func(i *api.AcceptClaimItem) (*api.AcceptClaim, *api.Target) { return &i.AcceptClaim, &i.Target },
 			func(in *api.AcceptClaim) (api.Act, order.Command, said) { return in.Act, order.Command{}, nil }),
 		eventOf(s, "contest", order.Contest, "Book that the seller contests the claim", "The time to negotiate starts.",

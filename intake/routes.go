@@ -219,7 +219,7 @@ func (s *Server) serve(w http.ResponseWriter, req *http.Request, r *route) {
 func (s *Server) answer(w http.ResponseWriter, req *http.Request, r *route, c *call) (answer, error) {
 	var err error
 	if !r.public {
-		if c.marketplace, err = s.auth.marketplace(req); err != nil {
+		if c.marketplace, err = s.caller(req); err != nil {
 			return answer{}, err
 		}
 		traceOf(req.Context()).marketplace = c.marketplace

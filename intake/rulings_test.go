@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -229,7 +230,19 @@ func TestDamage(t *testing.T) {
 	if data := string(line[len(line)-1].Data); !strings.Contains(data, `"1500"`) {
 		t.Errorf("on the timeline: %s", data)
 	}
-	if o = order(c.AcceptOffer(ctx, o.ID, api.AcceptOffer{ToBuyer: 7_500, Act: api.Act{By: "buyer"}})); o.State != "ruled" || o.Refunded != 7_500 {
+	for by, toBuyer := range map[string]int64{"buyer": 7_500, "seller": 9_000} {
+		p := must[api.Preview](t)(c.Preview(ctx, o.ID, "accept-claim", api.AcceptClaim{Act: api.Act{By: by}}))
+		if p.Effect.ToBuyer != toBuyer {
+			t.Errorf("if the %s accepts the other's claim: %+v", by, p.Effect)
+		}
+	}
+	allowed := must[api.OrderDetail](t)(c.Order(ctx, o.ID)).Allowed
+	if !slices.ContainsFunc(allowed, func(a api.Allowed) bool {
+		return a.Event == "accept_claim" && slices.Equal(a.By, []string{"seller", "buyer"})
+	}) {
+		t.Errorf("allowed: %+v", allowed)
+	}
+	if o = order(c.AcceptClaim(ctx, o.ID, api.AcceptClaim{Act: api.Act{By: "buyer"}})); o.State != "ruled" || o.Refunded != 7_500 || o.Released != 2_500 {
 		t.Errorf("settled: %+v", o)
 	}
 }

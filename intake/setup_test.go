@@ -17,6 +17,7 @@ import (
 
 	"escrowd/intake/api"
 	"escrowd/intake/client"
+	"escrowd/ledger"
 	"escrowd/ledger/ledgertest/pgtest"
 	"escrowd/ledger/rules"
 	"escrowd/settlement/order"
@@ -50,7 +51,11 @@ func newSetup(t *testing.T) *setup {
 
 func newSetupOn(t *testing.T, db *sqlx.DB) *setup {
 	t.Helper()
-	engine := rules.NewEngine(func() uint64 { return uint64(time.Now().UnixNano()) })
+	return newSetupWith(t, db, rules.NewEngine(func() uint64 { return uint64(time.Now().UnixNano()) }))
+}
+
+func newSetupWith(t *testing.T, db *sqlx.DB, engine ledger.Engine) *setup {
+	t.Helper()
 	s := &setup{t: t, db: db, store: orderdb.New(db), reg: prometheus.NewRegistry(), log: &bytes.Buffer{}}
 	s.poster = posting.New(db, engine, posting.Options{})
 	t.Cleanup(func() {

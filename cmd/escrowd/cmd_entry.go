@@ -23,18 +23,22 @@ import (
 type entryCmd struct {
 	List entryListCmd `cmd:"" help:"List money that moves for no order: payouts, receipts, repayments, debts, corrections."`
 	Show entryShowCmd `cmd:"" help:"Show an entry, all that happened to it, and its digest, which an approval names."`
+	Make entryMakeCmd `cmd:"" help:"Make an entry: a payout, a receipt, a repayment; propose an adjustment, bank details, a ruling."`
 	Do   entryDoCmd   `cmd:"" help:"Book an event of an entry: approve a proposal, book what the bank said."`
+
+	Balances entryBalancesCmd `cmd:"" help:"Say what a buyer or a seller has, as the ledger has it now."`
 }
 
 type payoutCmd struct {
 	File   payoutFileCmd   `cmd:"" help:"Write the payouts that are on their way as a file for the bank."`
 	Seller payoutSellerCmd `cmd:"" help:"Say when a seller is paid out, or that he is not."`
+	Show   payoutShowCmd   `cmd:"" help:"Show when a seller is paid out, or why not, and whether bank details are approved."`
 }
 
 type entryListCmd struct {
 	marketFlags `embed:""`
-	Kind        string `placeholder:"KIND" help:"Only these: payout, receipt, repayment, recovery, write_off, adjustment, psp_settlement, fee_sweep, bank_details, conversion, ruling, policy."`
-	State       string `placeholder:"STATE" help:"Only in this state: proposed, sent, accepted, paid, due, unidentified, done, failed, returned, rejected, sent_back, expired, refused."`
+	Kind        string `placeholder:"KIND" help:"Only these: ${entry_kinds}."`
+	State       string `placeholder:"STATE" help:"Only in this state: ${entry_states}."`
 	Party       string `placeholder:"ID" help:"Only this seller's or buyer's."`
 	After       string `placeholder:"ID" help:"Only entries after this one: the last of the page before."`
 	Limit       int    `default:"100" help:"At most so many."`
@@ -279,6 +283,11 @@ func withPoster(ctx context.Context, g *Globals, market marketFlags, books Engin
 	if err != nil {
 		return err
 	}
+	return withWrites(ctx, g, s, books, func(_ ledger.Engine, poster *posting.Poster) error { return f(store, m, poster) })
+}
+
+// withWrites runs f with the ledger and a write path on an open store.
+func withWrites(ctx context.Context, g *Globals, s *Store, books EngineFlags, f func(ledger.Engine, *posting.Poster) error) (err error) {
 	engine, err := books.open(ctx, s)
 	if err != nil {
 		return fmt.Errorf("open the ledger: %w", err)
@@ -293,7 +302,7 @@ func withPoster(ctx context.Context, g *Globals, market marketFlags, books Engin
 		defer cancel()
 		err = errors.Join(err, poster.Close(end))
 	}()
-	return f(store, m, poster)
+	return f(engine, poster)
 }
 
 type payoutFileCmd struct {
@@ -303,7 +312,7 @@ type payoutFileCmd struct {
 func (payoutFileCmd) Help() string {
 	return `CSV with a row for each payout in state sent, oldest first: its id, which the bank has to give back, the amount as a decimal, the currency, the seller, and a column for each field of the approved bank details. Writing it moves nothing, so it can be written again.
 
-What the bank answers is booked with 'escrowd entry do' or POST /v1/entries/{id}/accept and so on.
+Over the API it is GET /v1/payouts. What the bank answers is booked with 'escrowd entry do' or POST /v1/entries/{id}/accept and so on.
 
     escrowd payout file acme >payouts.csv`
 }
@@ -317,7 +326,6 @@ func (c *payoutFileCmd) Run(ctx context.Context, g *Globals) error {
 		}
 		var rows []row
 		fields := map[string]bool{}
-		known := map[string]map[string]any{} // bank details by their entry's id
 		f := orderdb.EntryFilter{Kind: treasury.Payout, State: treasury.Sent, Limit: 1000}
 		for {
 			page, err := store.Entries(ctx, m.ID, f)
@@ -326,9 +334,13 @@ func (c *payoutFileCmd) Run(ctx context.Context, g *Globals) error {
 			}
 			for _, e := range page {
 				f.After = e.ID
-				details, err := detailsOf(ctx, store, m, &e, known)
+				text, err := store.PaidTo(ctx, &e)
 				if err != nil {
 					return err
+				}
+				var details map[string]any
+				if err := json.Unmarshal(text, &details); err != nil {
+					return fmt.Errorf("bank details of payout %s: %w", e.ID.UUID(), err)
 				}
 				for name := range details {
 					fields[name] = true
@@ -353,30 +365,6 @@ func (c *payoutFileCmd) Run(ctx context.Context, g *Globals) error {
 		out.Flush()
 		return out.Error()
 	})
-}
-
-// detailsOf are the bank details that a payout goes to: those that were approved
-// when it was sent, not what was approved since.
-func detailsOf(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, e *treasury.Entry, known map[string]map[string]any) (map[string]any, error) {
-	var names struct {
-		Entry string `json:"bank_details"`
-	}
-	if err := json.Unmarshal(e.Details, &names); err != nil {
-		return nil, fmt.Errorf("payout %s: %w", e.ID.UUID(), err)
-	}
-	if d, ok := known[names.Entry]; ok {
-		return d, nil
-	}
-	of, err := findEntry(ctx, store, m, names.Entry)
-	if err != nil {
-		return nil, err
-	}
-	var details map[string]any
-	if err := json.Unmarshal(of.Details, &details); err != nil {
-		return nil, fmt.Errorf("bank details %s: %w", names.Entry, err)
-	}
-	known[names.Entry] = details
-	return details, nil
 }
 
 func fieldWord(v any) string {
@@ -411,22 +399,27 @@ func (c *payoutSellerCmd) Run(ctx context.Context, g *Globals) error {
 		if err := store.SetPayee(ctx, m.ID, p); err != nil {
 			return err
 		}
-		word := "paid out " + c.Schedule
-		switch {
-		case p.Blocked != "":
-			word = "not paid out: " + p.Blocked
-		case p.Minimum > 0:
-			word += ", from " + strconv.FormatInt(p.Minimum, 10) + " minor units on"
-		}
-		if _, err := fmt.Fprintf(g.Stdout, "%s: %s\n", p.Seller, word); err != nil {
-			return err
-		}
-		if _, err := store.BankDetails(ctx, m.ID, p.Seller); errors.Is(err, orderdb.ErrNotFound) {
-			_, err = fmt.Fprintln(g.Stderr, "no bank details are approved yet: nothing can be paid out before")
-			return err
-		} else if err != nil {
-			return err
-		}
-		return nil
+		return printPayee(ctx, g, store, m, p)
 	})
+}
+
+// printPayee says how a seller is paid out.
+func printPayee(ctx context.Context, g *Globals, store *orderdb.Store, m orderdb.Marketplace, p orderdb.Payee) error {
+	word := "paid out " + string(p.Schedule)
+	switch {
+	case p.Blocked != "":
+		word = "not paid out: " + p.Blocked
+	case p.Minimum > 0:
+		word += ", from " + strconv.FormatInt(p.Minimum, 10) + " minor units on"
+	}
+	if _, err := fmt.Fprintf(g.Stdout, "%s: %s\n", p.Seller, word); err != nil {
+		return err
+	}
+	if _, err := store.BankDetails(ctx, m.ID, p.Seller); errors.Is(err, orderdb.ErrNotFound) {
+		_, err = fmt.Fprintln(g.Stderr, "no bank details are approved yet: nothing can be paid out before")
+		return err
+	} else if err != nil {
+		return err
+	}
+	return nil
 }

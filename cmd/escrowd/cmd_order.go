@@ -25,6 +25,9 @@ type orderCmd struct {
 	Show           orderShowCmd           `cmd:"" help:"Say why an order's money is where it is, until when, who must act, and what happens otherwise."`
 	List           orderListCmd           `cmd:"" help:"List orders as they stand now, oldest first."`
 	Quote          orderQuoteCmd          `cmd:"" help:"Say what an order would cost and pay out, and how long each step could take. Nothing is stored."`
+	Agree          orderAgreeCmd          `cmd:"" help:"Record what buyer and seller agreed."`
+	Do             orderDoCmd             `cmd:"" help:"Book an event of an order: its payment, its shipment, a dispute's next step, a ruling."`
+	Propose        orderProposeCmd        `cmd:"" help:"Propose a ruling, which another person approves with 'escrowd entry do'."`
 	Preview        orderPreviewCmd        `cmd:"" help:"Say what an event, such as a ruling, would do to an order now: who would get what, and what would follow. Nothing moves."`
 	PreviewPayment orderPreviewPaymentCmd `cmd:"" help:"Say what one payment of one or several orders would do now. Nothing moves."`
 
@@ -73,7 +76,7 @@ func (c *orderShowCmd) Run(ctx context.Context, g *Globals) (err error) {
 
 type orderListCmd struct {
 	StoreFlags  `embed:""`
-	State       string `placeholder:"STATE" help:"Only orders in this state: agreed, authorised, held, part_shipped, shipped, delivered, disputed, negotiating, escalated, arbitration, decided, returning, returned, ruled, released, refunded, canceled, expired, closed."`
+	State       string `placeholder:"STATE" help:"Only orders in this state: ${order_states}."`
 	Marketplace string `placeholder:"NAME|ID" help:"Only this marketplace's."`
 	Currency    string `placeholder:"CODE" help:"Only in this currency: an ISO 4217 code."`
 	After       string `placeholder:"ID" help:"Only orders after this one: the last of the page before."`
@@ -146,14 +149,9 @@ func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 	if amount.Cmp(ledger.U64(order.MaxAmount)) > 0 {
 		return usageError("%s is more than an order can be about: 2^53-1 minor units", c.Amount)
 	}
-	var within order.Seconds
-	if c.ConfirmWithin != "" {
-		if within, err = policyfile.ParseSeconds(c.ConfirmWithin); err == nil && within < 1 {
-			err = errors.New("must be longer than nothing")
-		}
-		if err != nil {
-			return usageError("--confirm-within: %w", err)
-		}
+	within, err := inspectionFlag(c.ConfirmWithin)
+	if err != nil {
+		return err
 	}
 	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
 		o, err := posting.Quote(ctx, store, m, posting.Agreement{Seller: c.Seller, Category: c.Category, Currency: cur.Code, Amount: int64(amount.Lo),
@@ -173,6 +171,20 @@ func (c *orderQuoteCmd) Run(ctx context.Context, g *Globals) error {
 		}
 		return printSteps(g.Stdout, q.Steps)
 	})
+}
+
+// inspectionFlag reads a time to confirm that is agreed, 0 for none.
+func inspectionFlag(text string) (within order.Seconds, err error) {
+	if text == "" {
+		return 0, nil
+	}
+	if within, err = policyfile.ParseSeconds(text); err == nil && within < 1 {
+		err = errors.New("must be longer than nothing")
+	}
+	if err != nil {
+		return 0, usageError("--confirm-within: %w", err)
+	}
+	return within, nil
 }
 
 // printQuote says what an order would come to, in a line for each method where

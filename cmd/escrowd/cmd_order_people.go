@@ -36,6 +36,7 @@ type orderFlags struct {
 
 // aroundOrder is what a command needs to read and write around an order.
 type aroundOrder struct {
+	open   *Store
 	books  *reports.Books
 	store  *orderdb.Store
 	people *peopledb.Store
@@ -58,7 +59,7 @@ func (c orderFlags) withOrder(ctx context.Context, g *Globals, access Access, f 
 	}
 	defer closeInto(s, &err)
 	store := orderdb.New(s.DB)
-	a := &aroundOrder{books: reports.New(s.DB), store: store, people: peopledb.New(store)}
+	a := &aroundOrder{open: s, books: reports.New(s.DB), store: store, people: peopledb.New(store)}
 	in, id, err := a.books.FindOrder(ctx, c.Marketplace, c.Order)
 	if err != nil {
 		return asUsage(err)

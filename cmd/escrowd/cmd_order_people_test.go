@@ -68,6 +68,10 @@ func TestOrderPeopleCommands(t *testing.T) {
 	at("order", "feedback", "revise", "a1", "--by=buyer", "--rating=4").check(t, exitOK, "revision by the buyer", "")
 	const said = "  2024-01-20T00:00:00Z  feedback by buyer   2  a \"scratch\"\n  2024-01-20T00:00:00Z  reply    by seller  -  sorry\n"
 	at("order", "feedback", "list", "a1").check(t, exitOK, said, "")
+	at("seller", "feedback", "shop", "bob").check(t, exitOK, id+"  buyer  4       2024-01-20T00:00:00Z", "")
+	at("seller", "feedback", "shop", "bob", "--limit=1").check(t, exitOK, "more: --after ", "")
+	at("seller", "feedback", "shop", "ann").check(t, exitOK, "order  by  rating", "")
+	at("seller", "feedback", "shop", "bob", "--after=x").check(t, exitUsage, "", "--after")
 	at("order", "feedback", "list", "a1", "--format=json").check(t, exitOK, `"part": "revision"`, "")
 	at("order", "show", "a1").check(t, exitOK, said, "")
 

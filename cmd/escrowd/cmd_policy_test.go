@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -47,14 +48,15 @@ func policyFile(t *testing.T, text string) string {
 func TestShippedPolicies(t *testing.T) {
 	const day, hour = 24 * 60 * 60, 60 * 60
 	want := map[string]order.Policy{
-		"alibaba": {PayWithin: 5 * day, AuthoriseWithin: 7 * day, ShipWithin: 10 * day, ConfirmAfterDelivery: 15 * day, ConfirmAfterShipment: 15 * day,
+		"alibaba": {PayWithin: 5 * day, AuthoriseWithin: 7 * day, ShipWithin: 10 * day, ConfirmAfterDelivery: 15 * day, ConfirmAfterShipment: 15 * day, ConfirmVirtual: 3 * day,
 			ExtendTimes: 1, ExtendBy: 15 * day, RespondWithin: 5 * day, EscalateAfter: 3 * day, NegotiateWithin: 4 * day,
-			EvidenceWithin: 7 * day, RuleWithin: 14 * day, ReturnWithin: 10 * day, InspectWithin: 3 * day},
+			EvidenceWithin: 7 * day, RuleWithin: 14 * day, ReturnWithin: 10 * day, InspectWithin: 3 * day, ReplaceWithin: 10 * day,
+			FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day},
 		"inspection": {PayWithin: 10 * day, ShipWithin: 30 * day, ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 30 * day,
 			ConfirmAgreedMin: day, ConfirmAgreedMax: 30 * day,
 			ExtendTimes: 1, ExtendBy: 30 * day, RespondWithin: 5 * day, NegotiateWithin: 14 * day,
-			EvidenceWithin: 7 * day, RuleWithin: 7 * day, ReturnWithin: 10 * day, InspectWithin: 7 * day},
-		"express": {PayWithin: 3 * day, AuthoriseWithin: 3 * day, ShipWithin: 96 * hour, ConfirmAfterDelivery: 24 * hour, ConfirmAfterShipment: 14 * day,
+			EvidenceWithin: 7 * day, RuleWithin: 7 * day, ReturnWithin: 10 * day, InspectWithin: 7 * day, ReplaceWithin: 10 * day},
+		"express": {PayWithin: 3 * day, AuthoriseWithin: 3 * day, ShipWithin: 96 * hour, RequireTracking: true, ConfirmAfterDelivery: 24 * hour, ConfirmAfterShipment: 14 * day,
 			RespondWithin: 24 * hour, NegotiateWithin: 24 * hour, EvidenceWithin: 24 * hour, RuleWithin: 24 * hour,
 			ReturnWithin: 48 * hour, InspectWithin: 24 * hour},
 	}
@@ -68,7 +70,7 @@ func TestShippedPolicies(t *testing.T) {
 			continue
 		}
 		w.Name, w.Methods, w.Fees = name, p.Methods, p.Fees // these are a marketplace's own
-		w.FeedbackWithin, w.FeedbackRevisionWithin, w.Disputes = 60*day, 30*day, 3
+		w.Disputes = 3
 		w.RefundReleasedWithin, w.RepresentWithin, w.DecisionWithin = 60*day, 14*day, 75*day
 		if !reflect.DeepEqual(p, w) || len(p.Methods) == 0 || len(p.Fees) == 0 {
 			t.Errorf("%s: %+v", name, p)
@@ -207,6 +209,21 @@ func TestPolicyCheckMistakes(t *testing.T) {
 	r.check(t, exitCheckFailed, "", "escrowd: error: 1 of 1 policies have mistakes\n")
 	if want := strings.Join(mistakes, "\n") + "\n"; r.stdout != want {
 		t.Errorf("got:\n%s\nwant:\n%s", r.stdout, want)
+	}
+	// A state without an owner, or without a deadline, by its rule and its line.
+	for change, want := range map[[2]string]string{
+		{"[card, wallet]", "[]"}:              ": methods: name at least one payment method: else an order that is agreed waits for the buyer, who can do nothing (rule owner)",
+		{"fees:", "return_within: 1d\nfees:"}: ": return_within: return_within and inspect_within are both set or both 0: else a state has no deadline (rule deadline)",
+	} {
+		if !strings.Contains(policyText, change[0]) {
+			t.Fatal(change[0])
+		}
+		file := policyFile(t, strings.Replace(policyText, change[0], change[1], 1))
+		r := escrowd(t, "policy", "check", file)
+		r.check(t, exitCheckFailed, want, "")
+		if !regexp.MustCompile("(?m)^" + regexp.QuoteMeta(file) + `:\d+:\d+` + regexp.QuoteMeta(want)).MatchString(r.stdout) {
+			t.Errorf("no line: %s", r.stdout)
+		}
 	}
 	// A file that is wrong keeps none from being looked at, and weighs more than
 	// one that is not there.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"escrowd/ledger"
 	"escrowd/reports/render"
 	"escrowd/settlement/orderdb"
 	"escrowd/settlement/people"
@@ -18,6 +19,7 @@ type sellerCmd struct {
 	Marks      sellerMarksCmd      `cmd:"" help:"List the marks of sellers, those that no longer count too."`
 	Record     sellerRecordCmd     `cmd:"" help:"Keep a seller's tier and jurisdiction, for agreements that do not name them."`
 	Records    sellerRecordsCmd    `cmd:"" help:"List what was kept of sellers, what no longer counts too."`
+	Feedback   sellerFeedbackCmd   `cmd:"" help:"List what was said of a seller, or of a buyer, in all orders."`
 	OnlyListed sellerOnlyListedCmd `cmd:"" help:"Let in only sellers who are marked as eligible, or all who are not barred."`
 }
 
@@ -198,6 +200,50 @@ func (c *sellerMarksCmd) Run(ctx context.Context, g *Globals) error {
 				stamp(k.Since), render.Printable(k.Reason)})
 		}
 		return printTable(g.Stdout, rows)
+	})
+}
+
+type sellerFeedbackCmd struct {
+	marketFlags `embed:""`
+	About       string `arg:"" help:"The id of the seller or the buyer who was rated."`
+	After       string `placeholder:"ID" help:"Only feedback after this: what the page before ends with."`
+	Limit       int    `default:"100" help:"At most so many."`
+}
+
+func (sellerFeedbackCmd) Help() string {
+	return `In the order in which it was given; of each the version that counts. 'escrowd order feedback list' has all versions, and the replies.
+
+    escrowd seller feedback acme seller-3`
+}
+
+// Run lists the feedback.
+func (c *sellerFeedbackCmd) Run(ctx context.Context, g *Globals) error {
+	var after ledger.ID
+	if c.After != "" {
+		var err error
+		if after, err = ledger.ParseUUID(c.After); err != nil {
+			return usageError("--after: not what a page ended with")
+		}
+	}
+	if c.Limit < 1 {
+		return usageError("--limit: %d is below 1", c.Limit)
+	}
+	return c.withMarket(ctx, g, ReadStore, func(store *orderdb.Store, m orderdb.Marketplace) error {
+		list, last, err := peopledb.New(store).About(ctx, m.ID, c.About, after, c.Limit)
+		if err != nil {
+			return err
+		}
+		rows := [][]string{{"order", "by", "rating", "said", "text"}}
+		for i := range list {
+			f := &list[i]
+			now := f.Current()
+			rows = append(rows, []string{f.Order.UUID(), string(f.Author), fmt.Sprint(now.Rating), stamp(now.At), render.Printable(now.Text)})
+		}
+		if err := printTable(g.Stdout, rows); err != nil || len(list) < c.Limit {
+			return err
+		}
+		_, err = fmt.Fprintf(g.Stdout, "\nmore: --after %s\n", last.UUID())
+		return err
 	})
 }
 

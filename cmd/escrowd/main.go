@@ -32,6 +32,9 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"escrowd/settlement/order"
+	"escrowd/settlement/treasury"
 )
 
 // cli is the whole command line. A new command is one field here and one file.
@@ -51,8 +54,8 @@ type cli struct {
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database to this version's schema, or show where it stands."`
 	Ledger      ledgerCmd      `cmd:"" help:"Look into the books and check the engines that keep them."`
 	Report      reportCmd      `cmd:"" help:"What finance asks of the books, as of any moment."`
-	Order       orderCmd       `cmd:"" help:"Look at orders: where the money is and why, and what people say of them."`
-	Entry       entryCmd       `cmd:"" help:"Money that moves for no order: look at it, approve it, book what the bank said."`
+	Order       orderCmd       `cmd:"" help:"Orders: where the money is and why, what happens to them, and what people say of them."`
+	Entry       entryCmd       `cmd:"" help:"Money that moves for no order: make it, look at it, approve it, book what the bank said."`
 	Payout      payoutCmd      `cmd:"" help:"Payouts to sellers: the file for the bank, and who is paid when."`
 	Job         jobCmd         `cmd:"" help:"List what time causes, and run it by hand."`
 	Bench       benchCmd       `cmd:"" help:"Measure escrowd on this machine, and check the books afterwards."`
@@ -145,12 +148,22 @@ func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 		kong.Description(description),
 		kong.Configuration(loadConfig),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Vars{"data_dir": defaultDataDir(), "policies": strings.Join(shippedNames(), ",")},
+		kong.Vars{"data_dir": defaultDataDir(), "policies": strings.Join(shippedNames(), ","), "order_states": inWords(order.States),
+			"order_events": inWords(doable()), "entry_kinds": inWords(treasury.Kinds), "entry_states": inWords(treasury.States)},
 	}, options...)...)
 	if err != nil {
 		return nil, err
 	}
 	return k, dropEmptyEnv(k.Model)
+}
+
+// inWords lists words for a flag's help.
+func inWords[T ~string](list []T) string {
+	var words []string
+	for _, w := range list {
+		words = append(words, string(w))
+	}
+	return strings.Join(words, ", ")
 }
 
 func newLogger(w io.Writer, level, format string) *slog.Logger {

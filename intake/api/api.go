@@ -10,7 +10,8 @@
 // OpenAPI document is generated from them, so the two cannot differ. "doc",
 // "example", "minLength", "maxLength", "minimum", "maximum", "pattern", "enum",
 // "minItems" and "maxItems" mean what they mean in JSON Schema; a field is
-// optional if it is marked omitempty or omitzero.
+// optional if it is marked omitempty or omitzero. "least" says why there has to be
+// at least so much, by the rule that a refusal names.
 package api
 
 import (
@@ -244,7 +245,8 @@ type Dispute struct {
 	Act
 }
 
-// AcceptClaim is the seller's word that the claim is right.
+// AcceptClaim is a party's word that what the other claims is right: the seller's,
+// or of goods that came back damaged the buyer's.
 type AcceptClaim struct{ Act }
 
 // Contest is the seller's word that it is not.
@@ -324,7 +326,7 @@ type ShipReplacement struct {
 // Claim is an open dispute as it stands. Amounts are minor units.
 type Claim struct {
 	OpenedAt       time.Time    `json:"opened_at" example:"2017-05-20T09:30:00Z"`
-	Amount         int64        `json:"amount" doc:"What the buyer wants back." example:"4000"`
+	Amount         int64        `json:"amount" doc:"What the buyer wants back; once there is damage, damage.to_buyer is that." example:"4000"`
 	Offer          *ClaimOffer  `json:"offer,omitempty" doc:"The last offer, not accepted yet."`
 	Return         *ClaimOffer  `json:"return,omitempty" doc:"What was agreed, or ruled, for the goods that are to come back; by says who offered or ordered it."`
 	Ruling         *ClaimRuling `json:"ruling,omitempty" doc:"The ruling that may still be appealed."`
@@ -345,7 +347,7 @@ type ClaimOffer struct {
 // ClaimDamage is what the seller claims of goods that came back damaged.
 type ClaimDamage struct {
 	Amount  int64 `json:"amount" doc:"Of to_buyer, what the seller wants to keep." example:"1500"`
-	ToBuyer int64 `json:"to_buyer" doc:"What was to go to the buyer for the goods." example:"9000"`
+	ToBuyer int64 `json:"to_buyer" doc:"What was to go to the buyer for the goods: that is what the buyer claims from then on. By accept-claim the seller accepts that, the buyer that less amount." example:"9000"`
 }
 
 // ClaimRuling is a ruling that is not carried out yet.
@@ -550,12 +552,12 @@ type ClockMoved struct {
 type PolicyTerms struct {
 	Name                 string           `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
 	Effective            time.Time        `json:"effective,omitzero" doc:"When the version comes into force, in the marketplace's time; orders agreed earlier get an older one. Left out: at once." example:"2026-12-01T00:00:00Z"`
-	PayWithin            int64            `json:"pay_within" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
+	PayWithin            int64            `json:"pay_within" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
 	AuthoriseWithin      int64            `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
-	ShipWithin           int64            `json:"ship_within" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
+	ShipWithin           int64            `json:"ship_within" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
 	RequireTracking      bool             `json:"require_tracking,omitempty" doc:"A shipment, of a part, back, or of a replacement too, counts only with the carrier's tracking number; not of virtual goods."`
-	ConfirmAfterDelivery int64            `json:"confirm_after_delivery" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
-	ConfirmAfterShipment int64            `json:"confirm_after_shipment" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
+	ConfirmAfterDelivery int64            `json:"confirm_after_delivery" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
+	ConfirmAfterShipment int64            `json:"confirm_after_shipment" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
 	ConfirmAgreedMin     int64            `json:"confirm_agreed_min,omitempty" minimum:"0" maximum:"316224000" doc:"The shortest time from the delivery that can be agreed for one order, in place of confirm_after_delivery. 0, as confirm_agreed_max: none can." example:"86400"`
 	ConfirmAgreedMax     int64            `json:"confirm_agreed_max,omitempty" minimum:"0" maximum:"316224000" doc:"The longest; not longer than confirm_after_shipment." example:"1296000"`
 	ConfirmVirtual       int64            `json:"confirm_virtual,omitempty" minimum:"0" maximum:"316224000" doc:"From the shipment of virtual goods, in place of both. 0: no orders of virtual goods." example:"259200"`
@@ -563,7 +565,7 @@ type PolicyTerms struct {
 	ExtendTimes          int16            `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
 	ExtendBy             int64            `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
 	Disputes             int16            `json:"disputes,omitempty" minimum:"0" maximum:"100" doc:"How often the buyer may dispute an order at most, withdrawn disputes too. 0 or left out: no limit." example:"3"`
-	RuleWithin           int64            `json:"rule_within" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
+	RuleWithin           int64            `json:"rule_within" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
 	RespondWithin        int64            `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
 	NegotiateWithin      int64            `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
 	EscalateAfter        int64            `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
@@ -582,7 +584,7 @@ type PolicyTerms struct {
 	RepresentWithin      int64            `json:"represent_within,omitempty" minimum:"0" maximum:"316224000" doc:"From a chargeback: then it is lost. 0: it is lost as it comes." example:"1209600"`
 	DecisionWithin       int64            `json:"decision_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the representment of a chargeback. Nothing moves by itself when it passes; the order is reported as overdue." example:"6480000"`
 	ChargebackBorneBy    string           `json:"chargeback_borne_by,omitempty" enum:"seller,marketplace" doc:"Who pays for a lost chargeback of what was released. Left out: the seller." example:"seller"`
-	Methods              []string         `json:"methods" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
+	Methods              []string         `json:"methods" least:"without one an order that is agreed waits for the buyer, who can do nothing (rule owner)" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
 	Fees                 map[string]Fee   `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
 	FeeTerms
 	FeedbackTerms

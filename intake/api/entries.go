@@ -122,6 +122,22 @@ type Payee struct {
 	BankDetails string `json:"bank_details,omitempty" format:"uuid" doc:"The entry with the bank details that were approved; left out where there are none: then nothing can be paid out."`
 }
 
+// SentPayouts are payouts that are on their way: what a file for the bank is made of.
+type SentPayouts struct {
+	Payouts []SentPayout `json:"payouts" nullable:"false"`
+	Next    string       `json:"next,omitempty" doc:"The cursor of the next page; left out on the last."`
+}
+
+// SentPayout is a payout that the bank has not answered yet.
+type SentPayout struct {
+	Payout   string          `json:"payout" format:"uuid" doc:"The entry's id, which the bank has to give back: accept or fail it."`
+	Currency string          `json:"currency" example:"USD"`
+	Amount   int64           `json:"amount" doc:"Minor units." example:"95000"`
+	Seller   string          `json:"seller" example:"seller-3"`
+	SentAt   time.Time       `json:"sent_at"`
+	Details  json.RawMessage `json:"details" doc:"The bank details that were approved when it was sent." example:"{\"iban\":\"DE02120300000000202051\"}"`
+}
+
 // Balances are what a buyer or a seller has.
 type Balances struct {
 	Balances []Balance `json:"balances" nullable:"false"`

@@ -196,7 +196,8 @@ func (c *Client) Rule(ctx context.Context, id string, in api.Ruling, opts ...Opt
 	return c.event(ctx, id, "ruling", in, opts)
 }
 
-// AcceptClaim ends a dispute as the buyer claimed.
+// AcceptClaim ends a dispute as the buyer claimed or, by the buyer, as the seller
+// claims of goods that came back damaged.
 func (c *Client) AcceptClaim(ctx context.Context, id string, in api.AcceptClaim, opts ...Option) (api.Order, error) {
 	return c.event(ctx, id, "accept-claim", in, opts)
 }
@@ -453,6 +454,15 @@ func (c *Client) SetPayee(ctx context.Context, in api.SetPayee, opts ...Option) 
 // Payee is how a seller is paid out.
 func (c *Client) Payee(ctx context.Context, seller string) (api.Payee, error) {
 	return get[api.Payee](ctx, c, "/v1/payees", url.Values{"seller": {seller}})
+}
+
+// SentPayouts is a page of the payouts that are on their way; cursor "" is the
+// first, limit 0 the server's default, 100.
+func (c *Client) SentPayouts(ctx context.Context, cursor string, limit int) (api.SentPayouts, error) {
+	q := url.Values{}
+	set(q, "cursor", cursor)
+	setInt(q, "limit", int64(limit))
+	return get[api.SentPayouts](ctx, c, "/v1/payouts", q)
 }
 
 // Balances are what a buyer or a seller has, by the ledger.

@@ -88,6 +88,10 @@ type plan struct {
 	minimum, maximum   int64
 	hasMaxLen, hasMaxi bool
 	hasMini            bool
+
+	// why is what a value of less than the least, or none where one is required,
+	// would bring about; in words that go with the refusal.
+	why string
 }
 
 type field struct {
@@ -191,6 +195,9 @@ func (p *plan) tags(tag reflect.StructTag) {
 		p.enum = strings.Split(s, ",")
 	}
 	p.format = tag.Get("format")
+	if s := tag.Get("least"); s != "" {
+		p.why = ": " + s
+	}
 }
 
 type decoder struct {
@@ -266,7 +273,7 @@ func (d *decoder) object(v *Value, dst reflect.Value, p *plan, path []string) {
 	}
 	for _, f := range p.order {
 		if f.required && !slices.Contains(v.Names, f.name) {
-			d.bad(append(path, f.name), "is required")
+			d.bad(append(path, f.name), "is required%s", f.plan.why)
 		}
 	}
 }
@@ -283,7 +290,7 @@ func (d *decoder) unknown(name string, p *plan, at []string) {
 
 func (d *decoder) length(n int, what string, p *plan, path []string) bool {
 	if n < p.minLen {
-		d.bad(path, "must have at least %d %s%s", p.minLen, what, plural(p.minLen))
+		d.bad(path, "must have at least %d %s%s%s", p.minLen, what, plural(p.minLen), p.why)
 		return false
 	}
 	if p.hasMaxLen && n > p.maxLen {
@@ -338,11 +345,15 @@ func (d *decoder) integer(s string, p *plan, path []string, bits int) (int64, bo
 	n, err := strconv.ParseInt(s, 10, bits)
 	switch {
 	case p.hasMini && p.hasMaxi && (err != nil || n < p.minimum || n > p.maximum):
-		d.bad(path, "must be from %d to %d", p.minimum, p.maximum)
+		why := ""
+		if err == nil && n < p.minimum {
+			why = p.why
+		}
+		d.bad(path, "must be from %d to %d%s", p.minimum, p.maximum, why)
 	case err != nil:
 		d.bad(path, "must fit a signed integer of %d bits", bits)
 	case p.hasMini && n < p.minimum:
-		d.bad(path, "must be at least %d", p.minimum)
+		d.bad(path, "must be at least %d%s", p.minimum, p.why)
 	case p.hasMaxi && n > p.maximum:
 		d.bad(path, "must be at most %d", p.maximum)
 	default:

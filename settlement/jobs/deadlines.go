@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,18 @@ var deadlinesOf = map[string][]order.Deadline{
 	MoveDisputes: {order.RespondBy, order.NegotiateBy, order.EvidenceBy, order.AppealBy, order.ReturnBy, order.InspectBy, order.ReplaceBy,
 		order.RepresentBy},
 	Mature: {order.MaturePartAt, order.MatureAt, order.ReserveUntil},
+}
+
+// Of is the name of the job that books an event of orders when its deadline has
+// passed, "" for one that no deadline causes.
+func Of(e order.Event) string {
+	at := order.DueAt(e)
+	for name, list := range deadlinesOf {
+		if at != order.NoDeadline && slices.Contains(list, at) {
+			return name
+		}
+	}
+	return ""
 }
 
 func (j *Jobs) deadlineJob(name, what string) *Job {

@@ -58,8 +58,11 @@ type Ruling struct {
 	Replacement bool  `json:"replacement,omitempty"`
 }
 
-// Damage is what the seller claims of goods that came back damaged. Now the seller
-// has to give evidence: without any, what was agreed for the return is done.
+// Damage is what the seller claims of goods that came back damaged. From then on
+// there are two claims: the seller's for the damage, and the buyer's, which is for
+// what was to be paid for the goods and no longer what was claimed before they
+// came back. Each party can accept the other's. Now the seller has to give
+// evidence: without any, the buyer's claim is granted.
 type Damage struct {
 	Amount  int64 `json:"amount"`   // of ToBuyer, what the seller wants to keep
 	ToBuyer int64 `json:"to_buyer"` // what was to go to the buyer for the goods
@@ -67,6 +70,25 @@ type Damage struct {
 	// damage.
 	BuyerEvidence  int `json:"buyer_evidence,omitempty"`
 	SellerEvidence int `json:"seller_evidence,omitempty"`
+}
+
+// ofBuyer is what would go back if the buyer's claim were granted: what was
+// claimed first or, of goods that came back damaged, what was to be paid for them.
+// Minor units.
+func (c *Claim) ofBuyer() int64 {
+	if c.Damage != nil {
+		return c.Damage.ToBuyer
+	}
+	return c.Amount
+}
+
+// ofSeller is what would go back if the seller's claim were granted, the damage
+// taken off, and whether the seller claims anything. Minor units.
+func (c *Claim) ofSeller() (toBuyer int64, claims bool) {
+	if c.Damage == nil {
+		return 0, false
+	}
+	return c.Damage.ToBuyer - c.Damage.Amount, true
 }
 
 // Evidence is a file that speaks for a party: named by its content, kept
@@ -183,6 +205,7 @@ func (p *planner) settle(by *Offer) error {
 		return p.divide(by.ToBuyer)
 	}
 	c := p.claim()
+	c.Amount = c.ofBuyer() // stays that, whatever becomes of what came back before
 	c.Return, c.Offer, c.Ruling, c.Damage = nil, nil, nil, nil
 	if by.Replacement {
 		p.next(Replacing)
@@ -195,7 +218,19 @@ func (p *planner) settle(by *Offer) error {
 
 // grantClaim gives the buyer what was claimed: the seller accepts, or was
 // silent for too long.
-func (p *planner) grantClaim([]State) error { return p.divide(p.o.Claim.Amount) }
+func (p *planner) grantClaim([]State) error { return p.divide(p.o.Claim.ofBuyer()) }
+
+// grantOther gives one party what the other has accepted of its claim.
+func (p *planner) grantOther(to []State) error {
+	if p.c.By != Buyer {
+		return p.grantClaim(to)
+	}
+	toBuyer, claims := p.o.Claim.ofSeller()
+	if !claims {
+		return p.refuse(RuleRole, "the seller claims nothing that the buyer could accept: only goods that came back damaged can be claimed for")
+	}
+	return p.divide(toBuyer)
+}
 
 // grantReturn gives the buyer what was agreed for the goods that came back.
 func (p *planner) grantReturn([]State) error { return p.divide(p.o.Claim.Return.ToBuyer) }
@@ -248,7 +283,7 @@ func (p *planner) closeEvidence([]State) error {
 	c := p.o.Claim
 	switch d := c.Damage; {
 	case d != nil && c.SellerEvidence == d.SellerEvidence:
-		return p.divide(d.ToBuyer)
+		return p.divide(c.ofBuyer())
 	case d == nil && c.BuyerEvidence == 0:
 		return p.divide(0)
 	}
@@ -323,8 +358,8 @@ func (p *planner) carryOut([]State) error {
 }
 
 // refuseReturn brings what came back before the marketplace. The return as a
-// whole falls; or the seller names what of the buyer's part the damage is worth,
-// and by that offers the rest, which the buyer can accept.
+// whole falls, and the buyer claims what was claimed before it; or the seller names
+// what of the buyer's part the damage is worth, and by that offers the rest.
 func (p *planner) refuseReturn(to []State) error {
 	back, amount := p.o.Claim.Return, p.c.Amount
 	if p.c.Reason == "" {

@@ -2,6 +2,7 @@ package order
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,64 @@ func TestDisputes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of goods that came back damaged there are two claims, and each party may accept
+// the other's: that is what is allowed, and what the explanation says. Before that
+// the buyer has nothing to accept.
+func TestClaimsForDamage(t *testing.T) {
+	mayAccept := func(o Order) (by []Role) {
+		for _, a := range o.Allowed() {
+			if a.Event == AcceptClaim {
+				by = a.By
+			}
+		}
+		return by
+	}
+	o := delivered(t, steps)
+	for _, c := range []Command{claimed(4000), {Event: Contest, Reason: "it was fine"}} {
+		o = must(t, o, c)
+	}
+	undamaged := must(t, o, Command{Event: Escalate, By: Operator})
+	for _, c := range []Command{{Event: MakeOffer, By: Seller, ToBuyer: 9000, Return: true}, {Event: AcceptOffer, By: Buyer, ToBuyer: 9000}, {Event: ShipBack}} {
+		o = must(t, o, c)
+	}
+	refused := must(t, o, Command{Event: RefuseReturn, Reason: "an empty box"})
+	for _, o := range []Order{undamaged, refused} {
+		if by := mayAccept(o); !slices.Equal(by, roles(Seller)) {
+			t.Errorf("%s, and without damage accept_claim is allowed to %v", o.State, by)
+		}
+		var r *Refusal
+		if _, err := Plan(o, complete(o, Command{Event: AcceptClaim, By: Buyer})); !errors.As(err, &r) || r.Rule != RuleRole {
+			t.Errorf("without damage: %v", err)
+		}
+		if o = must(t, o, Command{Event: AcceptClaim}); o.Refunded != 4000 {
+			t.Errorf("without damage the seller's acceptance gives back %d", o.Refunded)
+		}
+	}
+
+	o = must(t, o, Command{Event: RefuseReturn, Amount: 3000, Reason: "torn"})
+	const both = "USD 90.00 goes back if the seller does, USD 60.00 if the buyer does, and the rest to the seller, less the fee"
+	next := func(o Order, want string) {
+		t.Helper()
+		if by := mayAccept(o); !slices.Equal(by, roles(Seller, Buyer)) {
+			t.Errorf("%s: accept_claim is allowed to %v", o.State, by)
+		}
+		if got := Explain(&o).Next; got != want {
+			t.Errorf("next: %s\nwant: %s", got, want)
+		}
+		for by, want := range map[Role]int64{Seller: 9000, Buyer: 6000} {
+			if after := must(t, o, Command{Event: AcceptClaim, By: by}); after.Refunded != want || after.Released != 10_000-want {
+				t.Errorf("%s: accepted by the %s: %d back, %d released", o.State, by, after.Refunded, after.Released)
+			}
+		}
+	}
+	next(o, "Buyer and seller give evidence of the damage (so far 0 and 0 files), or one accepts what the other claims: "+both+"; the marketplace may rule already.")
+	offered := must(t, o, Command{Event: MakeOffer, By: Buyer, ToBuyer: 7500})
+	next(offered, "Buyer and seller give evidence of the damage (so far 0 and 0 files), or one accepts what the other claims: "+both+
+		"; or what the buyer has offered, USD 75.00 to the buyer; the marketplace may rule already.")
+	o = must(t, must(t, o, Command{Event: GiveEvidence, By: Seller, Evidence: file}), Command{Event: CloseEvidence})
+	next(o, "The marketplace rules how what is held is split. Until then one may accept what the other claims: "+both+".")
 }
 
 // A dispute stops the clock, and withdrawing it lets the clock run on: with

@@ -39,6 +39,7 @@ func init() {
 		PutOffer:     (*planner).makeOffer,
 		TakeOffer:    (*planner).acceptOffer,
 		GrantClaim:   (*planner).grantClaim,
+		GrantOther:   (*planner).grantOther,
 		DropClaim:    (*planner).dropClaim,
 		Unfreeze:     (*planner).withdraw,
 		Hear:         (*planner).escalate,

@@ -255,12 +255,15 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Next = fmt.Sprintf("Buyer and seller give evidence (so far %d and %d files); the marketplace may rule already.", o.Claim.BuyerEvidence, o.Claim.SellerEvidence)
 		e.Otherwise = "The marketplace rules; if the buyer has given no evidence the claim falls and the seller is paid, less the fee."
 		if d := o.Claim.Damage; d != nil {
-			e.Next = fmt.Sprintf("Buyer and seller give evidence of the damage (so far %d and %d files), or one accepts that %s goes to the buyer, which the %s has offered; the marketplace may rule already.",
-				o.Claim.BuyerEvidence-d.BuyerEvidence, o.Claim.SellerEvidence-d.SellerEvidence, money(o.Claim.Offer.ToBuyer), o.Claim.Offer.By)
+			e.Next = fmt.Sprintf("Buyer and seller give evidence of the damage (so far %d and %d files), or one accepts what the other claims: %s%s; the marketplace may rule already.",
+				o.Claim.BuyerEvidence-d.BuyerEvidence, o.Claim.SellerEvidence-d.SellerEvidence, acceptable(o.Claim, money), alsoOffered(o.Claim, money))
 			e.Otherwise = fmt.Sprintf("The marketplace rules; if the seller has given no evidence of the damage, %s goes back to the buyer and the rest to the seller, less the fee.", money(d.ToBuyer))
 		}
 	case Arbitration:
 		e.Next = whoRules(o)
+		if o.Claim != nil && o.Claim.Damage != nil {
+			e.Next += fmt.Sprintf(" Until then one may accept what the other claims: %s.", acceptable(o.Claim, money))
+		}
 		e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
 	case Decided:
 		r := o.Claim.Ruling
@@ -283,6 +286,25 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Next = "The seller ships the replacement" + tracked(o) + ", or accepts the claim."
 		e.Otherwise = granted
 	}
+}
+
+// acceptable says what would go where if a party accepted what the other claims of
+// goods that came back damaged.
+func acceptable(c *Claim, money func(int64) string) string {
+	less, _ := c.ofSeller()
+	return fmt.Sprintf("%s goes back if the seller does, %s if the buyer does, and the rest to the seller, less the fee", money(c.ofBuyer()), money(less))
+}
+
+// alsoOffered is an offer that is neither.
+func alsoOffered(c *Claim, money func(int64) string) string {
+	f := c.Offer
+	if less, _ := c.ofSeller(); f == nil || *f == (Offer{By: Seller, ToBuyer: less}) {
+		return ""
+	}
+	if f.Replacement {
+		return fmt.Sprintf("; or what the %s has offered, that the goods are replaced", f.By)
+	}
+	return fmt.Sprintf("; or what the %s has offered, %s to the buyer%s", f.By, money(f.ToBuyer), onReturn(f))
 }
 
 // goodsWere says which goods an order is about.

@@ -82,6 +82,7 @@ var MoneyTable = map[Effect][]Movement{
 	Unfreeze:   {{chart.DisputeFreeze, Voided, "all that is held"}},
 	SendAgain:  {{chart.DisputeFreeze, Voided, "all that is held"}},
 	GrantClaim: splitting("the claim"),
+	GrantOther: splitting("the claim, or what was to be paid for the goods that came back, or that less the damage"),
 	DropClaim: {
 		{chart.DisputeFreeze, Voided, "all that is held"},
 		{chart.RulingRelease, Outright, "all that is held, less fee and tax"},
@@ -89,7 +90,7 @@ var MoneyTable = map[Effect][]Movement{
 		{chart.RulingFeeTax, Outright, "the tax on the fee, likewise"},
 	},
 	TakeOffer:   splitting("what was offered"),
-	EndEvidence: splitting("nothing, or the claim less the damage"),
+	EndEvidence: splitting("nothing, or what was to be paid for the goods that came back"),
 	Decide:      splitting("what the ruling gives the buyer"),
 	CarryOut:    splitting("what the ruling gives the buyer"),
 	GrantReturn: splitting("what was agreed, or ruled, for the return"),

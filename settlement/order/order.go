@@ -65,6 +65,9 @@
 //	   ^                      | appeal, once      of a return -> returning
 //	   '----------------------'
 //
+// Who accepts a claim accepts the other party's: the seller the buyer's, and the
+// buyer the seller's, of goods that came back damaged (Damage).
+//
 // An accepted offer, or a ruling, can also be that the goods are replaced:
 //
 //	replacing -- ship_replacement --> shipped, and the buyer may dispute once more

@@ -305,6 +305,11 @@ func TestEveryCell(t *testing.T) {
 				if e == Reprice {
 					c.Amount = 1
 				}
+				if o.Claim != nil && e == AcceptClaim { // the buyer accepts what the seller claims
+					claim := *o.Claim
+					claim.Damage = &Damage{Amount: 1, ToBuyer: o.Held}
+					o.Claim = &claim
+				}
 				if e == SecondChargeback {
 					won := Aftermath{Won: true}
 					if o.Aftermath != nil {
@@ -474,7 +479,7 @@ func TestPolicyMistakesAreNamed(t *testing.T) {
 	empty, year := Standard(), Standard()
 	empty.Methods, empty.Fees = nil, nil
 	year.Effective = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
-	for want, p := range map[string]Policy{"methods: name at least one payment method\nfees: needs a currency or \"*\"": empty,
+	for want, p := range map[string]Policy{"methods: name at least one payment method: else an order that is agreed waits for the buyer, who can do nothing (rule owner)\nfees: needs a currency or \"*\"": empty,
 		"effective: must be from 1971 to 2199": year} {
 		if err := p.Validate(); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)

@@ -204,10 +204,15 @@ func (o *Order) inParts() bool {
 }
 
 // Allowed lists what can happen to the order now, and who may cause it: what its
-// state admits, less what is only for orders in parts, or only for others, and
-// less chargebacks that cannot follow on those that there were.
+// state admits, less what is only for orders in parts, or only for others, less
+// chargebacks that cannot follow on those that there were, and less accepting a
+// claim that nobody makes.
 func (o *Order) Allowed() []Allowed {
-	return slices.DeleteFunc(AllowedIn(o.State), func(a Allowed) bool {
+	list := AllowedIn(o.State)
+	if i := slices.IndexFunc(list, func(a Allowed) bool { return a.Event == AcceptClaim }); i >= 0 && o.Claim != nil && o.Claim.Damage == nil {
+		list[i].By = roles(Seller) // who claims nothing
+	}
+	return slices.DeleteFunc(list, func(a Allowed) bool {
 		switch a.Event {
 		case ShipPart, DeliverPart, ReleasePart, ReleasePartUnconfirmed, MaturePart:
 			return o.Parts == nil

@@ -254,7 +254,7 @@ func (p *Policy) Validate() error {
 		bad("disputes", "must be from 0, for no limit, to 100")
 	}
 	if len(p.Methods) == 0 {
-		bad("methods", "name at least one payment method")
+		bad("methods", "name at least one payment method: else an order that is %s waits for the %s, who can do nothing (rule %s)", Agreed, Buyer, RuleOwner)
 	}
 	for i, m := range p.Methods {
 		if !PolicyWord(m) {
@@ -287,10 +287,10 @@ func (p *Policy) Validate() error {
 // there.
 func (p *Policy) validateDisputes(bad func(field, format string, args ...any)) {
 	if responds := p.RespondWithin > 0; responds != (p.NegotiateWithin > 0) || responds != (p.EvidenceWithin > 0) {
-		bad("respond_within", "respond_within, negotiate_within and evidence_within are all set or all 0")
+		bad("respond_within", "respond_within, negotiate_within and evidence_within are all set or all 0: else a state has no deadline (rule %s)", RuleDeadline)
 	}
 	if (p.ReturnWithin > 0) != (p.InspectWithin > 0) {
-		bad("return_within", "return_within and inspect_within are both set or both 0")
+		bad("return_within", "return_within and inspect_within are both set or both 0: else a state has no deadline (rule %s)", RuleDeadline)
 	}
 	if p.ReturnWithin > 0 && p.NegotiateWithin == 0 {
 		bad("return_within", "a return is agreed in a negotiation, and negotiate_within is 0")
@@ -312,7 +312,7 @@ func (p *Policy) validateAftermath(bad func(field, format string, args ...any), 
 		bad("refund_fee", "must be %s or %s", ReturnFee, KeepFee)
 	}
 	if (p.RepresentWithin > 0) != (p.DecisionWithin > 0) {
-		bad("represent_within", "represent_within and decision_within are both set or both 0")
+		bad("represent_within", "represent_within and decision_within are both set or both 0: else a state has no deadline (rule %s)", RuleDeadline)
 	}
 	if b := p.ChargebackBorneBy; b != "" && b != BorneBySeller && b != BorneByMarketplace {
 		bad("chargeback_borne_by", "must be %s or %s", BorneBySeller, BorneByMarketplace)

@@ -35,6 +35,7 @@ const (
 	PutOffer     Effect = "the offer takes the place of the one before"
 	TakeOffer    Effect = "what was held is split by the offer: at once, when the goods are back, or when others have come in their place"
 	GrantClaim   Effect = "the freeze ends, what was claimed goes back to the buyer, the rest to the seller"
+	GrantOther   Effect = "the freeze ends and what the other party claims is granted: to the buyer what was claimed or, of goods that came back damaged, what was to be paid for them; to the seller the damage, out of that"
 	DropClaim    Effect = "the freeze ends and all that was held goes to the seller, less the fee"
 	Unfreeze     Effect = "the freeze ends and the time to confirm runs on"
 	Hear         Effect = "the time for evidence runs from the event"
@@ -138,12 +139,12 @@ var Rules = slices.Concat([]Row{
 	{Escalated, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Escalated)},
 	{Escalated, MakeOffer, roles(Seller, Buyer), PutOffer, to(Escalated)},
 	{Escalated, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning, Replacing)},
-	{Escalated, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
+	{Escalated, AcceptClaim, roles(Seller, Buyer), GrantOther, to(Released, Refunded, Ruled)},
 	{Escalated, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
 	{Escalated, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
 	{Escalated, CloseEvidence, roles(System), EndEvidence, to(Arbitration, Released, Refunded, Ruled)},
 
-	{Arbitration, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
+	{Arbitration, AcceptClaim, roles(Seller, Buyer), GrantOther, to(Released, Refunded, Ruled)},
 	{Arbitration, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
 	{Arbitration, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
 

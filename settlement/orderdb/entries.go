@@ -511,3 +511,23 @@ func (s *Store) PartyAccounts(ctx context.Context, marketplace uint32, owner str
 	}
 	return list, rows.Err()
 }
+
+// PaidTo are the bank details that a payout goes to: those that were approved when
+// it was sent, not what was approved since.
+func (s *Store) PaidTo(ctx context.Context, payout *treasury.Entry) (json.RawMessage, error) {
+	var names struct {
+		Entry string `json:"bank_details"`
+	}
+	if err := json.Unmarshal(payout.Details, &names); err != nil {
+		return nil, fmt.Errorf("payout %s: %w", payout.ID.UUID(), err)
+	}
+	id, err := ledger.ParseUUID(names.Entry)
+	if err != nil {
+		return nil, fmt.Errorf("payout %s: %w", payout.ID.UUID(), err)
+	}
+	e, err := s.Entry(ctx, payout.Marketplace, id)
+	if err != nil {
+		return nil, fmt.Errorf("bank details of payout %s: %w", payout.ID.UUID(), err)
+	}
+	return e.Details, nil
+}

@@ -76,10 +76,10 @@ func TestDisputeSteps(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	for change, want := range map[[2]string]string{
-		{"negotiate_within: 4d\n", ""}: "f:21:17: respond_within: respond_within, negotiate_within and evidence_within are all set or all 0\n" +
+		{"negotiate_within: 4d\n", ""}: "f:21:17: respond_within: respond_within, negotiate_within and evidence_within are all set or all 0: else a state has no deadline (rule deadline)\n" +
 			"f:22:17: escalate_after: there is no negotiation to escalate: negotiate_within is 0\n" +
 			"f:24:16: return_within: a return is agreed in a negotiation, and negotiate_within is 0",
-		{"inspect_within: 1d\n", ""}:                 "f:25:16: return_within: return_within and inspect_within are both set or both 0",
+		{"inspect_within: 1d\n", ""}:                 "f:25:16: return_within: return_within and inspect_within are both set or both 0: else a state has no deadline (rule deadline)",
 		{"escalate_after: 3d", "escalate_after: 9d"}: "f:23:17: escalate_after: must be shorter than respond_within and negotiate_within together: by then every negotiation is over",
 	} {
 		_, err := Parse("f", []byte(strings.Replace(text, change[0], change[1], 1)))
@@ -227,7 +227,7 @@ func TestMistakes(t *testing.T) {
 		{"a fee without its rate", []string{"{bps: 500}", "{}"}, []string{"f:14:8: fees[*].bps: is missing"}},
 		{"a fee that is a number", []string{"{bps: 500}", "500"}, []string{"f:14:8: fees[*]: must be fields with values"}},
 		{"methods in one word", []string{"[card, bank_transfer]", "card"}, []string{"f:12:10: methods: must be a list"}},
-		{"no methods", []string{"[card, bank_transfer]", "[]"}, []string{"f:12:10: methods: name at least one payment method"}},
+		{"no methods", []string{"[card, bank_transfer]", "[]"}, []string{"f:12:10: methods: name at least one payment method: else an order that is agreed waits for the buyer, who can do nothing (rule owner)"}},
 		{"a method that is a number", []string{"bank_transfer", "42"}, []string{"f:12:17: methods[1]: must be text: put it in quotes"}},
 		{"a method that is nothing", []string{"bank_transfer", "null"}, []string{"f:12:17: methods[1]: must be text"}},
 		{"a method twice", []string{"bank_transfer", "card"}, []string{"f:12:17: methods[1]: named twice"}},
