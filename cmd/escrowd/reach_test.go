@@ -111,6 +111,7 @@ func TestEveryEventIsReachable(t *testing.T) {
 		order.Ship:        {`{"carrier":"DHL"}`, []string{"--carrier=DHL", "--tracking=7"}},
 		order.Track:       {`{"status":"in_transit"}`, []string{"--status=in_transit", "--location=Leipzig, DE", "--note=x"}},
 		order.Deliver:     {`{}`, []string{"--by=carrier"}},
+		order.Reprice:     {`{"amount":9000,"reason":"x"}`, []string{"--amount=90.00", "--reason=x"}},
 		order.Confirm:     {`{}`, nil},
 		order.Extend:      {`{}`, nil},
 		order.Cancel:      {`{}`, []string{"--reason=x"}},
@@ -300,6 +301,14 @@ func TestRulingProposedByCommand(t *testing.T) {
 	r.run(agree...).check(t, exitOK, "until      2024-01-23T00:00:00Z, pay_by", "") // the same key: the same order
 	r.run(append(agree[:len(agree)-1], "--key=k2")...).check(t, exitCheckFailed, "", "The reference is taken")
 	r.run(append(agree[:6:6], "JPY", "1.5")...).check(t, exitUsage, "", "--amount: ")
+	r.run("order", "do", "web-1", "reprice").check(t, exitUsage, "", "--amount: is required")
+	r.run("order", "do", "web-1", "reprice", "--amount=119.90", "--reason=discount").check(t, exitOK, "USD 119.90 was agreed and is not paid", "")
+	r.run("order", "show", "web-1").check(t, exitOK, "\n  price now   119.90\n", "")
+	r.run("order", "do", "web-1", "reprice", "--amount=129.90").check(t, exitOK, "USD 129.90 was agreed and is not paid.\n", "")
+	r.run("order", "agree", "shop", "web-0", "ann", "bob", "USD", "129.90", "--policy=strict", "--confirm-within=2d").check(t, exitCheckFailed, "", "refused (policy)")
+	r.run("policy", "add", "shop", "inspection").check(t, exitOK, "policy inspection version 1", "")
+	r.run("order", "agree", "shop", "web-0", "ann", "bob", "USD", "129.90", "--policy=inspection", "--confirm-within=2d").check(t, exitOK, "The buyer has 2 days from the delivery to confirm, as agreed.", "")
+	r.run("order", "show", "web-0").check(t, exitOK, "\n  inspection  2 days from the delivery, as agreed\n", "")
 	r.run("order", "do", "web-1", "pay", "--method=card", "--amount=129.89").check(t, exitCheckFailed, "", "pay refused (amount)")
 	r.run("order", "do", "web-1", "pay", "--method=card", "--reference=ch_1").check(t, exitOK, "USD 129.90 is held", "")
 	r.run("order", "do", "web-1", "ship", "--carrier=DHL").check(t, exitCheckFailed, "", "ship refused (tracking)")
