@@ -4,6 +4,10 @@
 -- Postgres. A function is parsed once a session: so the same rules stand in one,
 -- under a rule's name each. Those of the ledger's accounts and transfers, which
 -- cost a fifth as much, stand in one for each table.
+--
+-- New are the parts that mature by themselves, while others are held, and another
+-- price, which an order that nobody has paid can be agreed at: aftermath has the
+-- price, captured what the order comes to by it.
 
 -- +goose Up
 
@@ -34,9 +38,9 @@ BEGIN
         WHEN 'agreed'       THEN deadline = 'pay_by'       AND paid_at IS NULL
         WHEN 'authorised'   THEN deadline = 'capture_by'   AND paid_at IS NULL
         WHEN 'held'         THEN deadline = 'ship_by'      AND held > 0
-        WHEN 'part_shipped' THEN deadline IN ('ship_by', 'confirm_part_by') AND held > 0
-        WHEN 'shipped'      THEN deadline IN ('confirm_by', 'confirm_part_by') AND held > 0
-        WHEN 'delivered'    THEN deadline IN ('confirm_by', 'confirm_part_by') AND held > 0
+        WHEN 'part_shipped' THEN deadline IN ('ship_by', 'confirm_part_by', 'mature_part_at') AND held > 0
+        WHEN 'shipped'      THEN deadline IN ('confirm_by', 'confirm_part_by', 'mature_part_at') AND held > 0
+        WHEN 'delivered'    THEN deadline IN ('confirm_by', 'confirm_part_by', 'mature_part_at') AND held > 0
         WHEN 'disputed'     THEN deadline IN ('respond_by', 'rule_by') AND held > 0
         WHEN 'negotiating'  THEN deadline = 'negotiate_by' AND held > 0
         WHEN 'escalated'    THEN deadline = 'evidence_by'  AND held > 0
@@ -45,8 +49,8 @@ BEGIN
         WHEN 'returning'    THEN deadline = 'return_by'    AND held > 0
         WHEN 'returned'     THEN deadline = 'inspect_by'   AND held > 0
         WHEN 'replacing'    THEN deadline = 'replace_by'   AND held > 0
-        WHEN 'ruled'        THEN deadline = 'mature_at'    AND held = 0 AND released > 0 AND refunded > 0
-        WHEN 'released'     THEN deadline = 'mature_at'    AND held = 0 AND released > 0
+        WHEN 'ruled'        THEN deadline IN ('mature_at', 'mature_part_at') AND held = 0 AND released > 0 AND refunded > 0
+        WHEN 'released'     THEN deadline IN ('mature_at', 'mature_part_at') AND held = 0 AND released > 0
         WHEN 'reserved'     THEN deadline = 'reserve_until' AND held = 0 AND maturing = 0
         WHEN 'charged_back' THEN deadline = 'represent_by' AND held + released > 0
         WHEN 'represented'  THEN deadline = 'decision_by'  AND held + released > 0
@@ -61,7 +65,7 @@ BEGIN
     ELSIF num_nonnulls(buyer_share, freeze_id, captured, captured_fee, captured_tax, captured_share, method, claim,
             disputes, replaced, parts, holidays, aftermath) = 0
         AND state IN ('agreed', 'held', 'shipped', 'delivered', 'released', 'closed', 'refunded', 'canceled', 'expired')
-        AND deadline IS DISTINCT FROM 'confirm_part_by' THEN
+        AND coalesce(deadline NOT IN ('confirm_part_by', 'mature_part_at'), true) THEN
         RETURN true;
 
     -- All that is held is frozen in a dispute, interrupted by a chargeback or
@@ -75,13 +79,19 @@ BEGIN
     -- Fee and tax are at most the amount, and so is what the buyer bears of them.
     ELSIF buyer_share NOT BETWEEN 1 AND fee + tax THEN
         broken := 'orders_buyer_share';
+    -- A price that was changed is another than at first, and what the order comes to
+    -- from then on; an order in parts keeps theirs.
+    ELSIF aftermath ? 'price' AND ((aftermath ->> 'price')::bigint BETWEEN 1 AND 9007199254740991
+        AND (aftermath ->> 'price')::bigint <> amount AND parts IS NULL
+        AND captured IS NOT NULL AND (paid_at IS NOT NULL OR captured = (aftermath ->> 'price')::bigint)) IS NOT TRUE THEN
+        broken := 'orders_price';
     -- By a method something is settled before the payment is captured, and can be
     -- all that was agreed, with another fee.
     ELSIF (num_nulls(captured, captured_fee, captured_tax) = 3 OR num_nulls(captured, captured_fee, captured_tax) = 0
-        AND captured BETWEEN 1 AND amount AND least(captured_fee, captured_tax) >= 0 AND captured_fee + captured_tax <= captured
-        AND (captured < amount AND paid_at IS NOT NULL
+        AND captured BETWEEN 1 AND coalesce((aftermath ->> 'price')::bigint, amount) AND least(captured_fee, captured_tax) >= 0 AND captured_fee + captured_tax <= captured
+        AND (coalesce(aftermath ? 'price', false) OR captured < amount AND paid_at IS NOT NULL
             OR method IS NOT NULL AND (paid_at IS NOT NULL OR state IN ('authorised', 'canceled', 'expired')))) IS NOT TRUE
-        OR (captured_share IS NULL OR method IS NOT NULL AND captured_share BETWEEN 1 AND captured) IS NOT TRUE THEN
+        OR (captured_share IS NULL OR (method IS NOT NULL OR aftermath ? 'price') AND captured_share BETWEEN 1 AND captured) IS NOT TRUE THEN
         broken := 'orders_captured';
 
     -- Once more after each replacement.
@@ -89,15 +99,22 @@ BEGIN
         broken := 'orders_disputes';
 
     -- An order in parts has their deadlines, and no other has.
-    ELSIF (CASE WHEN parts IS NULL THEN state <> 'part_shipped' AND deadline IS DISTINCT FROM 'confirm_part_by'
+    ELSIF (CASE WHEN parts IS NULL THEN state <> 'part_shipped' AND coalesce(deadline NOT IN ('confirm_part_by', 'mature_part_at'), true)
         ELSE jsonb_array_length(parts -> 'list') BETWEEN 2 AND 50 AND deadline IS DISTINCT FROM 'confirm_by' END) IS NOT TRUE THEN
         broken := 'orders_parts';
+    -- What matures by itself waits for the moment, and only that does.
+    ELSIF deadline = 'mature_part_at' AND maturing = 0 THEN
+        broken := 'orders_parts_maturing';
     ELSIF (holidays IS NULL OR holidays BETWEEN 1 AND 400 AND deadline IN ('confirm_by', 'confirm_part_by')) IS NOT TRUE THEN
         broken := 'orders_holidays';
 
     ELSIF (state IN ('charged_back', 'represented')) <> coalesce(aftermath ? 'chargeback', false) THEN
         broken := 'orders_charged_back';
-    ELSIF state NOT IN ('charged_back', 'represented') AND (state = 'reserved') <> (coalesce((aftermath ->> 'reserved')::bigint, 0) > 0) THEN
+    -- A reserve is kept from what matures until its time is over: of parts, from the
+    -- first on.
+    ELSIF state NOT IN ('charged_back', 'represented')
+        AND NOT (parts IS NOT NULL AND deadline IS NOT NULL AND paid_at IS NOT NULL AND state <> 'reserved')
+        AND (state = 'reserved') <> (coalesce((aftermath ->> 'reserved')::bigint, 0) > 0) THEN
         broken := 'orders_reserved';
     ELSE
         RETURN true;
@@ -118,6 +135,11 @@ ALTER TABLE orders
     ADD CONSTRAINT orders_consistent CHECK (order_consistent(state, seq, amount, fee, tax, buyer_share,
         held, released, refunded, fee_charged, tax_charged, maturing, deadline, deadline_at, paid_at, freeze_id,
         captured, captured_fee, captured_tax, captured_share, method, claim, disputes, replaced, parts, holidays, aftermath));
+
+COMMENT ON COLUMN orders.maturing IS 'of released, what the seller has that is not available yet; of an order in parts, of all its parts';
+COMMENT ON COLUMN orders.amount IS 'what the goods cost, as it was agreed at first';
+COMMENT ON COLUMN orders.captured IS 'what the goods come to where that is not what was agreed at first: another price was agreed since, a part of what was authorised was captured, or the fee depended on the method';
+COMMENT ON COLUMN orders.aftermath IS 'another price, chargebacks, and what happened after the release (settlement/order, Aftermath); null for nothing';
 
 -- +goose StatementBegin
 CREATE FUNCTION ledger_account_consistent(id uuid, "timestamp" bigint, user_data_32 bigint, ledger bigint, code integer, flags integer,
@@ -166,5 +188,5 @@ ALTER TABLE ledger_transfers
 
 -- +goose Down
 -- +goose StatementBegin
-DO $$ BEGIN RAISE EXCEPTION 'the rules cannot be put back into CHECKs of their own'; END $$;
+DO $$ BEGIN RAISE EXCEPTION 'parts that mature by themselves, and orders at another price, cannot be put back into an earlier form'; END $$;
 -- +goose StatementEnd
