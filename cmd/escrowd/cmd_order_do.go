@@ -31,7 +31,7 @@ type orderAgreeCmd struct {
 	Jurisdiction string    `placeholder:"CODE" help:"Where the seller is, like DE or US-CA; what the seller's record says if left out."`
 	ShipBy       time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"Agreed date of shipment (RFC 3339)."`
 	Virtual      bool      `help:"Of virtual goods, which nobody carries."`
-	Part         []string  `sep:"none" placeholder:"NAME=AMOUNT@T" help:"A part that is shipped, confirmed and released by itself; once for each. The last may leave its amount out: it is the rest. @T is the part's own date of shipment (RFC 3339), if it has one."`
+	Parts        []string  `sep:"none" placeholder:"NAME=AMOUNT@T" help:"A part that is shipped, confirmed and released by itself; once for each. The last may leave its amount out: it is the rest. @T is the part's own date of shipment (RFC 3339), if it has one."`
 
 	ConfirmWithin string `placeholder:"TIME" help:"Agreed time to confirm from the delivery, within the policy's bounds: 14d, 36h. Without this the policy's own."`
 
@@ -45,8 +45,8 @@ func (orderAgreeCmd) Help() string {
 	return `As POST /v1/orders: the terms, the fee and the policy's version are fixed, and nothing is held before the payment. It may run beside a server.
 
     escrowd order agree shop web-1 ann bob USD 129.90
-    escrowd order agree shop web-2 ann bob USD 129.90 --part "table top=80.00" --part legs
-    escrowd order agree shop web-3 ann bob USD 129.90 --part design=80.00@2030-03-01T00:00:00Z --part build=@2030-06-01T00:00:00Z
+    escrowd order agree shop web-2 ann bob USD 129.90 --parts "table top=80.00" --parts legs
+    escrowd order agree shop web-3 ann bob USD 129.90 --parts design=80.00@2030-03-01T00:00:00Z --parts build=@2030-06-01T00:00:00Z
     escrowd order agree shop web-4 ann bob USD 129.90 --policy inspection --confirm-within 14d`
 }
 
@@ -79,13 +79,13 @@ func (c *orderAgreeCmd) Run(ctx context.Context, g *Globals) (err error) {
 		}
 	}
 	var parts []fields
-	for _, text := range c.Part {
+	for _, text := range c.Parts {
 		name, rest, _ := strings.Cut(text, "=")
 		amount, by, _ := strings.Cut(rest, "@")
 		part := fields{"name": name}
 		part.text("ship_by", by)
 		if err := part.amount("amount", cur, amount); err != nil {
-			return usageError("--part %q: %w", text, err)
+			return usageError("--parts %q: %w", text, err)
 		}
 		parts = append(parts, part)
 	}
@@ -142,12 +142,12 @@ type orderDoCmd struct {
 	Reason      string    `placeholder:"TEXT" help:"Why; kept on the timeline."`
 	Note        string    `placeholder:"TEXT" help:"offer, evidence, track: in words; kept on the timeline."`
 	Reference   string    `placeholder:"ID" help:"pay, authorise, capture, chargebacks: its name at the provider."`
-	Method      string    `placeholder:"METHOD" help:"pay, authorise: how, one of the policy's methods, or balance."`
+	Method      string    `placeholder:"METHOD" help:"pay, authorise: how, one of the policy's methods, or balance. Chargebacks of an order paid from a balance: how the money had come in."`
 	Amount      string    `placeholder:"AMOUNT" help:"How much, of an event that takes an amount; a decimal. Without this all."`
 	Also        []string  `placeholder:"ID" help:"pay: the ids of other orders that the payment covers. All are paid, or none."`
-	FxCurrency  string    `placeholder:"CODE" help:"pay: what was paid in, if it was not the order's currency; then also --fx-amount and --fx-rate."`
-	FxAmount    string    `placeholder:"AMOUNT" help:"pay: what was paid, in that currency."`
-	FxRate      string    `placeholder:"RATE" help:"pay: units of the order's currency for one of what was paid, an exact decimal."`
+	FxCurrency  string    `placeholder:"CODE" help:"pay: what was paid in, if it was not the order's currency; then also --fx-amount and --fx-rate. Chargebacks of such an order: what the provider took."`
+	FxAmount    string    `placeholder:"AMOUNT" help:"How much of that currency."`
+	FxRate      string    `placeholder:"RATE" help:"Units of the order's currency for one of it, an exact decimal."`
 	FxSpread    string    `placeholder:"AMOUNT" help:"pay: how much of --fx-amount the marketplace keeps."`
 	ToBuyer     string    `placeholder:"AMOUNT" help:"rule, offer, accept_offer: what goes back to the buyer."`
 	ToSeller    string    `placeholder:"AMOUNT" help:"rule: what is released to the seller; the two sum to what is held."`

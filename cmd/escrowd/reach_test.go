@@ -325,7 +325,7 @@ func TestRulingProposedByCommand(t *testing.T) {
 	r.run("entry", "do", "shop", m[1], "approve", "--person=eve", "--digest="+m[2]).check(t, exitCheckFailed, "", "four-eyes")
 	r.run("entry", "do", "shop", m[1], "approve", "--person=max", "--digest="+m[2]).check(t, exitOK, "ruling "+m[1]+": done", "")
 	r.run("order", "show", "web-1").check(t, exitOK, "ruled", "")
-	r.run("order", "agree", "shop", "web-2", "ann", "bob", "USD", "10.00", "--part=a=4.00@2024-03-01T00:00:00Z", "--part=b", "--policy=strict").check(t, exitOK, "a (2024-03-01T00:00:00Z)", "")
+	r.run("order", "agree", "shop", "web-2", "ann", "bob", "USD", "10.00", "--parts=a=4.00@2024-03-01T00:00:00Z", "--parts=b", "--policy=strict").check(t, exitOK, "a (2024-03-01T00:00:00Z)", "")
 	r.run("order", "agree", "shop", "web-3", "ann", "bob", "USD", "10.00", "--policy=strict", "--confirm-within=14d").check(t, exitCheckFailed, "", "agree refused (policy)")
 	r.run("order", "agree", "shop", "web-3", "ann", "bob", "USD", "10.00", "--policy=strict", "--confirm-within=0").check(t, exitUsage, "", "--confirm-within: ")
 	r.run("order", "agree", "shop", "web-3", "ann", "bob", "USD", "10.00", "--policy=strict").check(t, exitOK, "order web-3", "")

@@ -123,9 +123,9 @@
 //	                                                    what is left, or refunded
 //
 // The table is Rules in table.go: it is the one place where states, events,
-// who may cause them and deadlines are joined. The schema's
-// function order_consistent names the same states. What moves is MoneyTable in
-// money.go, and nothing else can.
+// who may cause them and deadlines are joined. The schema's function
+// order_consistent names the same states. What moves is MoneyTable in money.go, and
+// nothing else can.
 //
 // # Time
 //

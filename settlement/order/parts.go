@@ -326,9 +326,9 @@ func (p *planner) agree(to []State) error {
 
 // holdParts notes that a payment is held for every part, to be shipped by its own
 // date, or by the order's ship_by: that counts too where a date has passed before
-// the payment, because nobody has to ship before it. What the buyer pays on top is shared pro rata to the amounts:
-// each part's share is what the parts up to it come to, less the shares before,
-// so that they always sum to the whole.
+// the payment, because nobody has to ship before it. What the buyer pays on top
+// is shared pro rata to the amounts: each part's share is what the parts up to it
+// come to, less the shares before, so that they always sum to the whole.
 func (p *planner) holdParts() {
 	list, whole := p.parts(), p.o.Charge()
 	var amounts, shares int64
