@@ -140,7 +140,7 @@ func (s *Server) events() []eventRoutes {
 		eventOf(s, "confirm", order.Confirm, "Book the buyer's confirmation", "All that is held is released to the seller, less the fee.",
 			func(i *api.ConfirmItem) (*api.Confirm, *api.Target) { return &i.Confirm, &i.Target },
 			func(in *api.Confirm) (api.Act, order.Command, said) { return in.Act, order.Command{}, nil }),
-		eventOf(s, "extend", order.Extend, "Move a ship_by or confirm_by deadline", "As often and as far as the policy lets buyer and seller.",
+		eventOf(s, "extend", order.Extend, "Move a ship_by or confirm_by deadline", "As often and as far as the policy lets buyer and seller: each alone or, where it says so, both. Then the first of them asks, and the deadline moves when the other extends to the same moment.",
 			func(i *api.ExtendItem) (*api.Extend, *api.Target) { return &i.Extend, &i.Target },
 			func(in *api.Extend) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Until: in.Until}, nil
@@ -191,7 +191,7 @@ func (s *Server) events() []eventRoutes {
 			func(in *api.LoseChargeback) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Reason: in.Reason}, said{"reason": in.Reason, "reference": in.Reference}
 			}),
-		eventOf(s, "dispute", order.Dispute, "Open the buyer's dispute", "All that is held is frozen in the ledger until the dispute ends.",
+		eventOf(s, "dispute", order.Dispute, "Open the buyer's dispute", "All that is held is frozen in the ledger until the dispute ends. What was released already can be disputed too, for as long as the order's policy says: what is claimed is at stake then, and of the seller's as much of it is kept as is available.",
 			func(i *api.DisputeItem) (*api.Dispute, *api.Target) { return &i.Dispute, &i.Target },
 			func(in *api.Dispute) (api.Act, order.Command, said) {
 				return in.Act, order.Command{Amount: in.Amount, Reason: in.Reason}, said{"reason": in.Reason}

@@ -217,6 +217,9 @@ func orderOf(o *order.Order) api.Order {
 		}
 	}
 	out.Claim = claimOf(o.Claim)
+	if asked := o.Asked(); asked != nil {
+		out.Asked = &api.AskedExtension{By: string(asked.By), Until: asked.Until.UTC()}
+	}
 	out.Parts = partsOf(o.Parts)
 	return out
 }
@@ -243,7 +246,7 @@ func claimOf(c *order.Claim) *api.Claim {
 		}
 		return &api.ClaimOffer{By: string(f.By), ToBuyer: f.ToBuyer, Return: f.Return, Replacement: f.Replacement}
 	}
-	out := &api.Claim{OpenedAt: c.OpenedAt.UTC(), Amount: c.Amount, Offer: offer(c.Offer), Return: offer(c.Return),
+	out := &api.Claim{OpenedAt: c.OpenedAt.UTC(), Amount: c.Amount, Stake: c.Stake, Offer: offer(c.Offer), Return: offer(c.Return),
 		Appealed: string(c.Appealed), BuyerEvidence: c.BuyerEvidence, SellerEvidence: c.SellerEvidence}
 	if d := c.Damage; d != nil {
 		out.Damage = &api.ClaimDamage{Amount: d.Amount, ToBuyer: d.ToBuyer}

@@ -159,7 +159,7 @@ type orderDoCmd struct {
 	Status      string    `placeholder:"WORD" help:"track: what the carrier says, such as in_transit."`
 	Location    string    `placeholder:"TEXT" help:"track: where."`
 	ScannedAt   time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"track: when the carrier noted it (RFC 3339)."`
-	Until       time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"extend: the new deadline. Without this as far as the policy goes."`
+	Until       time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"T" help:"extend: the new deadline, or what the other party has asked for. Without this as far as the policy goes."`
 	Sha256      string    `name:"sha256" placeholder:"HEX" help:"evidence: of the file's content."`
 	URL         string    `placeholder:"URL" help:"evidence: where the file is."`
 	Type        string    `placeholder:"TYPE" help:"evidence: such as image/jpeg."`

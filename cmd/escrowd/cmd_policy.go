@@ -49,6 +49,7 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
       {name: cn, days: [2026-10-01, 2026-10-02]}
     extend_times: 1
     extend_by: 15d
+    extend_together: true        # once both have asked for the same; left out: each alone
     disputes: 3                  # how often a buyer may dispute an order; left out: no limit
     respond_within: 5d           # these three left out: the marketplace rules at once
     negotiate_within: 4d
@@ -62,6 +63,7 @@ const policyDocument = `A policy is a YAML file (JSON is YAML too):
     replace_within: 7d           # left out: goods are not replaced
     mature_after: 2d
     refund_released_within: 60d  # from the release; left out: what was released stays
+    dispute_released_within: 30d # from the release; left out: what was released is not disputed
     refund_fee: return           # or keep: then the seller bears all of it
     reserve_bps: 1000            # of what matures; these three left out: no reserve
     reserve_tiers: {new: 2000, gold: 0} # in place of it, by the seller's tier
@@ -227,6 +229,9 @@ func extensionInWords(p *order.Policy) string {
 	if p.ExtendTimes == 0 {
 		return "none"
 	}
+	if p.ExtendTogether {
+		return fmt.Sprintf("of ship_by and confirm_by, by buyer and seller together %s, %s at most", timesInWords(int64(p.ExtendTimes)), p.ExtendBy)
+	}
 	return fmt.Sprintf("of ship_by and confirm_by, by buyer and seller %s each, %s at most", timesInWords(int64(p.ExtendTimes)), p.ExtendBy)
 }
 
@@ -241,6 +246,9 @@ func aftermathRows(p *order.Policy) (rows [][]string) {
 		}
 	}
 	rows = append(rows, []string{"later refunds", refund})
+	if p.DisputeReleasedWithin > 0 {
+		rows = append(rows, []string{"later disputes", fmt.Sprintf("of what was released for %s", p.DisputeReleasedWithin)})
+	}
 	if p.ReserveFor > 0 {
 		of := percent(p.ReserveBps)
 		for _, tier := range slices.Sorted(maps.Keys(p.ReserveTiers)) {

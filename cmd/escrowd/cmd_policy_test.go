@@ -49,12 +49,12 @@ func TestShippedPolicies(t *testing.T) {
 	const day, hour = 24 * 60 * 60, 60 * 60
 	want := map[string]order.Policy{
 		"alibaba": {PayWithin: 5 * day, AuthoriseWithin: 7 * day, ShipWithin: 10 * day, ConfirmAfterDelivery: 15 * day, ConfirmAfterShipment: 15 * day, ConfirmVirtual: 3 * day,
-			ExtendTimes: 1, ExtendBy: 15 * day, RespondWithin: 5 * day, EscalateAfter: 3 * day, NegotiateWithin: 4 * day,
+			ExtendTimes: 1, ExtendBy: 15 * day, DisputeReleasedWithin: 30 * day, RespondWithin: 5 * day, EscalateAfter: 3 * day, NegotiateWithin: 4 * day,
 			EvidenceWithin: 7 * day, RuleWithin: 14 * day, ReturnWithin: 10 * day, InspectWithin: 3 * day, ReplaceWithin: 10 * day,
 			FeedbackWithin: 60 * day, FeedbackRevisionWithin: 30 * day},
 		"inspection": {PayWithin: 10 * day, ShipWithin: 30 * day, ConfirmAfterDelivery: 7 * day, ConfirmAfterShipment: 30 * day,
 			ConfirmAgreedMin: day, ConfirmAgreedMax: 30 * day,
-			ExtendTimes: 1, ExtendBy: 30 * day, RespondWithin: 5 * day, NegotiateWithin: 14 * day,
+			ExtendTimes: 3, ExtendBy: 30 * day, ExtendTogether: true, RespondWithin: 5 * day, NegotiateWithin: 14 * day,
 			EvidenceWithin: 7 * day, RuleWithin: 7 * day, ReturnWithin: 10 * day, InspectWithin: 7 * day, ReplaceWithin: 10 * day},
 		"express": {PayWithin: 3 * day, AuthoriseWithin: 3 * day, ShipWithin: 96 * hour, RequireTracking: true, ConfirmAfterDelivery: 24 * hour, ConfirmAfterShipment: 14 * day,
 			RespondWithin: 24 * hour, NegotiateWithin: 24 * hour, EvidenceWithin: 24 * hour, RuleWithin: 24 * hour,

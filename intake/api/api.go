@@ -327,6 +327,7 @@ type ShipReplacement struct {
 type Claim struct {
 	OpenedAt       time.Time    `json:"opened_at" example:"2017-05-20T09:30:00Z"`
 	Amount         int64        `json:"amount" doc:"What the buyer wants back; once there is damage, damage.to_buyer is that." example:"4000"`
+	Stake          int64        `json:"stake,omitempty" doc:"What of the money that was released already the dispute is about, and its offers and its ruling split; left out where that is what is held." example:"4000"`
 	Offer          *ClaimOffer  `json:"offer,omitempty" doc:"The last offer, not accepted yet."`
 	Return         *ClaimOffer  `json:"return,omitempty" doc:"What was agreed, or ruled, for the goods that are to come back; by says who offered or ordered it."`
 	Ruling         *ClaimRuling `json:"ruling,omitempty" doc:"The ruling that may still be appealed."`
@@ -358,10 +359,11 @@ type ClaimRuling struct {
 	Replacement bool  `json:"replacement" doc:"The goods are replaced."`
 }
 
-// Ruling ends a dispute. The two parts must sum to what is held.
+// Ruling ends a dispute. The two parts must sum to what is held or, after the
+// release, to the claim's stake.
 type Ruling struct {
 	ToBuyer     int64  `json:"to_buyer" minimum:"0" maximum:"9007199254740991" doc:"What goes back to the buyer, in minor units." example:"4000"`
-	ToSeller    int64  `json:"to_seller" minimum:"0" maximum:"9007199254740991" doc:"What is released to the seller, fee included, in minor units." example:"8990"`
+	ToSeller    int64  `json:"to_seller" minimum:"0" maximum:"9007199254740991" doc:"What is released to the seller, fee included, or stays so, in minor units." example:"8990"`
 	Return      bool   `json:"return,omitempty" doc:"Only once the goods are back with the seller, as an accepted offer of a return does."`
 	Replacement bool   `json:"replacement,omitempty" doc:"The seller ships other goods in place of those that came; to_buyer is 0 then."`
 	Reason      string `json:"reason,omitempty" maxLength:"2000" doc:"Why, in words; kept on the timeline." example:"damaged in transit, usable"`
@@ -399,6 +401,7 @@ type Order struct {
 	Reserved    int64           `json:"reserved,omitempty" doc:"What was kept in reserve of the seller's part, for its time; of an order in parts, of those that have matured, until the last has. Left out where nothing is." example:"1200"`
 	Deadline    string          `json:"deadline,omitempty" enum:"pay_by,capture_by,ship_by,confirm_part_by,confirm_by,respond_by,negotiate_by,evidence_by,rule_by,appeal_by,return_by,inspect_by,replace_by,mature_part_at,mature_at,reserve_until,represent_by,decision_by" doc:"What has to happen by deadline_at; left out in the final states." example:"confirm_by"`
 	DeadlineAt  time.Time       `json:"deadline_at,omitzero" example:"2017-05-31T09:30:00Z"`
+	Asked       *AskedExtension `json:"asked_extension,omitempty" doc:"A later deadline that buyer or seller has asked for and the other has not agreed to; left out where there is none."`
 	Holidays    int16           `json:"holidays,omitempty" doc:"By how many holidays of the policy's calendar the deadline was lengthened, a day each." example:"7"`
 	At          time.Time       `json:"at" doc:"When the last event took effect." example:"2017-05-16T09:30:00Z"`
 	PaidAt      time.Time       `json:"paid_at,omitzero" doc:"When it was paid; left out if it never was."`
@@ -413,6 +416,13 @@ type Order struct {
 	SellerTerms
 	BuyerShare int64  `json:"buyer_share,omitempty" doc:"What the buyer pays on top of amount: what it bears of fee and tax. amount + buyer_share = held + released + refunded, once it is paid." example:"195"`
 	Method     string `json:"method,omitempty" doc:"How it was paid; only under a policy with fee rules." example:"card"`
+}
+
+// AskedExtension is a later deadline that one party has asked for: the other agrees
+// by an extend to the same moment.
+type AskedExtension struct {
+	By    string    `json:"by" doc:"buyer or seller." example:"seller"`
+	Until time.Time `json:"until" example:"2017-06-15T09:30:00Z"`
 }
 
 // Part is one part of an order.
@@ -550,42 +560,44 @@ type ClockMoved struct {
 
 // PolicyTerms are a policy's rules. Durations are seconds.
 type PolicyTerms struct {
-	Name                 string           `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
-	Effective            time.Time        `json:"effective,omitzero" doc:"When the version comes into force, in the marketplace's time; orders agreed earlier get an older one. Left out: at once." example:"2026-12-01T00:00:00Z"`
-	PayWithin            int64            `json:"pay_within" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
-	AuthoriseWithin      int64            `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
-	ShipWithin           int64            `json:"ship_within" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
-	RequireTracking      bool             `json:"require_tracking,omitempty" doc:"A shipment, of a part, back, or of a replacement too, counts only with the carrier's tracking number; not of virtual goods."`
-	ConfirmAfterDelivery int64            `json:"confirm_after_delivery" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
-	ConfirmAfterShipment int64            `json:"confirm_after_shipment" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
-	ConfirmAgreedMin     int64            `json:"confirm_agreed_min,omitempty" minimum:"0" maximum:"316224000" doc:"The shortest time from the delivery that can be agreed for one order, in place of confirm_after_delivery. 0, as confirm_agreed_max: none can." example:"86400"`
-	ConfirmAgreedMax     int64            `json:"confirm_agreed_max,omitempty" minimum:"0" maximum:"316224000" doc:"The longest; not longer than confirm_after_shipment." example:"1296000"`
-	ConfirmVirtual       int64            `json:"confirm_virtual,omitempty" minimum:"0" maximum:"316224000" doc:"From the shipment of virtual goods, in place of both. 0: no orders of virtual goods." example:"259200"`
-	Calendar             Calendar         `json:"calendar,omitzero" doc:"Holidays, each of which lengthens the time to confirm by a day if it falls into it."`
-	ExtendTimes          int16            `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
-	ExtendBy             int64            `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
-	Disputes             int16            `json:"disputes,omitempty" minimum:"0" maximum:"100" doc:"How often the buyer may dispute an order at most, withdrawn disputes too. 0 or left out: no limit." example:"3"`
-	RuleWithin           int64            `json:"rule_within" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
-	RespondWithin        int64            `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
-	NegotiateWithin      int64            `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
-	EscalateAfter        int64            `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
-	EvidenceWithin       int64            `json:"evidence_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the escalation: then the marketplace rules, or the claim falls if the buyer gave no evidence." example:"432000"`
-	AppealWithin         int64            `json:"appeal_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the ruling: then it is carried out. 0: at once." example:"259200"`
-	ApproveRulingsOver   map[string]int64 `json:"approve_rulings_over,omitempty" doc:"By currency code, in minor units from 1: a ruling on more than that is proposed by one person and approved by another (POST /v1/entries, kind ruling). A currency that is left out has no such limit."`
-	ReturnWithin         int64            `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
-	InspectWithin        int64            `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
-	ReplaceWithin        int64            `json:"replace_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a replacement, or its ruling: then the claim is granted. 0: no replacements." example:"604800"`
-	MatureAfter          int64            `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
-	RefundReleasedWithin int64            `json:"refund_released_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the release: until then seller and marketplace can refund what was released. 0: not at all." example:"5184000"`
-	RefundFee            string           `json:"refund_fee,omitempty" enum:"return,keep" doc:"What becomes of the fee, and the tax on it, on what is refunded after the release: it goes back too, or stays and the seller bears all. Left out: return." example:"return"`
-	ReserveBps           int64            `json:"reserve_bps,omitempty" minimum:"0" maximum:"10000" doc:"Share of the seller's part, in hundredths of a percent, that is kept in reserve when it matures. 0: none." example:"1000"`
-	ReserveTiers         map[string]int64 `json:"reserve_tiers,omitempty" doc:"The same by the seller's tier, in place of reserve_bps: more of new sellers, 0 of those that are known." example:"{\"new\":2000}"`
-	ReserveFor           int64            `json:"reserve_for,omitempty" minimum:"0" maximum:"316224000" doc:"From the maturity: then what is left of the reserve is available too." example:"7776000"`
-	RepresentWithin      int64            `json:"represent_within,omitempty" minimum:"0" maximum:"316224000" doc:"From a chargeback: then it is lost. 0: it is lost as it comes." example:"1209600"`
-	DecisionWithin       int64            `json:"decision_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the representment of a chargeback. Nothing moves by itself when it passes; the order is reported as overdue." example:"6480000"`
-	ChargebackBorneBy    string           `json:"chargeback_borne_by,omitempty" enum:"seller,marketplace" doc:"Who pays for a lost chargeback of what was released. Left out: the seller." example:"seller"`
-	Methods              []string         `json:"methods" least:"without one an order that is agreed waits for the buyer, who can do nothing (rule owner)" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
-	Fees                 map[string]Fee   `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
+	Name                  string           `json:"name" pattern:"^[a-z][a-z0-9_-]{0,31}$" example:"standard"`
+	Effective             time.Time        `json:"effective,omitzero" doc:"When the version comes into force, in the marketplace's time; orders agreed earlier get an older one. Left out: at once." example:"2026-12-01T00:00:00Z"`
+	PayWithin             int64            `json:"pay_within" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the agreement: then the order expires." example:"432000"`
+	AuthoriseWithin       int64            `json:"authorise_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the authorisation of a payment: then it is voided and the order expires. 0: payments are captured at once." example:"604800"`
+	ShipWithin            int64            `json:"ship_within" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the payment: then the order is canceled and refunded. An agreed date of shipment counts where it is later." example:"864000"`
+	RequireTracking       bool             `json:"require_tracking,omitempty" doc:"A shipment, of a part, back, or of a replacement too, counts only with the carrier's tracking number; not of virtual goods."`
+	ConfirmAfterDelivery  int64            `json:"confirm_after_delivery" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the delivery: then the seller is paid." example:"604800"`
+	ConfirmAfterShipment  int64            `json:"confirm_after_shipment" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the shipment, as long as nobody reports a delivery: then the seller is paid." example:"1296000"`
+	ConfirmAgreedMin      int64            `json:"confirm_agreed_min,omitempty" minimum:"0" maximum:"316224000" doc:"The shortest time from the delivery that can be agreed for one order, in place of confirm_after_delivery. 0, as confirm_agreed_max: none can." example:"86400"`
+	ConfirmAgreedMax      int64            `json:"confirm_agreed_max,omitempty" minimum:"0" maximum:"316224000" doc:"The longest; not longer than confirm_after_shipment." example:"1296000"`
+	ConfirmVirtual        int64            `json:"confirm_virtual,omitempty" minimum:"0" maximum:"316224000" doc:"From the shipment of virtual goods, in place of both. 0: no orders of virtual goods." example:"259200"`
+	Calendar              Calendar         `json:"calendar,omitzero" doc:"Holidays, each of which lengthens the time to confirm by a day if it falls into it."`
+	ExtendTimes           int16            `json:"extend_times" minimum:"0" maximum:"100" doc:"How often each of buyer and seller may move a ship_by or confirm_by deadline." example:"1"`
+	ExtendBy              int64            `json:"extend_by" minimum:"0" maximum:"316224000" doc:"How far one extension goes at most." example:"1296000"`
+	Disputes              int16            `json:"disputes,omitempty" minimum:"0" maximum:"100" doc:"How often the buyer may dispute an order at most, withdrawn disputes too. 0 or left out: no limit." example:"3"`
+	RuleWithin            int64            `json:"rule_within" least:"without it a state has no deadline (rule deadline)" minimum:"1" maximum:"316224000" doc:"From the dispute. Nothing moves by itself when it passes; the order is reported as overdue." example:"1209600"`
+	RespondWithin         int64            `json:"respond_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: then the claim is granted. 0: no answer and no negotiation, the marketplace rules." example:"432000"`
+	NegotiateWithin       int64            `json:"negotiate_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the seller's objection: then the dispute is escalated." example:"864000"`
+	EscalateAfter         int64            `json:"escalate_after,omitempty" minimum:"0" maximum:"316224000" doc:"From the dispute: from then on buyer and seller may escalate it." example:"259200"`
+	EvidenceWithin        int64            `json:"evidence_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the escalation: then the marketplace rules, or the claim falls if the buyer gave no evidence." example:"432000"`
+	AppealWithin          int64            `json:"appeal_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the ruling: then it is carried out. 0: at once." example:"259200"`
+	ApproveRulingsOver    map[string]int64 `json:"approve_rulings_over,omitempty" doc:"By currency code, in minor units from 1: a ruling on more than that is proposed by one person and approved by another (POST /v1/entries, kind ruling). A currency that is left out has no such limit."`
+	ReturnWithin          int64            `json:"return_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a return: then the seller is paid. 0: no returns." example:"864000"`
+	InspectWithin         int64            `json:"inspect_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the goods' shipment back: then the buyer is paid what was agreed." example:"259200"`
+	ReplaceWithin         int64            `json:"replace_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the agreement on a replacement, or its ruling: then the claim is granted. 0: no replacements." example:"604800"`
+	MatureAfter           int64            `json:"mature_after" minimum:"0" maximum:"316224000" doc:"From the release: then the seller can be paid out." example:"172800"`
+	ExtendTogether        bool             `json:"extend_together,omitempty" doc:"true: a deadline moves once buyer and seller have both asked for the same moment."`
+	DisputeReleasedWithin int64            `json:"dispute_released_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the release: until then the buyer can dispute what was released. 0: not at all." example:"2592000"`
+	RefundReleasedWithin  int64            `json:"refund_released_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the release: until then seller and marketplace can refund what was released. 0: not at all." example:"5184000"`
+	RefundFee             string           `json:"refund_fee,omitempty" enum:"return,keep" doc:"What becomes of the fee, and the tax on it, on what is refunded after the release: it goes back too, or stays and the seller bears all. Left out: return." example:"return"`
+	ReserveBps            int64            `json:"reserve_bps,omitempty" minimum:"0" maximum:"10000" doc:"Share of the seller's part, in hundredths of a percent, that is kept in reserve when it matures. 0: none." example:"1000"`
+	ReserveTiers          map[string]int64 `json:"reserve_tiers,omitempty" doc:"The same by the seller's tier, in place of reserve_bps: more of new sellers, 0 of those that are known." example:"{\"new\":2000}"`
+	ReserveFor            int64            `json:"reserve_for,omitempty" minimum:"0" maximum:"316224000" doc:"From the maturity: then what is left of the reserve is available too." example:"7776000"`
+	RepresentWithin       int64            `json:"represent_within,omitempty" minimum:"0" maximum:"316224000" doc:"From a chargeback: then it is lost. 0: it is lost as it comes." example:"1209600"`
+	DecisionWithin        int64            `json:"decision_within,omitempty" minimum:"0" maximum:"316224000" doc:"From the representment of a chargeback. Nothing moves by itself when it passes; the order is reported as overdue." example:"6480000"`
+	ChargebackBorneBy     string           `json:"chargeback_borne_by,omitempty" enum:"seller,marketplace" doc:"Who pays for a lost chargeback of what was released. Left out: the seller." example:"seller"`
+	Methods               []string         `json:"methods" least:"without one an order that is agreed waits for the buyer, who can do nothing (rule owner)" pattern:"^[a-z][a-z0-9_-]{0,31}$" minItems:"1" maxItems:"50" nullable:"false" doc:"The payment methods it takes." example:"card"`
+	Fees                  map[string]Fee   `json:"fees" doc:"By currency code; \"*\" is for every other currency and has no amounts."`
 	FeeTerms
 	FeedbackTerms
 }

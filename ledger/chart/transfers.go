@@ -60,11 +60,12 @@ const (
 	RefundCollected     TransferCode = 316
 
 	// Disputes and rulings.
-	DisputeFreeze TransferCode = 401
-	RulingRelease TransferCode = 411
-	RulingFee     TransferCode = 412
-	RulingFeeTax  TransferCode = 413
-	RulingRefund  TransferCode = 414
+	DisputeFreeze   TransferCode = 401
+	DisputeReserved TransferCode = 402
+	RulingRelease   TransferCode = 411
+	RulingFee       TransferCode = 412
+	RulingFeeTax    TransferCode = 413
+	RulingRefund    TransferCode = 414
 
 	// Chargebacks.
 	ChargebackFreeze        TransferCode = 501
@@ -165,6 +166,8 @@ var transfers = []Transfer{
 
 	{Code: DisputeFreeze, Slug: "dispute_freeze", Name: "frozen by a dispute", Debit: Escrow, Credit: DisputeSuspense,
 		Posted: "dispute freeze posted", Voided: "dispute freeze lifted"},
+	{Code: DisputeReserved, Slug: "dispute_reserved", Name: "seller's money kept for a dispute", Debit: SellerAvailable, Credit: SellerReserve,
+		Posted: "seller's money kept for good", Voided: "seller's money no longer kept"},
 	{Code: RulingRelease, Slug: "ruling_release", Name: "released to the seller by a ruling", Debit: Escrow, Credit: SellerPending},
 	{Code: RulingFee, Slug: "ruling_fee", Name: "fee by a ruling", Debit: Escrow, Credit: FeeRevenue},
 	{Code: RulingFeeTax, Slug: "ruling_fee_tax", Name: "tax on the fee by a ruling", Debit: Escrow, Credit: TaxPayable},

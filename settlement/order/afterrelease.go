@@ -23,12 +23,16 @@ import (
 // nothing to pay, shows as a transfer of zero.
 
 // Aftermath is what happened to an order after its money was released, its
-// chargebacks, and before all that a change of its price. Orders to which nothing
+// chargebacks, and before all that a change of its price, or a later deadline that
+// was asked for. Orders to which nothing
 // of it did have none. Amounts are minor units.
 type Aftermath struct {
 	// Price is what the goods cost since it was agreed anew; 0 where it was not, or
 	// is again what was agreed at first. See Order.Price.
 	Price int64 `json:"price,omitempty"`
+	// Extension is a later deadline that one party has asked for and the other has
+	// not agreed to, nil for none; never changed in place.
+	Extension *Extension `json:"extension,omitempty"`
 	// ReleasedAt is when the money, or the last of it, was released; zero if it was
 	// not when this was noted, see Order.ReleasedAt.
 	ReleasedAt time.Time `json:"released_at,omitzero"`
@@ -41,6 +45,10 @@ type Aftermath struct {
 	Chargeback *Chargeback `json:"chargeback,omitempty"` // the open one, never changed in place
 	Won        bool        `json:"won,omitempty"`        // one was won
 	Second     bool        `json:"second,omitempty"`     // and a second one came
+	// Settled: a dispute was settled or ruled on, and what was released then, or
+	// stayed so, is not disputed once more.
+	Settled bool `json:"settled,omitempty"`
+
 	// Lost is what the buyer's bank took and kept; Absorbed is what of it the
 	// marketplace paid: that is still among what was released to the seller, and
 	// cannot go back to the buyer once more.
@@ -114,6 +122,14 @@ func (p *planner) refundReleased([]State) error {
 	case amount < 1 || amount > o.refundable():
 		return p.refuse(RuleAmount, "%d of what was released has not gone back, %d cannot be refunded", o.refundable(), amount)
 	}
+	p.refundFromSeller(amount)
+	return nil
+}
+
+// refundFromSeller gives amount of what was released back to the buyer: the
+// seller's part from what has not matured, and then from what the seller has.
+func (p *planner) refundFromSeller(amount int64) {
+	o := p.o
 	p.aftermath()
 	share, fee, tax := p.unrelease(amount)
 	share -= p.fromMaturing(chart.RefundFromPending, o.BuyerAccount, share)
@@ -129,7 +145,6 @@ func (p *planner) refundReleased([]State) error {
 	case o.State != Closed: // parts of which nothing is left have no clock any more
 		p.restByParts()
 	}
-	return nil
 }
 
 // keepReserve keeps the policy's share of what has just matured in reserve.
@@ -251,10 +266,16 @@ func explainAfter(e *Explanation, o *Order, money func(int64) string) {
 	if _, ok := Lookup(o.State, RefundReleased); !ok || o.Policy == nil {
 		return
 	}
+	if a := o.Aftermath; a != nil && a.Settled {
+		e.Why += " Its dispute was settled or ruled on."
+	}
 	if a := o.Aftermath; a != nil && *a != (Aftermath{Price: a.Price}) && o.Refunded > 0 && o.State != Closed && o.Parts == nil { // of parts it was said
 		e.Why += fmt.Sprintf(" %s has gone back to the buyer.", money(o.Refunded))
 	}
 	if o.Policy.RefundReleasedWithin > 0 && o.refundable() > 0 {
 		e.Next += fmt.Sprintf(" Until %s seller or marketplace may refund what was released.", stamp(o.refundableUntil()))
+	}
+	if _, ok := Lookup(o.State, Dispute); ok && o.Policy.DisputeReleasedWithin > 0 && o.refundable() > 0 && !(o.Aftermath != nil && o.Aftermath.Settled) {
+		e.Next += fmt.Sprintf(" Until %s the buyer may dispute it.", stamp(o.disputableUntil()))
 	}
 }

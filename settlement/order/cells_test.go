@@ -40,14 +40,17 @@ type atlas struct {
 }
 
 // enough is how many kinds of orders are looked at in one state, those first
-// that the scenarios have and that few events lead to; and in a chargeback, of
-// those that stood in one state before it.
-const enough = 60
+// that the scenarios have and that few events lead to; and in a chargeback, or a
+// dispute of what was released, of those that stood in one state before it.
+const enough = 70
 
 // place is what enough of are looked at.
 func (p position) place() string {
 	if a := p.now.Aftermath; a != nil && a.Chargeback != nil {
 		return string(p.now.State + " " + a.Chargeback.From)
+	}
+	if c := p.now.Claim; c.Released() {
+		return string(p.now.State + " " + c.From)
 	}
 	return string(p.now.State)
 }

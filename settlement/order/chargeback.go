@@ -121,8 +121,7 @@ func (p *planner) openChargeback(to []State) error {
 		o.Freeze = p.lastLeg(ledger.TransferPending)
 	}
 	if released := amount - min(amount, o.Held); released > 0 && !o.Policy.marketplaceBears() {
-		share, _, _ := o.unreleaseParts(released)
-		if share -= min(share, o.Maturing); share > 0 { // what matures waits with the order
+		if share := o.toKeep(released) - o.keptForClaim(); share > 0 { // a dispute keeps the rest already
 			p.leg(chart.ChargebackReserved, p.sellers(chart.SellerAvailable), p.sellers(chart.SellerReserve), share)
 			cb.Kept = p.lastLeg(ledger.TransferPending | ledger.TransferBalancingDebit)
 		}
@@ -249,39 +248,20 @@ func (p *planner) winChargeback([]State) error {
 		o.Freeze = ledger.ID{}
 	}
 	p.giveBack(cb)
-	p.goOn(cb)
+	p.goOn(cb.stopped())
 	return nil
-}
-
-// goOn has the order go on where it stood, its clock too, and those of its parts.
-func (p *planner) goOn(cb *Chargeback) {
-	o := p.o
-	o.State, o.Deadline, o.DeadlineAt = cb.From, cb.Deadline, time.Time{}
-	if cb.Deadline != NoDeadline {
-		o.DeadlineAt = o.At.Add(time.Duration(cb.Left) * time.Microsecond)
-	}
-	o.BuyerExtended, o.SellerExtended, o.Holidays = cb.BuyerExtended, cb.SellerExtended, cb.Holidays
-	switch {
-	case cb.From.Frozen(): // a dispute has stopped the parts' clocks already
-	case o.Held > 0:
-		p.thawParts(o.At.Sub(cb.OpenedAt))
-	case cb.From == Released || cb.From == Ruled:
-		p.thaw(o.At.Sub(cb.OpenedAt))
-		p.restByParts()
-	}
 }
 
 func (p *planner) loseChargeback([]State) error {
 	o := p.o
 	a, cb := p.closeChargeback()
-	claim := o.Claim
-	if !o.Freeze.IsZero() {
-		code := chart.ChargebackFreeze
-		if cb.From.Frozen() {
-			code = chart.DisputeFreeze
-		}
-		p.void(code, o.Freeze)
-		o.Freeze, o.Claim = ledger.ID{}, nil
+	var claim *Claim
+	switch {
+	case o.Claim != nil:
+		claim = p.closeDispute()
+	case !o.Freeze.IsZero():
+		p.void(chart.ChargebackFreeze, o.Freeze)
+		o.Freeze = ledger.ID{}
 	}
 	held := min(cb.Amount, o.Held)
 	p.leg(chart.ChargebackTaken, o.ID, p.c.Books.Receivable, held)
@@ -294,8 +274,10 @@ func (p *planner) loseChargeback([]State) error {
 	case o.Held > 0 && claim != nil:
 		// The buyer went to his bank for it: the claim is settled by that.
 		p.resumeConfirm(claim)
+	case claim.Released() && (o.Released > 0 || claim.From == Reserved):
+		p.goOn(claim.stopped())
 	case o.Held > 0, o.Released > 0 && !cb.From.holds(), cb.From == Reserved:
-		p.goOn(cb)
+		p.goOn(cb.stopped())
 	default: // a part may have been released
 		since := cb.OpenedAt
 		if claim != nil {

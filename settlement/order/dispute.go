@@ -15,18 +15,26 @@ import (
 //
 // All that is held is frozen, whatever the claim: what the buyer does not claim
 // goes to the seller when the dispute ends, and not before, so that a claim can
-// be settled for more than was said at first.
+// be settled for more than was said at first. Of what was released already only
+// what is claimed is at stake, see released_dispute.go.
 type Claim struct {
 	OpenedAt time.Time `json:"opened_at"`
 	Amount   int64     `json:"amount"` // what the buyer wants back
+	// Stake is what of the money that was released the dispute is about; 0 where it
+	// is about what is held. Kept is the pending transfer that keeps the seller's
+	// part of it, zero for none.
+	Stake int64     `json:"stake,omitempty"`
+	Kept  ledger.ID `json:"kept,omitzero"`
 	// From is the state in which the dispute began and ConfirmLeft what was left
-	// of the time to confirm: a dispute stops that clock, and withdrawing the
-	// claim lets it run on, with the extensions that were used.
-	From           State `json:"from"`
-	ConfirmLeft    int64 `json:"confirm_left_us"` // microseconds
-	BuyerExtended  int16 `json:"buyer_extended,omitempty"`
-	SellerExtended int16 `json:"seller_extended,omitempty"`
-	Holidays       int16 `json:"holidays,omitempty"` // by how many that time was lengthened
+	// of the time to confirm or, after the release, of Deadline: a dispute stops
+	// that clock, and withdrawing the claim lets it run on, with the extensions
+	// that were used.
+	From           State    `json:"from"`
+	ConfirmLeft    int64    `json:"confirm_left_us"` // microseconds
+	Deadline       Deadline `json:"deadline,omitempty"`
+	BuyerExtended  int16    `json:"buyer_extended,omitempty"`
+	SellerExtended int16    `json:"seller_extended,omitempty"`
+	Holidays       int16    `json:"holidays,omitempty"` // by how many that time was lengthened
 
 	Offer    *Offer  `json:"offer,omitempty"`  // the last one, open
 	Return   *Offer  `json:"return,omitempty"` // what was agreed or ruled for the goods that are to come back
@@ -126,23 +134,52 @@ func (p *planner) openDispute(to []State) error {
 	if err := p.checkAgain(); err != nil {
 		return err
 	}
+	released := !o.State.holds()
+	whole, is := o.Held, "is held"
+	if released {
+		if err := p.checkReleased(); err != nil {
+			return err
+		}
+		whole, is = o.refundable(), "of what was released has not gone back"
+	}
 	amount := c.Amount
 	if amount == 0 {
-		amount = o.Held
+		amount = whole
 	}
-	if amount < 0 || amount > o.Held {
-		return p.refuse(RuleAmount, "%d is held, %d cannot be claimed", o.Held, amount)
+	if amount < 1 || amount > whole {
+		return p.refuse(RuleAmount, "%d %s, %d cannot be claimed", whole, is, amount)
 	}
-	p.account(c.Books.Suspense, chart.DisputeSuspense, ledger.Uint128{})
-	p.leg(chart.DisputeFreeze, o.ID, c.Books.Suspense, o.Held)
-	frozen := &p.ch.Legs[len(p.ch.Legs)-1]
-	frozen.Flags |= ledger.TransferPending
-	o.Freeze = frozen.ID
+	claim := &Claim{OpenedAt: o.At, Amount: amount, From: o.State, BuyerExtended: o.BuyerExtended, SellerExtended: o.SellerExtended, Holidays: o.Holidays}
+	if o.Deadline != NoDeadline {
+		claim.ConfirmLeft = o.DeadlineAt.Sub(o.At).Microseconds()
+	}
+	if released {
+		claim.Stake, claim.Deadline = amount, o.Deadline
+		p.keepClaimed(claim)
+	} else {
+		p.account(c.Books.Suspense, chart.DisputeSuspense, ledger.Uint128{})
+		p.leg(chart.DisputeFreeze, o.ID, c.Books.Suspense, o.Held)
+		o.Freeze = p.lastLeg(ledger.TransferPending)
+	}
 	o.Disputes++
-	o.Claim = &Claim{OpenedAt: o.At, Amount: amount, From: o.State, ConfirmLeft: o.DeadlineAt.Sub(o.At).Microseconds(),
-		BuyerExtended: o.BuyerExtended, SellerExtended: o.SellerExtended, Holidays: o.Holidays}
+	o.Claim = claim
 	p.next(to[0])
 	return nil
+}
+
+// closeDispute lifts the freeze, or frees what was kept of the seller's, and
+// answers the claim, which is none of the order's any more.
+func (p *planner) closeDispute() *Claim {
+	o := p.o
+	claim := o.Claim
+	if !o.Freeze.IsZero() {
+		p.void(chart.DisputeFreeze, o.Freeze)
+	}
+	if !claim.Kept.IsZero() {
+		p.void(chart.DisputeReserved, claim.Kept)
+	}
+	o.Freeze, o.Claim = ledger.ID{}, nil
+	return claim
 }
 
 func (p *planner) contest(to []State) error {
@@ -158,8 +195,8 @@ func (p *planner) contest(to []State) error {
 
 func (p *planner) makeOffer([]State) error {
 	o, c := p.o, p.c
-	if c.ToBuyer < 0 || c.ToBuyer > o.Held {
-		return p.refuse(RuleAmount, "%d is held, %d cannot go to the buyer", o.Held, c.ToBuyer)
+	if stake := o.atStake(); c.ToBuyer < 0 || c.ToBuyer > stake {
+		return p.refuse(RuleAmount, "%d %s, %d cannot go to the buyer", stake, o.stakeIs(), c.ToBuyer)
 	}
 	if err := p.canReturn(); err != nil {
 		return err
@@ -292,11 +329,11 @@ func (p *planner) closeEvidence([]State) error {
 }
 
 func (p *planner) withdraw([]State) error {
-	o := p.o
-	claim := o.Claim
-	p.void(chart.DisputeFreeze, o.Freeze)
-	o.Freeze, o.Claim = ledger.ID{}, nil
-	p.resumeConfirm(claim)
+	if claim := p.closeDispute(); claim.Released() {
+		p.goOn(claim.stopped())
+	} else {
+		p.resumeConfirm(claim)
+	}
 	return nil
 }
 
@@ -313,8 +350,8 @@ func (p *planner) resumeConfirm(claim *Claim) {
 // nobody has; after an appeal the next ruling is the last.
 func (p *planner) rule([]State) error {
 	o, c := p.o, p.c
-	if c.ToSeller < 0 || c.ToBuyer < 0 || c.ToSeller > o.Held || c.ToSeller+c.ToBuyer != o.Held {
-		return p.refuse(RuleAmount, "the parts must sum to what is held: %d", o.Held)
+	if stake := o.atStake(); c.ToSeller < 0 || c.ToBuyer < 0 || c.ToSeller > stake || c.ToSeller+c.ToBuyer != stake {
+		return p.refuse(RuleAmount, "the parts must sum to what %s: %d", o.stakeIs(), stake)
 	}
 	if err := p.canReturn(); err != nil {
 		return err
@@ -323,8 +360,8 @@ func (p *planner) rule([]State) error {
 		return err
 	}
 	if limit, over := o.rulingLimit(); over && c.Approval.IsZero() {
-		return p.refuse(RuleFourEyes, "policy %s version %d lets one person rule on at most %d, and %d is held: the ruling is proposed, and another person approves it",
-			o.Policy.Name, o.Policy.Version, limit, o.Held)
+		return p.refuse(RuleFourEyes, "policy %s version %d lets one person rule on at most %d, and %d %s: the ruling is proposed, and another person approves it",
+			o.Policy.Name, o.Policy.Version, limit, o.atStake(), o.stakeIs())
 	}
 	if o.Policy.AppealWithin > 0 && o.Claim != nil && o.Claim.Appealed == "" {
 		p.claim().Ruling = &Ruling{ToBuyer: c.ToBuyer, ToSeller: c.ToSeller, Return: c.Return, Replacement: c.Replacement}
@@ -334,12 +371,20 @@ func (p *planner) rule([]State) error {
 	return p.settle(&Offer{By: Operator, ToBuyer: c.ToBuyer, Return: c.Return, Replacement: c.Replacement})
 }
 
+// stakeIs says of what is at stake why, in words that follow it.
+func (o *Order) stakeIs() string {
+	if o.Claim.Released() {
+		return "is claimed of what was released"
+	}
+	return "is held"
+}
+
 // rulingLimit is on how much one person alone may rule, and whether more than
-// that is held. Minor units.
+// that is at stake. Minor units.
 func (o *Order) rulingLimit() (limit int64, over bool) {
 	_, currency, _ := chart.SplitLedger(o.Ledger)
 	limit, ok := o.Policy.ApproveRulingsOver[currency.Code]
-	return limit, ok && o.Held > limit
+	return limit, ok && o.atStake() > limit
 }
 
 func (p *planner) appeal(to []State) error {
@@ -382,13 +427,18 @@ func (p *planner) refuseReturn(to []State) error {
 // back and the rest to the seller, less the fee.
 func (p *planner) divide(toBuyer int64) error {
 	o := p.o
-	p.void(chart.DisputeFreeze, o.Freeze)
-	p.thaw(o.At.Sub(o.Claim.OpenedAt))
-	o.Freeze, o.Claim = ledger.ID{}, nil
+	if o.Claim.Released() {
+		p.divideReleased(toBuyer)
+		return nil
+	}
+	p.thaw(o.At.Sub(p.closeDispute().OpenedAt))
 	as := Ruled // what was held of parts is split, and all that was released before stays so
 	switch toBuyer {
 	case 0:
 		as = Released
+		if o.Policy.DisputeReleasedWithin > 0 {
+			p.aftermath().Settled = true
+		}
 	case o.Held:
 		as = Refunded
 	}

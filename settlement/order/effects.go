@@ -76,6 +76,7 @@ func (p *planner) next(s State) {
 	if o.keepsClock(s) && o.Deadline == ConfirmBy {
 		return
 	}
+	p.dropExtension()
 	o.Holidays = 0
 	from := func(d Deadline, within Seconds) {
 		o.Deadline, o.DeadlineAt = d, o.At.Add(within.Duration())
@@ -182,33 +183,6 @@ func (p *planner) checkPayment(done string) error {
 		}
 		return p.refuse(RuleAmount, "%d was agreed, with the buyer's share of the fee %d, and %d was %s", o.Price(), pays, c.Amount, done)
 	}
-	return nil
-}
-
-func (p *planner) moveDeadline([]State) error {
-	o, c, pol := p.o, p.c, p.o.Policy
-	if o.Deadline == MaturePartAt { // which is for nobody to move: it is the next one after it
-		p.clockOf(func(t *Part) bool { return t.Held > 0 })
-	}
-	used := &o.SellerExtended
-	if c.By == Buyer {
-		used = &o.BuyerExtended
-	}
-	if *used >= pol.ExtendTimes {
-		return p.refuse(RuleExtension, "policy %s version %d lets the %s extend %d times", pol.Name, pol.Version, c.By, pol.ExtendTimes)
-	}
-	latest := o.DeadlineAt.Add(pol.ExtendBy.Duration())
-	until := c.Until
-	if until.IsZero() {
-		until = latest
-	}
-	if !until.After(o.DeadlineAt) || until.After(latest) {
-		return p.refuse(RuleExtension, "the new %s must be after %s and at most %s", o.Deadline, stamp(o.DeadlineAt), stamp(latest))
-	}
-	*used++
-	before := o.DeadlineAt
-	o.DeadlineAt = until
-	p.moveParts(before)
 	return nil
 }
 

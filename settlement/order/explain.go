@@ -103,6 +103,7 @@ func Explain(o *Order) Explanation {
 	if o.inParts() {
 		explainParts(&e, o, money)
 		explainInspection(&e, o)
+		explainExtension(&e, o)
 		explainCharge(&e, o, money)
 		return e
 	}
@@ -180,6 +181,7 @@ func Explain(o *Order) Explanation {
 			money(o.Released), money(o.FeeCharged), money(o.TaxCharged), money(o.Refunded))
 	}
 	explainInspection(&e, o)
+	explainExtension(&e, o)
 	explainCharge(&e, o, money)
 	if !o.State.Open() {
 		e.Next, e.Otherwise = "Nobody: the order has ended.", "Nothing."
@@ -227,17 +229,27 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 	if o.Claim != nil {
 		claimed = " and claims " + money(o.Claim.Amount)
 	}
-	e.Why = fmt.Sprintf("%s is held and frozen: the buyer disputes the order%s.", money(o.Held), claimed)
-	if o.Claim != nil && o.Claim.Damage != nil {
-		e.Why = fmt.Sprintf("%s is held and frozen: the goods came back, for which %s was to go to the buyer, and the seller claims %s of that for damage.",
-			money(o.Held), money(o.Claim.Damage.ToBuyer), money(o.Claim.Damage.Amount))
+	is := money(o.Held) + " is held and frozen" // the money, and what becomes of it
+	frozen, toSeller, all := "the money stays frozen", "the rest to the seller, less the fee", "All that is held is released to the seller, less the fee."
+	if o.Held == 0 {
+		is = fmt.Sprintf("Nothing is held, %s was released", money(o.Released))
+		if o.Claim != nil && !o.Claim.Kept.IsZero() {
+			is += ", and of the seller's part of what is claimed as much is kept as was available"
+		}
+		frozen, toSeller, all = "what is kept stays so", "the seller keeps the rest", "The seller keeps what was released."
 	}
-	granted := "What is claimed goes back to the buyer and the rest to the seller, less the fee."
+	e.Why = fmt.Sprintf("%s: the buyer disputes the order%s.", is, claimed)
+	if o.Claim != nil && o.Claim.Damage != nil {
+		e.Why = fmt.Sprintf("%s: the goods came back, for which %s was to go to the buyer, and the seller claims %s of that for damage.",
+			is, money(o.Claim.Damage.ToBuyer), money(o.Claim.Damage.Amount))
+	}
+	granted := "What is claimed goes back to the buyer and " + toSeller + "."
+	nothing := fmt.Sprintf("Nothing moves by itself: %s and the order is reported as overdue.", frozen)
 	switch o.State {
 	case Disputed:
 		if o.Deadline == RuleBy {
 			e.Next = whoRules(o)
-			e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
+			e.Otherwise = nothing
 			return
 		}
 		e.Next = "The seller accepts the claim or contests it; the buyer may withdraw it."
@@ -253,46 +265,49 @@ func explainDispute(e *Explanation, o *Order, money func(int64) string) {
 		e.Otherwise = "The dispute is escalated: the marketplace hears both."
 	case Escalated:
 		e.Next = fmt.Sprintf("Buyer and seller give evidence (so far %d and %d files); the marketplace may rule already.", o.Claim.BuyerEvidence, o.Claim.SellerEvidence)
-		e.Otherwise = "The marketplace rules; if the buyer has given no evidence the claim falls and the seller is paid, less the fee."
+		e.Otherwise = "The marketplace rules; if the buyer has given no evidence the claim falls: " + lowerFirst(all)
 		if d := o.Claim.Damage; d != nil {
 			e.Next = fmt.Sprintf("Buyer and seller give evidence of the damage (so far %d and %d files), or one accepts what the other claims: %s%s; the marketplace may rule already.",
-				o.Claim.BuyerEvidence-d.BuyerEvidence, o.Claim.SellerEvidence-d.SellerEvidence, acceptable(o.Claim, money), alsoOffered(o.Claim, money))
-			e.Otherwise = fmt.Sprintf("The marketplace rules; if the seller has given no evidence of the damage, %s goes back to the buyer and the rest to the seller, less the fee.", money(d.ToBuyer))
+				o.Claim.BuyerEvidence-d.BuyerEvidence, o.Claim.SellerEvidence-d.SellerEvidence, acceptable(o.Claim, money, toSeller), alsoOffered(o.Claim, money))
+			e.Otherwise = fmt.Sprintf("The marketplace rules; if the seller has given no evidence of the damage, %s goes back to the buyer and %s.", money(d.ToBuyer), toSeller)
 		}
 	case Arbitration:
 		e.Next = whoRules(o)
 		if o.Claim != nil && o.Claim.Damage != nil {
-			e.Next += fmt.Sprintf(" Until then one may accept what the other claims: %s.", acceptable(o.Claim, money))
+			e.Next += fmt.Sprintf(" Until then one may accept what the other claims: %s.", acceptable(o.Claim, money, toSeller))
 		}
-		e.Otherwise = "Nothing moves by itself: the money stays frozen and the order is reported as overdue."
+		e.Otherwise = nothing
 	case Decided:
 		r := o.Claim.Ruling
-		e.Why = fmt.Sprintf("%s is held and frozen: the marketplace ruled %s to the buyer and %s to the seller, fee included%s.", money(o.Held), money(r.ToBuyer), money(r.ToSeller), onceBack(r))
+		e.Why = fmt.Sprintf("%s: the marketplace ruled %s to the buyer and %s to the seller, fee included%s.", is, money(r.ToBuyer), money(r.ToSeller), onceBack(r))
 		if r.Replacement {
-			e.Why = fmt.Sprintf("%s is held and frozen: the marketplace ruled that the seller replaces the goods.", money(o.Held))
+			e.Why = fmt.Sprintf("%s: the marketplace ruled that the seller replaces the goods.", is)
 		}
 		e.Next = "Buyer or seller may appeal."
 		e.Otherwise = "The ruling is carried out."
 	case Returning:
-		e.Why = fmt.Sprintf("%s is held and frozen: %s goes back to the buyer once the goods are back.", money(o.Held), money(o.Claim.Return.ToBuyer))
+		e.Why = fmt.Sprintf("%s: %s goes back to the buyer once the goods are back.", is, money(o.Claim.Return.ToBuyer))
 		e.Next = "The buyer ships the goods back" + tracked(o) + "."
-		e.Otherwise = "All that is held is released to the seller, less the fee."
+		e.Otherwise = all
 	case Returned:
-		e.Why = fmt.Sprintf("%s is held and frozen: the goods are on their way back, for which %s goes to the buyer.", money(o.Held), money(o.Claim.Return.ToBuyer))
+		e.Why = fmt.Sprintf("%s: the goods are on their way back, for which %s goes to the buyer.", is, money(o.Claim.Return.ToBuyer))
 		e.Next = "The seller receives the goods, or refuses them with a reason."
-		e.Otherwise = fmt.Sprintf("%s goes back to the buyer and the rest to the seller, less the fee.", money(o.Claim.Return.ToBuyer))
+		e.Otherwise = fmt.Sprintf("%s goes back to the buyer and %s.", money(o.Claim.Return.ToBuyer), toSeller)
 	case Replacing:
-		e.Why = fmt.Sprintf("%s is held and frozen: the seller is to replace the goods; the buyer had claimed %s.", money(o.Held), money(o.Claim.Amount))
+		e.Why = fmt.Sprintf("%s: the seller is to replace the goods; the buyer had claimed %s.", is, money(o.Claim.Amount))
 		e.Next = "The seller ships the replacement" + tracked(o) + ", or accepts the claim."
 		e.Otherwise = granted
 	}
 }
 
+// lowerFirst is a sentence as it goes on after a colon.
+func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
+
 // acceptable says what would go where if a party accepted what the other claims of
 // goods that came back damaged.
-func acceptable(c *Claim, money func(int64) string) string {
+func acceptable(c *Claim, money func(int64) string, toSeller string) string {
 	less, _ := c.ofSeller()
-	return fmt.Sprintf("%s goes back if the seller does, %s if the buyer does, and the rest to the seller, less the fee", money(c.ofBuyer()), money(less))
+	return fmt.Sprintf("%s goes back if the seller does, %s if the buyer does, and %s", money(c.ofBuyer()), money(less), toSeller)
 }
 
 // alsoOffered is an offer that is neither.
@@ -325,13 +340,17 @@ func offerWord(f *Offer) string {
 
 // whoRules says who ends a dispute that waits for the marketplace.
 func whoRules(o *Order) string {
+	text := "The marketplace rules how what is held is split"
+	if o.Held == 0 {
+		text = "The marketplace rules how much of what is claimed goes back"
+	}
 	if o.Policy == nil { // a report's order may be without
-		return "The marketplace rules how what is held is split."
+		return text + "."
 	}
 	if _, over := o.rulingLimit(); over {
-		return "The marketplace rules how what is held is split: one person proposes it and another approves it."
+		return text + ": one person proposes it and another approves it."
 	}
-	return "The marketplace rules how what is held is split."
+	return text + "."
 }
 
 func onceBack(r *Ruling) string {

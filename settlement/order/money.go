@@ -78,13 +78,20 @@ var MoneyTable = map[Effect][]Movement{
 	RefundDue:  {{chart.RefundToBuyer, Outright, "what is held of the parts whose time to be shipped has passed, or all"}},
 	RefundRest: {{chart.RefundToBuyer, Outright, "what is held of the parts that were not shipped"}},
 
-	Freeze:     {{chart.DisputeFreeze, Promised, "all that is held"}},
-	Unfreeze:   {{chart.DisputeFreeze, Voided, "all that is held"}},
+	Freeze: {
+		{chart.DisputeFreeze, Promised, "all that is held"},
+		{chart.DisputeReserved, Promised, "or, after the release, of the seller's part of the claim that has matured, as much as is available"},
+	},
+	Unfreeze: {
+		{chart.DisputeFreeze, Voided, "all that is held"},
+		{chart.DisputeReserved, Voided, "or what was kept"},
+	},
 	SendAgain:  {{chart.DisputeFreeze, Voided, "all that is held"}},
 	GrantClaim: splitting("the claim"),
 	GrantOther: splitting("the claim, or what was to be paid for the goods that came back, or that less the damage"),
 	DropClaim: {
 		{chart.DisputeFreeze, Voided, "all that is held"},
+		{chart.DisputeReserved, Voided, "or, after the release, what was kept"},
 		{chart.RulingRelease, Outright, "all that is held, less fee and tax"},
 		{chart.RulingFee, Outright, "the fee, pro rata"},
 		{chart.RulingFeeTax, Outright, "the tax on the fee, likewise"},
@@ -95,15 +102,7 @@ var MoneyTable = map[Effect][]Movement{
 	CarryOut:    splitting("what the ruling gives the buyer"),
 	GrantReturn: splitting("what was agreed, or ruled, for the return"),
 
-	GiveBack: {
-		{chart.RefundFromPending, Outright, "of the seller's part, what has not matured"},
-		{chart.RefundCollected, Outright, "the rest of the seller's part"},
-		{chart.RefundFromAvailable, Outright, "of that, as much as the seller has available"},
-		{chart.RefundFromReserve, Outright, "then as much as there is in reserve"},
-		{chart.RefundFromDebt, Outright, "then what is missing yet"},
-		{chart.RefundOfFee, Outright, "the fee's part, where the policy returns it"},
-		{chart.RefundOfFeeTax, Outright, "the tax's part, likewise"},
-	},
+	GiveBack: returning("of the seller's part, what has not matured"),
 
 	TakePayment: {
 		{chart.ChargebackAdvanced, Outright, "what the provider took"},
@@ -123,6 +122,7 @@ var MoneyTable = map[Effect][]Movement{
 		{chart.ChargebackReserved, Voided, "what was kept"},
 		{chart.ChargebackFreeze, Voided, "what was frozen by it"},
 		{chart.DisputeFreeze, Voided, "what was frozen by a dispute"},
+		{chart.DisputeReserved, Voided, "what was kept for one"},
 		{chart.ChargebackTaken, Outright, "what the provider took, as far as it is held"},
 		{chart.ChargebackLost, Outright, "the rest, if the marketplace bears it"},
 		{chart.ChargebackFromPending, Outright, "else of the seller's part, what has not matured"},
@@ -152,15 +152,29 @@ func available(much string) []Movement {
 	}
 }
 
+// returning is what moves when something goes back that was released.
+func returning(first string) []Movement {
+	return []Movement{
+		{chart.RefundFromPending, Outright, first},
+		{chart.RefundCollected, Outright, "the rest of the seller's part"},
+		{chart.RefundFromAvailable, Outright, "of that, as much as the seller has available"},
+		{chart.RefundFromReserve, Outright, "then as much as there is in reserve"},
+		{chart.RefundFromDebt, Outright, "then what is missing yet"},
+		{chart.RefundOfFee, Outright, "the fee's part, where the policy returns it"},
+		{chart.RefundOfFeeTax, Outright, "the tax's part, likewise"},
+	}
+}
+
 // splitting is what moves when a dispute ends and so much goes back to the buyer.
 func splitting(toBuyer string) []Movement {
-	return []Movement{
+	return append([]Movement{
 		{chart.DisputeFreeze, Voided, "all that is held"},
+		{chart.DisputeReserved, Voided, "or, after the release, what was kept"},
 		{chart.RulingRelease, Outright, "the rest, less fee and tax"},
 		{chart.RulingFee, Outright, "the fee on the rest, pro rata"},
 		{chart.RulingFeeTax, Outright, "the tax on it, likewise"},
 		{chart.RulingRefund, Outright, toBuyer},
-	}
+	}, returning("or, after the release, of the seller's part of that, what has not matured")...)
 }
 
 // checkMoney insists that the legs are those of the effect in the money table, in

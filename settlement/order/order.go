@@ -30,6 +30,11 @@
 //	released, ruled -- mature --> reserved -- release_reserve --> closed, or refunded
 //	                                          (reserve_until)
 //
+// It can be disputed too, and be in all the states of a dispute but replacing; it
+// ends where it stood, or refunded (released_dispute.go):
+//
+//	released, reserved, closed -- dispute --> disputed
+//
 // As long as nobody has paid the price can change, and the time to pay runs anew:
 //
 //	agreed -- reprice --> agreed
@@ -134,6 +139,9 @@
 // deadline causes takes effect at the deadline itself, however late a job
 // books it. Holidays of the policy's calendar lengthen the time to confirm, which
 // buyer and seller can agree with the order, within what the policy allows.
+//
+// A deadline that is somebody's to keep can be extended, by either party or by both
+// together (extend.go).
 //
 // # Money
 //
@@ -367,7 +375,7 @@ type Progress struct {
 	Method         string     // how it was paid, under a policy with fee rules; "" otherwise
 	Freeze         ledger.ID  // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute or chargeback
 	Claim          *Claim     // the open dispute, nil for none; never changed in place
-	Aftermath      *Aftermath // what happens to few orders: a change of price, chargebacks, what came after the release; nil for nothing; never changed in place
+	Aftermath      *Aftermath // what happens to few orders: a change of price, a later deadline that was asked for, chargebacks, what came after the release; nil for nothing; never changed in place
 	Disputes       int16      // how often the buyer has disputed the order, withdrawn disputes too
 	Replaced       int16      // how often until a replacement was shipped, 0 for none: once more is allowed after that
 	Parts          *Parts     // what the order was agreed in, nil for the whole at once; never changed in place
@@ -420,7 +428,7 @@ type Command struct {
 	Return      bool      // offer, rule: only once the goods are back
 	Replacement bool      // offer, rule: other goods in place of those that came; accept_offer: that this was offered
 	Evidence    Evidence  // evidence
-	Until       time.Time // extend: the new deadline, zero for as far as the policy goes
+	Until       time.Time // extend: the new deadline, zero for as far as the policy goes; where both have to agree, what is asked for or agreed to
 	Scan        Scan      // track; deliver, deliver_part: when it was noted
 	Parts       []string  // ship_part, deliver_part, release_part, track: their names; refund of an order in parts: of which
 	Carrier     string    // ship, ship_part, ship_back, ship_replacement

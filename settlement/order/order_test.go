@@ -247,7 +247,7 @@ func TestEveryCell(t *testing.T) {
 	collect := func(o Order) { at[o.State] = o }
 	o := agreed(t, 10_000, func(p *Policy) {
 		steps(p)
-		p.EscalateAfter, p.ReplaceWithin, p.ReserveBps, p.ReserveFor = 0, 7*day, 1_000, 30*day
+		p.EscalateAfter, p.ReplaceWithin, p.ReserveBps, p.ReserveFor, p.DisputeReleasedWithin = 0, 7*day, 1_000, 30*day, 60*day
 	})
 	collect(o)
 	collect(must(t, o, Command{Event: Expire}))

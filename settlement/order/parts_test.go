@@ -578,7 +578,7 @@ func TestPartsAnyOrder(t *testing.T) {
 		}
 		for o.Held > 0 {
 			a := rapid.SampledFrom(slices.DeleteFunc(o.Allowed(), func(a Allowed) bool {
-				return DueAt(a.Event) != NoDeadline && DueAt(a.Event) != o.Deadline || a.Event == Extend && (o.BuyerExtended >= 3 || o.SellerExtended >= 3) ||
+				return DueAt(a.Event) != NoDeadline && DueAt(a.Event) != o.Deadline || a.Event == Extend && slices.ContainsFunc(o.Parts.List, func(p Part) bool { return p.BuyerExtended >= 3 || p.SellerExtended >= 3 }) ||
 					slices.Contains([]Event{GiveEvidence, Contest}, a.Event)
 			})).Draw(rt, "event")
 			c := Command{Event: a.Event, By: a.By[0], Reason: "x", At: o.DeadlineAt, Scan: Scan{Status: "exception"}}

@@ -78,6 +78,8 @@ type Policy struct {
 	// confirm_by deadline, ExtendBy how far in one step at most.
 	ExtendTimes int16   `json:"extend_times"`
 	ExtendBy    Seconds `json:"extend_by"`
+	// ExtendTogether: buyer and seller move a deadline only both, see Extension.
+	ExtendTogether bool `json:"extend_together,omitempty"`
 	// Disputes is how often the buyer may dispute an order at most, withdrawn
 	// disputes too: each stops the time to confirm. 0: there is no limit.
 	Disputes int16 `json:"disputes,omitempty"`
@@ -116,6 +118,10 @@ type Policy struct {
 	// what becomes of the fee on it, ReturnFee or KeepFee; "" is ReturnFee.
 	RefundReleasedWithin Seconds `json:"refund_released_within,omitempty"`
 	RefundFee            string  `json:"refund_fee,omitempty"`
+	// DisputeReleasedWithin runs from the release, which is when the buyer has
+	// confirmed the receipt or it counts as confirmed: until then the buyer can
+	// dispute what was released. 0: not at all.
+	DisputeReleasedWithin Seconds `json:"dispute_released_within,omitempty"`
 	// ReserveBps is the share of the seller's part, in basis points, halves
 	// rounded to even, that is kept in reserve when it matures, for ReserveFor
 	// from then on. Both 0: there is no reserve.
@@ -224,7 +230,7 @@ func (p *Policy) Validate() error {
 		{"confirm_virtual", p.ConfirmVirtual, 0},
 		{"rule_within", p.RuleWithin, 1},
 		{"extend_by", p.ExtendBy, 0}, {"mature_after", p.MatureAfter, 0},
-		{"refund_released_within", p.RefundReleasedWithin, 0}, {"reserve_for", p.ReserveFor, 0},
+		{"refund_released_within", p.RefundReleasedWithin, 0}, {"dispute_released_within", p.DisputeReleasedWithin, 0}, {"reserve_for", p.ReserveFor, 0},
 		{"represent_within", p.RepresentWithin, 0}, {"decision_within", p.DecisionWithin, 0},
 		{"respond_within", p.RespondWithin, 0}, {"negotiate_within", p.NegotiateWithin, 0}, {"escalate_after", p.EscalateAfter, 0},
 		{"evidence_within", p.EvidenceWithin, 0}, {"appeal_within", p.AppealWithin, 0},
@@ -249,6 +255,9 @@ func (p *Policy) Validate() error {
 	}
 	if p.ExtendTimes > 0 && p.ExtendBy == 0 {
 		bad("extend_by", "must be positive where extend_times is")
+	}
+	if p.ExtendTogether && p.ExtendTimes == 0 {
+		bad("extend_together", "there is nothing to agree on: extend_times is 0")
 	}
 	if p.Disputes < 0 || p.Disputes > 100 {
 		bad("disputes", "must be from 0, for no limit, to 100")

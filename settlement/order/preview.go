@@ -219,8 +219,9 @@ var anyBooks = Books{Clearing: ledger.U64(1)}
 func tryAll(o *Order, row Row) []tried {
 	var done []tried
 	for _, by := range row.Who {
-		for _, toBuyer := range []int64{o.Held, 0, o.Held / 2} {
-			c := Command{Event: row.Event, By: by, At: o.At, Reason: "a preview", Tracking: "a preview", ToBuyer: toBuyer, ToSeller: o.Held - toBuyer,
+		stake := o.atStake()
+		for _, toBuyer := range []int64{stake, 0, stake / 2} {
+			c := Command{Event: row.Event, By: by, At: o.At, Reason: "a preview", Tracking: "a preview", ToBuyer: toBuyer, ToSeller: stake - toBuyer,
 				Return: row.Event == MakeOffer && o.Policy.ReturnWithin > 0, Evidence: sample, Approval: ledger.U64(1), Scan: Scan{Status: ScanStatuses[0]}, Books: anyBooks}
 			if row.Event == MakeOffer || row.Event == AcceptOffer || row.Event == Rule {
 				c.Replacement = toBuyer == 0 && o.Policy.ReplaceWithin > 0 && o.Parts == nil

@@ -148,6 +148,7 @@ func randomPolicy(t *rapid.T, policy order.Policy, c chart.Currency) *order.Poli
 	policy.ConfirmAgreedMin = min(policy.ConfirmAgreedMin, policy.ConfirmAgreedMax)
 	policy.ConfirmAfterShipment = max(policy.ConfirmAfterShipment, policy.ConfirmAgreedMax)
 	policy.ExtendTimes = rapid.Int16Range(0, 2).Draw(t, "ExtendTimes")
+	policy.ExtendTogether = policy.ExtendTogether && policy.ExtendTimes > 0
 	fee := order.Fee{
 		Bps:    rapid.OneOf(rapid.Int64Range(0, 1500), rapid.Int64Range(0, 10_000)).Draw(t, "bps"),
 		Fixed:  rapid.Int64Range(0, 60).Draw(t, "fixed"),

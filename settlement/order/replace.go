@@ -1,10 +1,5 @@
 package order
 
-import (
-	"escrowd/ledger"
-	"escrowd/ledger/chart"
-)
-
 // A dispute can end with other goods in place of the first: agreed by an offer,
 // or ruled. All that is held stays frozen until the seller ships them; then the
 // order is shipped as it was at first, and the buyer may dispute it once more. A
@@ -21,6 +16,8 @@ func (p *planner) checkReplacement(toBuyer int64) error {
 		return p.refuse(RulePolicy, "policy %s version %d has no replacements", pol.Name, pol.Version)
 	case p.o.Parts != nil:
 		return p.refuse(RulePart, "an order in parts is not replaced: refund the part, and agree on the other goods anew")
+	case p.o.Claim.Released():
+		return p.refuse(RuleOffer, "the money was released already, and nothing would wait for other goods: offer a part of it, or the goods' return")
 	case p.c.Return:
 		return p.refuse(RuleOffer, "the goods' return and their replacement are two ends of a dispute: choose one")
 	case toBuyer != 0:
@@ -32,8 +29,7 @@ func (p *planner) checkReplacement(toBuyer int64) error {
 // shipReplacement ends the dispute: the order is shipped once more.
 func (p *planner) shipReplacement(to []State) error {
 	o := p.o
-	p.void(chart.DisputeFreeze, o.Freeze)
-	o.Freeze, o.Claim = ledger.ID{}, nil
+	p.closeDispute()
 	o.Replaced = o.Disputes
 	p.next(to[0])
 	return nil

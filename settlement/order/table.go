@@ -26,26 +26,26 @@ const (
 	HoldCaptured Effect = "of what was authorised all, or a part, is held in escrow"
 	Unreserve    Effect = "the authorisation is voided"
 	StartConfirm Effect = "the time to confirm runs from the event"
-	MoveDeadline Effect = "the deadline moves"
+	MoveDeadline Effect = "the deadline moves, at once or when both have asked for the same"
 	ReleaseAll   Effect = "all that is held goes to the seller, less the fee"
 	RefundAll    Effect = "all that is held goes back to the buyer"
 	RefundPart   Effect = "a part of what is held, or all, goes back to the buyer"
-	Freeze       Effect = "all that is held is frozen"
+	Freeze       Effect = "all that is held is frozen or, after the release, of the seller's part as much as is available kept"
 	Negotiate    Effect = "the time to agree runs from the event"
 	PutOffer     Effect = "the offer takes the place of the one before"
-	TakeOffer    Effect = "what was held is split by the offer: at once, when the goods are back, or when others have come in their place"
+	TakeOffer    Effect = "what the dispute is about is split by the offer: at once, when the goods are back, or when others have come in their place"
 	GrantClaim   Effect = "the freeze ends, what was claimed goes back to the buyer, the rest to the seller"
 	GrantOther   Effect = "the freeze ends and what the other party claims is granted: to the buyer what was claimed or, of goods that came back damaged, what was to be paid for them; to the seller the damage, out of that"
-	DropClaim    Effect = "the freeze ends and all that was held goes to the seller, less the fee"
-	Unfreeze     Effect = "the freeze ends and the time to confirm runs on"
+	DropClaim    Effect = "the freeze ends and all goes to the seller, less the fee"
+	Unfreeze     Effect = "the freeze ends and the order's clock runs on"
 	Hear         Effect = "the time for evidence runs from the event"
 	AddEvidence  Effect = "a file is noted"
 	EndEvidence  Effect = "the marketplace rules; without evidence of the buyer's the claim falls, without any of the seller's a claim for damage"
-	Decide       Effect = "the freeze ends and what was held is split by the ruling: at once, when nobody has appealed, when the goods are back, or when others have come in their place"
+	Decide       Effect = "the freeze ends and what the dispute is about is split by the ruling: at once, when nobody has appealed, when the goods are back, or when others have come in their place"
 	Reopen       Effect = "the ruling falls and the marketplace rules once more"
-	CarryOut     Effect = "the freeze ends and what was held is split by the ruling: at once, when the goods are back, or when others have come in their place"
+	CarryOut     Effect = "the freeze ends and what the dispute is about is split by the ruling: at once, when the goods are back, or when others have come in their place"
 	TakeBack     Effect = "the time to inspect what came back runs from the event"
-	GrantReturn  Effect = "the freeze ends and what was held is split as agreed for the return"
+	GrantReturn  Effect = "the freeze ends and what the dispute is about is split as agreed for the return"
 	DenyReturn   Effect = "the time for evidence runs from the event: the return falls, or the seller claims damage"
 	SendAgain    Effect = "the freeze ends and the time to confirm runs from the event"
 	StartParts   Effect = "the time to confirm the parts runs from the event"
@@ -121,43 +121,43 @@ var Rules = slices.Concat([]Row{
 	{Delivered, MaturePart, roles(System), MatureDue, to(Delivered)},
 	{Delivered, ReleaseUnconfirmed, roles(System), ReleaseAll, to(Released)},
 
-	{Disputed, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
+	{Disputed, AcceptClaim, roles(Seller), GrantClaim, split()},
 	{Disputed, Contest, roles(Seller), Negotiate, to(Negotiating)},
 	{Disputed, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Disputed)},
-	{Disputed, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
-	{Disputed, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
-	{Disputed, GrantUnanswered, roles(System), GrantClaim, to(Refunded, Ruled)},
+	{Disputed, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped, Released, Reserved, Closed)},
+	{Disputed, Rule, roles(Operator), Decide, split(Decided, Returning, Replacing)},
+	{Disputed, GrantUnanswered, roles(System), GrantClaim, split()},
 
 	{Negotiating, MakeOffer, roles(Seller, Buyer), PutOffer, to(Negotiating)},
-	{Negotiating, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning, Replacing)},
-	{Negotiating, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
+	{Negotiating, AcceptOffer, roles(Buyer, Seller), TakeOffer, split(Returning, Replacing)},
+	{Negotiating, AcceptClaim, roles(Seller), GrantClaim, split()},
 	{Negotiating, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Negotiating)},
-	{Negotiating, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
+	{Negotiating, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped, Released, Reserved, Closed)},
 	{Negotiating, Escalate, roles(Buyer, Seller, Operator), Hear, to(Escalated)},
 	{Negotiating, EscalateUnsettled, roles(System), Hear, to(Escalated)},
 
 	{Escalated, GiveEvidence, roles(Buyer, Seller), AddEvidence, to(Escalated)},
 	{Escalated, MakeOffer, roles(Seller, Buyer), PutOffer, to(Escalated)},
-	{Escalated, AcceptOffer, roles(Buyer, Seller), TakeOffer, to(Released, Refunded, Ruled, Returning, Replacing)},
-	{Escalated, AcceptClaim, roles(Seller, Buyer), GrantOther, to(Released, Refunded, Ruled)},
-	{Escalated, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
-	{Escalated, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
-	{Escalated, CloseEvidence, roles(System), EndEvidence, to(Arbitration, Released, Refunded, Ruled)},
+	{Escalated, AcceptOffer, roles(Buyer, Seller), TakeOffer, split(Returning, Replacing)},
+	{Escalated, AcceptClaim, roles(Seller, Buyer), GrantOther, split()},
+	{Escalated, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped, Released, Reserved, Closed)},
+	{Escalated, Rule, roles(Operator), Decide, split(Decided, Returning, Replacing)},
+	{Escalated, CloseEvidence, roles(System), EndEvidence, split(Arbitration)},
 
-	{Arbitration, AcceptClaim, roles(Seller, Buyer), GrantOther, to(Released, Refunded, Ruled)},
-	{Arbitration, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped)},
-	{Arbitration, Rule, roles(Operator), Decide, to(Released, Refunded, Ruled, Decided, Returning, Replacing)},
+	{Arbitration, AcceptClaim, roles(Seller, Buyer), GrantOther, split()},
+	{Arbitration, Withdraw, roles(Buyer), Unfreeze, to(Shipped, Delivered, PartShipped, Released, Reserved, Closed)},
+	{Arbitration, Rule, roles(Operator), Decide, split(Decided, Returning, Replacing)},
 
 	{Decided, Appeal, roles(Buyer, Seller), Reopen, to(Arbitration)},
-	{Decided, ExecuteRuling, roles(System), CarryOut, to(Released, Refunded, Ruled, Returning, Replacing)},
+	{Decided, ExecuteRuling, roles(System), CarryOut, split(Returning, Replacing)},
 
 	{Returning, ShipBack, roles(Buyer), TakeBack, to(Returned)},
-	{Returning, ReceiveReturn, roles(Seller), GrantReturn, to(Released, Refunded, Ruled)},
-	{Returning, DropUnreturned, roles(System), DropClaim, to(Released)},
+	{Returning, ReceiveReturn, roles(Seller), GrantReturn, split()},
+	{Returning, DropUnreturned, roles(System), DropClaim, to(Released, Reserved, Closed)},
 
-	{Returned, ReceiveReturn, roles(Seller), GrantReturn, to(Released, Refunded, Ruled)},
+	{Returned, ReceiveReturn, roles(Seller), GrantReturn, split()},
 	{Returned, RefuseReturn, roles(Seller), DenyReturn, to(Escalated)},
-	{Returned, GrantUninspected, roles(System), GrantReturn, to(Released, Refunded, Ruled)},
+	{Returned, GrantUninspected, roles(System), GrantReturn, split()},
 
 	{Replacing, ShipReplacement, roles(Seller, Operator), SendAgain, to(Shipped)},
 	{Replacing, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
@@ -168,11 +168,14 @@ var Rules = slices.Concat([]Row{
 	{Ruled, RefundReleased, roles(Seller, Operator), GiveBack, to(Ruled, Refunded, Reserved)},
 	{Released, MaturePart, roles(System), MatureDue, to(Released)},
 	{Released, Mature, roles(System), MatureAll, to(Closed, Reserved)},
+	{Released, Dispute, roles(Buyer), Freeze, to(Disputed)},
 	{Released, RefundReleased, roles(Seller, Operator), GiveBack, to(Released, Refunded, Reserved)},
 
 	{Reserved, ReleaseReserve, roles(System), FreeReserve, to(Closed, Refunded)},
+	{Reserved, Dispute, roles(Buyer), Freeze, to(Disputed)},
 	{Reserved, RefundReleased, roles(Seller, Operator), GiveBack, to(Reserved)},
 
+	{Closed, Dispute, roles(Buyer), Freeze, to(Disputed)},
 	{Closed, RefundReleased, roles(Seller, Operator), GiveBack, to(Closed, Refunded)},
 }, chargebackRows())
 
@@ -251,6 +254,13 @@ func (s State) Frozen() bool {
 		return true
 	}
 	return false
+}
+
+// split is where a dispute ends that is settled or ruled on: by what the buyer gets
+// of what is held or, after the release, where the order stood, unless all of it
+// has gone back. Before that it can lead to others.
+func split(others ...State) []State {
+	return append([]State{Released, Refunded, Ruled, Reserved, Closed}, others...)
 }
 
 func roles(r ...Role) []Role { return r }

@@ -75,7 +75,7 @@ type Move struct {
 
 // Moves are the legs of the change, in order. What ends a pending transfer
 // names that one's accounts, and for a void its amount, which is not known of
-// what was kept of a seller's for a chargeback: that was as much as there was.
+// what was kept of a seller's for a chargeback or a dispute: that was as much as there was.
 func (ch *Change) Moves() []Move {
 	moves := make([]Move, len(ch.Legs))
 	for i, l := range ch.Legs {
@@ -89,6 +89,8 @@ func (ch *Change) Moves() []Move {
 				m.Amount = ch.After.Charge().Pays()
 			case chart.ChargebackReserved:
 				m.Amount, m.AtMost = ch.Before.Aftermath.Chargeback.Amount, true
+			case chart.DisputeReserved:
+				m.Amount, m.AtMost = ch.Before.Claim.Stake, true
 			}
 		}
 		moves[i] = m

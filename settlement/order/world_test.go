@@ -365,7 +365,7 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 	wantPending := map[[2]uint32]int64{} // and of pending
 	maturing := map[ledger.ID]int64{}    // what they say of each seller's 2200
 	sellers := map[ledger.ID]int64{}     // and of what the seller has or owes beside that
-	kept := map[uint32]int64{}           // at most so much of it is kept for open chargebacks, by ledger
+	kept := map[uint32]int64{}           // at most so much of it is kept for open chargebacks and disputes, by ledger
 	for _, e := range orders {
 		o := &e.now
 		for problem := range auditOrder(o) {
@@ -401,6 +401,9 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 			if !cb.Kept.IsZero() {
 				kept[o.Ledger] += cb.Amount
 			}
+		}
+		if o.Claim.Released() && !o.Claim.Kept.IsZero() {
+			kept[o.Ledger] += o.Claim.Stake
 		}
 		in, from := o.Held+o.Released+o.Refunded, chart.PayinClearing
 		took := int64(0)
@@ -443,7 +446,7 @@ func audit(accounts []ledger.Account, orders []*entry) map[string]bool {
 		if of := chart.AccountCode(k[1]); of == chart.SellerAvailable || of == chart.SellerReserve {
 			// How much of it there was to keep is for the ledger to say.
 			if pending[k] > kept[k[0]] || pending[k] != pending[[2]uint32{k[0], uint32(chart.SellerAvailable)}] {
-				bad("ledger %d, %s: %d is kept for chargebacks of %d", k[0], of, pending[k], kept[k[0]])
+				bad("ledger %d, %s: %d is kept for chargebacks and disputes of %d", k[0], of, pending[k], kept[k[0]])
 			}
 			continue
 		}
@@ -516,9 +519,16 @@ func auditOrder(o *order.Order) map[string]bool {
 	}
 	frozen, charged := o.State.Frozen(), o.State == order.ChargedBack || o.State == order.Represented
 	switch {
-	case charged && (o.Aftermath == nil || o.Aftermath.Chargeback == nil || o.Freeze.IsZero() != (o.Held == 0) || o.Claim != nil && o.Freeze.IsZero()),
-		!charged && (frozen != (o.Claim != nil) || o.Freeze.IsZero() == (frozen || o.State == order.Authorised) || o.Aftermath != nil && o.Aftermath.Chargeback != nil):
+	case charged && (o.Aftermath == nil || o.Aftermath.Chargeback == nil),
+		!charged && (frozen != (o.Claim != nil) || o.Aftermath != nil && o.Aftermath.Chargeback != nil),
+		o.Freeze.IsZero() == (frozen && o.Held > 0 || o.State == order.Authorised),
+		o.Claim != nil && o.Claim.Released() != (o.Held == 0):
 		bad("state %s, claim %v, waits on the pending transfer %v", o.State, o.Claim, o.Freeze)
+	}
+	if a := o.Aftermath; a != nil && a.Extension != nil {
+		if _, ok := order.Lookup(o.State, order.Extend); !ok {
+			bad("state %s, and yet %+v is asked for", o.State, a.Extension)
+		}
 	}
 	maps.Copy(problems, explained(o))
 	return problems
@@ -534,8 +544,8 @@ func explained(o *order.Order) map[string]bool {
 	if words.Why == "" || words.Until == "" || words.Next == "" || words.Otherwise == "" {
 		bad("state %s has no full explanation: add it to Explain in explain.go, which says %+v", s, words)
 	}
-	charged := s == order.ChargedBack || s == order.Represented // also of what was released
-	if because := order.HeldBecause(s) != ""; because != (o.Held > 0) && !(because && charged) {
+	released := s == order.ChargedBack || s == order.Represented || o.Claim.Released() // nothing of it need be held
+	if because := order.HeldBecause(s) != ""; because != (o.Held > 0) && !(because && released) {
 		bad("state %s holds %d because %q: HeldBecause in explain.go has to say why money is held, and only then", s, o.Held, order.HeldBecause(s))
 	}
 	if !s.Open() {

@@ -478,8 +478,14 @@ func booksOf(o *order.Order, c *order.Command, name func(chart.AccountCode, stri
 		}
 		return []orderdb.AccountName{name(chart.PayinClearing, c.Method)}
 	case order.Freeze:
+		if o.Held == 0 { // what was released is disputed
+			return []orderdb.AccountName{name(chart.SellerReserve, o.Seller)}
+		}
 		return []orderdb.AccountName{name(chart.DisputeSuspense, "")}
-	case order.ReleaseAll, order.ReleaseParts, order.ReleaseDue, order.GrantClaim, order.DropClaim, order.TakeOffer, order.EndEvidence, order.Decide, order.CarryOut, order.GrantReturn:
+	case order.ReleaseAll, order.ReleaseParts, order.ReleaseDue, order.GrantClaim, order.DropClaim, order.TakeOffer, order.EndEvidence, order.Decide, order.CarryOut, order.GrantReturn, order.GrantOther:
+		if o.Claim.Released() {
+			return fromSeller(o, name)
+		}
 		return []orderdb.AccountName{name(chart.FeeRevenue, ""), name(chart.TaxPayable, "")}
 	case order.MatureAll:
 		return reserveFor(o, name)
@@ -495,10 +501,15 @@ func booksOf(o *order.Order, c *order.Command, name func(chart.AccountCode, stri
 		return []orderdb.AccountName{name(chart.ChargebackReceivable, ""), name(chart.SellerCollection, ""), name(chart.FeeRevenue, ""),
 			name(chart.TaxPayable, ""), name(chart.ChargebackLoss, ""), name(chart.SellerReserve, o.Seller), name(chart.SellerReceivable, o.Seller)}
 	case order.GiveBack:
-		return []orderdb.AccountName{name(chart.SellerCollection, ""), name(chart.FeeRevenue, ""), name(chart.TaxPayable, ""),
-			name(chart.SellerReserve, o.Seller), name(chart.SellerReceivable, o.Seller)}
+		return fromSeller(o, name)
 	}
 	return nil
+}
+
+// fromSeller are the accounts that a refund of what was released may use.
+func fromSeller(o *order.Order, name func(chart.AccountCode, string) orderdb.AccountName) []orderdb.AccountName {
+	return []orderdb.AccountName{name(chart.SellerCollection, ""), name(chart.FeeRevenue, ""), name(chart.TaxPayable, ""),
+		name(chart.SellerReserve, o.Seller), name(chart.SellerReceivable, o.Seller)}
 }
 
 // nameAccounts finds or makes the rows of all accounts that the drafts need.
