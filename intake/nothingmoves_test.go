@@ -69,7 +69,17 @@ func TestNothingMoves(t *testing.T) {
 	refunded := s.held("refunded", 100)
 	order(c.Ship(ctx, refunded.ID, api.Ship{}))
 	order(c.Refund(ctx, refunded.ID, api.Refund{}))
-	s.released("released", 100)
+	releasedOrder := s.released("released", 100)
+	late := must[[]api.Policy](t)(c.Policies(ctx))
+	terms := late[slices.IndexFunc(late, func(p api.Policy) bool { return p.Name == "standard" })].PolicyTerms
+	terms.Name, terms.DisputeReleasedWithin, terms.NegotiateWithin, terms.RespondWithin, terms.EvidenceWithin, terms.ReplaceWithin = "late", 86400, 86400, 86400, 86400, 86400
+	must[api.Policy](t)(c.AddPolicy(ctx, terms))
+	claimed := order(c.CreateOrder(ctx, api.NewOrder{Reference: "claimed", Buyer: "ann", Seller: "bob", Currency: "USD", Amount: 100, Policy: "late"}))
+	must[api.Paid](t)(c.Pay(ctx, api.Payment{Orders: []string{claimed.ID}, Method: "card"}))
+	order(c.Ship(ctx, claimed.ID, api.Ship{}))
+	order(c.Confirm(ctx, claimed.ID, api.Confirm{}))
+	order(c.Dispute(ctx, claimed.ID, api.Dispute{Amount: 60, Reason: "broken"}))
+	order(c.Contest(ctx, claimed.ID, api.Contest{Reason: "it was in order"}))
 	must[api.EntryMade](t)(c.MakeEntry(ctx, api.NewEntry{Kind: "receipt", Currency: "USD", Amount: 500, Party: "b", Method: "card", Reference: "1"}))
 
 	propose := func(n int) api.Entry {
@@ -127,6 +137,10 @@ func TestNothingMoves(t *testing.T) {
 		{"a ruling below what is held", at(disputed, "ruling"), `{"to_buyer":5000,"to_seller":4999}`, api.ProblemRefused, "amount", nil},
 		{"a proposed ruling that does not sum", "/v1/entries", `{"kind":"ruling","party":"` + large.ID + `","details":{"to_buyer":1,"to_seller":1},"reason":"x","person":"eve"}`,
 			api.ProblemInvalid, "/details", nil},
+		{"a dispute after the release under a policy without", at(releasedOrder, "dispute"), `{"reason":"late"}`, api.ProblemRefused, "policy", nil},
+		{"a refund during a dispute after the release", at(claimed, "refund-released"), `{"amount":1,"reason":"x"}`, api.ProblemRefused, "state", nil},
+		{"an offer of more than is at stake", at(claimed, "offer"), `{"by":"seller","to_buyer":61}`, api.ProblemRefused, "amount", nil},
+		{"other goods after the release", at(claimed, "offer"), `{"by":"seller","to_buyer":0,"replacement":true}`, api.ProblemRefused, "offer", nil},
 		{"a release during a dispute", at(disputed, "confirm"), `{}`, api.ProblemRefused, "state", nil},
 		{"a second dispute", at(disputed, "dispute"), `{"reason":"again"}`, api.ProblemRefused, "state", nil},
 		{"a refund during a dispute", at(disputed, "refund"), `{"amount":1}`, api.ProblemRefused, "state", nil},

@@ -159,7 +159,7 @@ type Confirm struct{ Act }
 
 // Extend moves a ship_by or confirm_by deadline.
 type Extend struct {
-	Until time.Time `json:"until,omitzero" doc:"The new deadline. Left out: as far as the policy lets one extension go." example:"2017-06-05T00:00:00Z"`
+	Until time.Time `json:"until,omitzero" doc:"The new deadline or, where buyer and seller extend together, what is asked for or agreed to. Left out: as far as the policy lets one extension go." example:"2017-06-05T00:00:00Z"`
 	Act
 }
 

@@ -167,7 +167,7 @@ var transfers = []Transfer{
 	{Code: DisputeFreeze, Slug: "dispute_freeze", Name: "frozen by a dispute", Debit: Escrow, Credit: DisputeSuspense,
 		Posted: "dispute freeze posted", Voided: "dispute freeze lifted"},
 	{Code: DisputeReserved, Slug: "dispute_reserved", Name: "seller's money kept for a dispute", Debit: SellerAvailable, Credit: SellerReserve,
-		Posted: "seller's money kept for good", Voided: "seller's money no longer kept"},
+		Posted: "seller's money kept for good after a dispute", Voided: "seller's money no longer kept for a dispute"},
 	{Code: RulingRelease, Slug: "ruling_release", Name: "released to the seller by a ruling", Debit: Escrow, Credit: SellerPending},
 	{Code: RulingFee, Slug: "ruling_fee", Name: "fee by a ruling", Debit: Escrow, Credit: FeeRevenue},
 	{Code: RulingFeeTax, Slug: "ruling_fee_tax", Name: "tax on the fee by a ruling", Debit: Escrow, Credit: TaxPayable},

@@ -275,7 +275,7 @@ func explainAfter(e *Explanation, o *Order, money func(int64) string) {
 	if o.Policy.RefundReleasedWithin > 0 && o.refundable() > 0 {
 		e.Next += fmt.Sprintf(" Until %s seller or marketplace may refund what was released.", stamp(o.refundableUntil()))
 	}
-	if _, ok := Lookup(o.State, Dispute); ok && o.Policy.DisputeReleasedWithin > 0 && o.refundable() > 0 && !(o.Aftermath != nil && o.Aftermath.Settled) {
+	if _, ok := Lookup(o.State, Dispute); ok && o.disputable() {
 		e.Next += fmt.Sprintf(" Until %s the buyer may dispute it.", stamp(o.disputableUntil()))
 	}
 }

@@ -205,8 +205,9 @@ func (o *Order) inParts() bool {
 
 // Allowed lists what can happen to the order now, and who may cause it: what its
 // state admits, less what is only for orders in parts, or only for others, less
-// chargebacks that cannot follow on those that there were, and less accepting a
-// claim that nobody makes.
+// chargebacks that cannot follow on those that there were, less disputes of what
+// was released where there can be none, and less accepting a claim that nobody
+// makes.
 func (o *Order) Allowed() []Allowed {
 	list := AllowedIn(o.State)
 	if i := slices.IndexFunc(list, func(a Allowed) bool { return a.Event == AcceptClaim }); i >= 0 && o.Claim != nil && o.Claim.Damage == nil {
@@ -222,6 +223,8 @@ func (o *Order) Allowed() []Allowed {
 			return o.Aftermath != nil && o.Aftermath.Won
 		case SecondChargeback:
 			return o.Aftermath == nil || !o.Aftermath.Won || o.Aftermath.Second
+		case Dispute:
+			return !o.State.holds() && !o.disputable()
 		}
 		return false
 	})

@@ -33,6 +33,11 @@ func (o *Order) atStake() int64 {
 	return o.Held
 }
 
+// disputable reports whether what was released can be disputed, if it is in time.
+func (o *Order) disputable() bool {
+	return o.Policy != nil && o.Policy.DisputeReleasedWithin > 0 && o.refundable() > 0 && !(o.Aftermath != nil && o.Aftermath.Settled)
+}
+
 // disputableUntil is until when what was released can be disputed.
 func (o *Order) disputableUntil() time.Time {
 	return o.ReleasedAt().Add(o.Policy.DisputeReleasedWithin.Duration())
