@@ -159,7 +159,7 @@ func shape(v reflect.Value) string {
 // addSample keeps a command if it differs in more than amounts, times and ids
 // from those that are kept.
 func (a *atlas) addSample(c order.Command) {
-	c.At, c.By, c.Intent, c.Books, c.Paid = time.Time{}, "", order.Command{}.Intent, order.Books{}, order.Payment{}
+	c.At, c.By, c.Intent, c.Books, c.Paid = time.Time{}, "", order.Command{}.Intent, nil, order.Payment{}
 	for _, known := range a.samples[c.Event] {
 		if shape(reflect.ValueOf(known)) == shape(reflect.ValueOf(c)) {
 			return

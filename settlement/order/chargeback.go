@@ -292,7 +292,7 @@ func (p *planner) loseChargeback([]State) error {
 // bearLoss has the one whom the policy names pay for a lost chargeback of what
 // was released.
 func (p *planner) bearLoss(a *Aftermath, amount int64) {
-	o, books := p.o, &p.c.Books
+	o, books := p.o, p.c.Books
 	if amount == 0 {
 		return
 	}

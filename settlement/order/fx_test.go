@@ -39,8 +39,8 @@ func agreedIn(t testing.TB, code string, amount int64, at time.Time) order.Order
 // payFX asks for a payment in another currency, on books whose accounts have
 // the chart's numbers as ids: 1100 in the order's ledger, 91100 in the other.
 func payFX(o order.Order, fx order.FX) (*order.Change, error) {
-	books := order.Books{Clearing: ledger.U64(1100), Position: ledger.U64(1400), Spread: ledger.U64(4110)}
-	paid := order.Books{Clearing: ledger.U64(91100), Position: ledger.U64(91400), Spread: ledger.U64(94110)}
+	books := &order.Books{Clearing: ledger.U64(1100), Position: ledger.U64(1400), Spread: ledger.U64(4110)}
+	paid := &order.Books{Clearing: ledger.U64(91100), Position: ledger.U64(91400), Spread: ledger.U64(94110)}
 	return order.Plan(o, order.Command{Event: order.Pay, By: order.Buyer, At: o.At, Method: "card", FX: fx, Books: books, PaidBooks: paid})
 }
 
@@ -126,7 +126,7 @@ func TestChargebackInAWithdrawnCurrency(t *testing.T) {
 	}
 	kuna, _ := fx.Ledger(1)
 	c := order.Command{Event: order.TakeBackPayment, By: order.Operator, At: time.Date(2023, 1, 3, 0, 0, 0, 0, time.UTC), Reason: "10.4", FX: fx, Paid: order.Payment{Method: "card", Ledger: kuna},
-		Books: order.Books{Receivable: ledger.U64(1300), Position: ledger.U64(1400), Suspense: ledger.U64(2110)}, PaidBooks: order.Books{Clearing: ledger.U64(91100), Position: ledger.U64(91400)}}
+		Books: &order.Books{Receivable: ledger.U64(1300), Position: ledger.U64(1400), Suspense: ledger.U64(2110)}, PaidBooks: &order.Books{Clearing: ledger.U64(91100), Position: ledger.U64(91400)}}
 	ch, err := order.Plan(paid.After, c)
 	if err != nil {
 		t.Fatal(err)

@@ -330,8 +330,8 @@ var Deadlines = []Deadline{PayBy, CaptureBy, ShipBy, ConfirmPartBy, ConfirmBy, R
 type Terms struct {
 	ID          ledger.ID // UUIDv7; also the id of the escrow sub-account
 	Marketplace uint32
-	Reference   string // the marketplace's own name for the order
 	Ledger      uint32 // marketplace and currency, see chart.Ledger
+	Reference   string // the marketplace's own name for the order
 	Buyer       string // opaque id
 	Seller      string // opaque id
 	Category    string // what kind of goods, a PolicyWord; "" for none
@@ -376,22 +376,24 @@ type Progress struct {
 	Freeze         ledger.ID  // the pending transfer that the order waits on: the authorised payment, or the freeze of an open dispute or chargeback
 	Claim          *Claim     // the open dispute, nil for none; never changed in place
 	Aftermath      *Aftermath // what happens to few orders: a change of price, a later deadline that was asked for, chargebacks, what came after the release; nil for nothing; never changed in place
+	Parts          *Parts     // what the order was agreed in, nil for the whole at once; never changed in place
 	Disputes       int16      // how often the buyer has disputed the order, withdrawn disputes too
 	Replaced       int16      // how often until a replacement was shipped, 0 for none: once more is allowed after that
-	Parts          *Parts     // what the order was agreed in, nil for the whole at once; never changed in place
 	Holidays       int16      // by how many days of the policy's calendar the deadline was lengthened
 	BuyerExtended  int16      // how often the buyer moved this deadline
 	SellerExtended int16      // how often the seller did
+
+	// Seq counts the events that took place. Attempt counts the times that
+	// the ledger refused the next one.
+	Attempt int16
+	Seq     int32
 }
 
-// Order is one order as it stands after Seq events.
+// Order is one order as it stands after Seq events. It is 512 bytes: what is
+// larger costs the garbage collector several times as much (TestSize).
 type Order struct {
 	Terms
 	Progress
-	// Seq counts the events that took place. Attempt counts the times that
-	// the ledger refused the next one.
-	Seq     int32
-	Attempt int16
 }
 
 // Books are the accounts of one ledger that all its orders share.
@@ -416,8 +418,8 @@ type Command struct {
 	// Intent is the id under which the event is recorded; the ids of its
 	// transfers are LegID(Intent, attempt, leg).
 	Intent    ledger.ID
-	Books     Books
-	PaidBooks Books   // of FX's ledger
+	Books     *Books  // nil for none; shared by commands, and never changed
+	PaidBooks *Books  // of FX's ledger, likewise
 	Paid      Payment // chargeback: how the order was paid; only the write path fills it in, from what it has recorded
 
 	Method      string    // pay, authorise: how, one of the policy's methods; pay: or Balance; chargeback: by which method the money had come in, "" for as the order was paid

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"pgregory.net/rapid"
 
@@ -23,7 +24,7 @@ const hour = time.Hour
 
 func id(n uint64) ledger.ID { return ledger.ID{Hi: 1, Lo: n << 32} }
 
-var books = Books{Clearing: id(10), Suspense: id(11), Tax: id(12), Fee: id(13), Collection: id(14), Receivable: id(15), Loss: id(16)}
+var books = &Books{Clearing: id(10), Suspense: id(11), Tax: id(12), Fee: id(13), Collection: id(14), Receivable: id(15), Loss: id(16)}
 
 // names of the accounts in the tables below.
 var names = map[ledger.ID]string{
@@ -538,5 +539,13 @@ func TestLegIDs(t *testing.T) {
 			}
 			last = l
 		}
+	}
+}
+
+// The garbage collector goes through objects of at most 512 bytes a span at a
+// time, and through larger ones one by one: an order just fits.
+func TestSize(t *testing.T) {
+	if size := unsafe.Sizeof(Order{}); size > 512 {
+		t.Errorf("an order is %d bytes: look at what large settlements cost before it grows", size)
 	}
 }

@@ -45,6 +45,8 @@ const (
 	RuleFourEyes    = "four-eyes"     // two people have to do it: one proposes, another approves
 )
 
+var noBooks = new(Books)
+
 // Plan decides one event: the order afterwards, its deadline and the
 // transfers, or a *Refusal. It changes nothing and always gives the same
 // answer for the same order and command.
@@ -70,6 +72,12 @@ func Plan(o Order, c Command) (*Change, error) {
 		if o.Deadline != d || !c.At.Equal(o.DeadlineAt) {
 			return nil, refuse(&o, &c, RuleNotDue, "the order's deadline is %s at %s", o.Deadline, stamp(o.DeadlineAt))
 		}
+	}
+	if c.Books == nil {
+		c.Books = noBooks
+	}
+	if c.PaidBooks == nil {
+		c.PaidBooks = noBooks
 	}
 	ch := &Change{Event: c.Event, Before: o.Progress, After: o}
 	ch.After.Seq++

@@ -210,7 +210,7 @@ type tried struct {
 var sample = Evidence{SHA256: strings.Repeat("0", 64), URL: "https://example.com/", Type: EvidenceTypes[0], Size: 1}
 
 // anyBooks has an account through which the order was paid, as a chargeback needs.
-var anyBooks = Books{Clearing: ledger.U64(1)}
+var anyBooks = &Books{Clearing: ledger.U64(1)}
 
 // tryAll plans an event by each of its roles: in time, and with each way to
 // split what is held where the event does that. What is offered in a dispute

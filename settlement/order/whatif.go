@@ -21,7 +21,7 @@ type WhatIf struct {
 
 // Try plans an event and what follows from it. The error is Plan's.
 func Try(o Order, c Command) (w WhatIf, err error) {
-	if c.Books == (Books{}) && c.Paid == (Payment{}) {
+	if c.Books == nil && c.Paid == (Payment{}) {
 		c.Books = anyBooks // whose accounts they are is for the write path to say
 	}
 	ch, err := Plan(o, c)

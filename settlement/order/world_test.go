@@ -78,8 +78,9 @@ func (w *world) party(code chart.AccountCode, books uint32, name string) ledger.
 
 // shared names the accounts that all orders of a ledger share: one for each
 // field of order.Books, whatever fields there are.
-func shared(ledgerNumber uint32) (b order.Books) {
-	v := reflect.ValueOf(&b).Elem()
+func shared(ledgerNumber uint32) *order.Books {
+	b := new(order.Books)
+	v := reflect.ValueOf(b).Elem()
 	for i := range v.NumField() {
 		v.Field(i).Set(reflect.ValueOf(idOf("shared", ledgerNumber, v.Type().Field(i).Name)))
 	}

@@ -367,8 +367,8 @@ func (w *Writer) InsertEntryIntents(ctx context.Context, list []EntryIntent) (ma
 			return nil, err
 		}
 		intents[i] = Intent{ID: n.ID, Chain: n.Chain, Position: n.Position, Attempt: n.Attempt, Event: order.Event(n.Event), Actor: n.Actor, Data: said, Accounts: n.Accounts, Legs: n.Legs,
-			Order: order.Order{Terms: order.Terms{ID: n.Entry.ID, Marketplace: n.Entry.Marketplace}, Seq: n.Entry.Seq,
-				Progress: order.Progress{State: order.State(n.Entry.State), At: n.Entry.At, DeadlineAt: n.Entry.DueAt, Freeze: n.Entry.Pending}}}
+			Order: &order.Order{Terms: order.Terms{ID: n.Entry.ID, Marketplace: n.Entry.Marketplace},
+				Progress: order.Progress{Seq: n.Entry.Seq, State: order.State(n.Entry.State), At: n.Entry.At, DeadlineAt: n.Entry.DueAt, Freeze: n.Entry.Pending}}}
 	}
 	put, err := putIntents(intents)
 	if err != nil {

@@ -24,7 +24,7 @@ func TestMoves(t *testing.T) {
 		return ledger.ID{Hi: rnd.Uint64(), Lo: rnd.Uint64()}
 	}
 	for range 1000 {
-		n := Intent{ID: wide(), Order: order.Order{Terms: order.Terms{ID: wide()}}}
+		n := Intent{ID: wide(), Order: &order.Order{Terms: order.Terms{ID: wide()}}}
 		n.Order.At = time.UnixMicro(rnd.Int64N(1 << 52))
 		for range rnd.IntN(4) {
 			n.Accounts = append(n.Accounts, ledger.Account{ID: wide(), DebitsPosted: wide(), UserData128: wide(), UserData64: rnd.Uint64(),

@@ -85,18 +85,18 @@ const deadlinesOfOrders = `marketplace, deadline, deadline_at, id`
 
 // InsertOrders writes orders just agreed and answers the ids of those whose
 // reference was not taken; the others are not written.
-func (w *Writer) InsertOrders(ctx context.Context, orders []order.Order) (map[ledger.ID]bool, error) {
+func (w *Writer) InsertOrders(ctx context.Context, orders []*order.Order) (map[ledger.ID]bool, error) {
 	if err := w.write(ctx); err != nil {
 		return nil, err
 	}
-	named, err := returnedIDs(ctx, w.insertReferences, referencesTable.Arrays(len(orders), func(f *pgrows.Fields, i int) { putReference(f, &orders[i]) })...)
+	named, err := returnedIDs(ctx, w.insertReferences, referencesTable.Arrays(len(orders), func(f *pgrows.Fields, i int) { putReference(f, orders[i]) })...)
 	if err != nil {
 		return nil, err
 	}
 	fresh := make([]*order.Order, 0, len(orders))
-	for i := range orders {
-		if named[orders[i].ID] {
-			fresh = append(fresh, &orders[i])
+	for _, o := range orders {
+		if named[o.ID] {
+			fresh = append(fresh, o)
 		}
 	}
 	if len(fresh) == 0 {
@@ -221,9 +221,9 @@ func putCount(f *pgrows.Fields, n int16) {
 // Intent is one decided event, as it is stored.
 type Intent struct {
 	ID       ledger.ID
-	Chain    ledger.ID // the first intent of the chain
-	Position int16     // in the chain
-	Order    order.Order
+	Chain    ledger.ID    // the first intent of the chain
+	Position int16        // in the chain
+	Order    *order.Order // right after it
 	Attempt  int16
 	Event    order.Event
 	Actor    order.Role

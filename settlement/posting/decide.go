@@ -24,6 +24,7 @@ type decision struct {
 	again    []*task // refused, but perhaps wrongly: to be decided from the database
 	parked   []*task // their order is busy in another process
 	accounts map[orderdb.AccountName]ledger.ID
+	books    map[orderdb.AccountName]*order.Books // by the clearing account
 }
 
 type reply struct {
@@ -74,7 +75,7 @@ type draft struct {
 // decide looks at every task of a batch in the transaction and stores the
 // intents. Which orders a batch touches is disjoint, see pick.
 func (p *Poster) decide(ctx context.Context, w *orderdb.Writer, batch []*task) (*decision, error) {
-	d := &decision{accounts: map[orderdb.AccountName]ledger.ID{}, made: map[ledger.ID]bool{}, entries: map[ledger.ID]bool{}}
+	d := &decision{accounts: map[orderdb.AccountName]ledger.ID{}, books: map[orderdb.AccountName]*order.Books{}, made: map[ledger.ID]bool{}, entries: map[ledger.ID]bool{}}
 	rest, err := p.answerReplays(ctx, w, d, batch)
 	if err != nil {
 		return nil, err
@@ -196,52 +197,48 @@ func answerOf(list []orderdb.Recorded) Answer {
 }
 
 func (p *Poster) plan(d *decision, f *draft) error {
-	account := func(o *order.Order, code chart.AccountCode, owner string) ledger.ID {
-		n := orderdb.AccountName{Ledger: o.Ledger, Code: code, Owner: owner}
+	account := func(n orderdb.AccountName) ledger.ID {
 		if id, ok := d.accounts[n]; ok {
 			return id
 		}
 		return p.accounts[n]
 	}
+	// The books of one ledger and method are the same for all orders of a batch.
+	books := func(in uint32, method string) *order.Books {
+		clearing := orderdb.AccountName{Ledger: in, Code: chart.PayinClearing, Owner: method}
+		known := d.books[clearing]
+		if known == nil {
+			of := func(code chart.AccountCode) ledger.ID { return account(orderdb.AccountName{Ledger: in, Code: code}) }
+			known = &order.Books{Clearing: account(clearing), Suspense: of(chart.DisputeSuspense), Collection: of(chart.SellerCollection),
+				Receivable: of(chart.ChargebackReceivable), Loss: of(chart.ChargebackLoss), Tax: of(chart.TaxPayable), Fee: of(chart.FeeRevenue),
+				Position: of(chart.FXPosition), Spread: of(chart.FXSpread)}
+			d.books[clearing] = known
+		}
+		return known
+	}
 	if f.entry != nil {
-		if err := f.entry.plan(func(n orderdb.AccountName) ledger.ID {
-			if id, ok := d.accounts[n]; ok {
-				return id
-			}
-			return p.accounts[n]
-		}); err != nil || len(f.orders) == 0 {
+		if err := f.entry.plan(account); err != nil || len(f.orders) == 0 {
 			return err
 		}
 	}
 	for i := range f.orders {
 		o := &f.orders[i]
 		if f.task.req.Agreement != nil {
-			o.BuyerAccount = account(o, chart.Buyer, o.Buyer)
-			o.SellerAccount = account(o, chart.SellerPending, o.Seller)
+			o.BuyerAccount = account(orderdb.AccountName{Ledger: o.Ledger, Code: chart.Buyer, Owner: o.Buyer})
+			o.SellerAccount = account(orderdb.AccountName{Ledger: o.Ledger, Code: chart.SellerPending, Owner: o.Seller})
 			o.AgreedAt = f.cmds[i].At
 		}
-		f.cmds[i].Books = order.Books{
-			Clearing:   account(o, chart.PayinClearing, f.cmds[i].Method),
-			Suspense:   account(o, chart.DisputeSuspense, ""),
-			Collection: account(o, chart.SellerCollection, ""),
-			Receivable: account(o, chart.ChargebackReceivable, ""),
-			Loss:       account(o, chart.ChargebackLoss, ""),
-			Tax:        account(o, chart.TaxPayable, ""),
-			Fee:        account(o, chart.FeeRevenue, ""),
-		}
-		if c := &f.cmds[i]; c.FX != (order.FX{}) {
+		c := &f.cmds[i]
+		c.Books = books(o.Ledger, c.Method)
+		if c.FX != (order.FX{}) {
 			paid, err := c.FX.Ledger(o.Marketplace)
 			if err != nil {
 				return &Invalid{"fx/currency", err.Error()}
 			}
-			in := *o
-			in.Ledger = paid
-			c.Books.Position = account(o, chart.FXPosition, "")
-			c.PaidBooks = order.Books{Clearing: account(&in, chart.PayinClearing, c.Method),
-				Position: account(&in, chart.FXPosition, ""), Spread: account(&in, chart.FXSpread, "")}
+			c.PaidBooks = books(paid, c.Method)
 		}
-		if takesPayment(o, &f.cmds[i]) { // from where it came in, whichever ledger that is of
-			f.cmds[i].Books.Clearing, f.cmds[i].PaidBooks.Clearing = f.takenFrom, f.takenFrom
+		if takesPayment(o, c) { // from where it came in, whichever ledger that is of
+			c.Books, c.PaidBooks = takenFrom(c.Books, f.takenFrom), takenFrom(c.PaidBooks, f.takenFrom)
 		}
 	}
 	if f.task.req.Command.Event == order.Pay {
@@ -253,6 +250,16 @@ func (p *Poster) plan(d *decision, f *draft) error {
 	}
 	f.changes = []*order.Change{ch}
 	return err
+}
+
+// takenFrom are books whose clearing account is another.
+func takenFrom(b *order.Books, clearing ledger.ID) *order.Books {
+	var other order.Books
+	if b != nil {
+		other = *b
+	}
+	other.Clearing = clearing
+	return &other
 }
 
 // planPayment checks the amount of a payment against what all orders that it

@@ -117,7 +117,7 @@ func storeRulings(ctx context.Context, w *orderdb.Writer, list []*draft) (map[le
 		for i, ch := range f.changes {
 			f.entry.result = "the order is " + string(ch.After.State)
 			intents = append(intents, orderdb.Intent{
-				ID: f.cmds[i].Intent, Chain: f.intent, Position: int16(i), Order: ch.After, Attempt: f.orders[i].Attempt,
+				ID: f.cmds[i].Intent, Chain: f.intent, Position: int16(i), Order: &ch.After, Attempt: f.orders[i].Attempt,
 				Event: ch.Event, Actor: f.cmds[i].By, Data: f.entry.data,
 				Accounts: ch.Accounts, Legs: ch.Legs, DeadlineSet: ch.SetsDeadline(),
 			})

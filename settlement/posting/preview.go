@@ -27,7 +27,8 @@ func Preview(ctx context.Context, store *orderdb.Store, m orderdb.Marketplace, o
 		if err != nil {
 			return order.WhatIf{}, err
 		}
-		c.Books.Clearing, c.PaidBooks.Clearing = from[0], from[0]
+		c.Books = &order.Books{Clearing: from[0]}
+		c.PaidBooks = c.Books
 	}
 	w, err := order.Try(o, c)
 	if r := new(order.Refusal); errors.As(err, &r) && r.Rule == order.RuleFourEyes {

@@ -12,10 +12,10 @@ import (
 
 // storeOrders writes the orders that were agreed.
 func (p *Poster) storeOrders(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft) ([]*draft, error) {
-	var fresh []order.Order
+	var fresh []*order.Order
 	for _, f := range drafts {
 		if f.task.req.Agreement != nil {
-			fresh = append(fresh, f.changes[0].After)
+			fresh = append(fresh, &f.changes[0].After)
 		}
 	}
 	if len(fresh) == 0 {
@@ -38,7 +38,7 @@ func (p *Poster) storeOrders(ctx context.Context, w *orderdb.Writer, d *decision
 
 // storeIntents writes what is to happen, and with it the idempotency keys.
 func (p *Poster) storeIntents(ctx context.Context, w *orderdb.Writer, d *decision, drafts []*draft) error {
-	var intents []orderdb.Intent
+	intents := make([]orderdb.Intent, 0, len(drafts))
 	for _, f := range drafts {
 		said, err := f.task.req.said()
 		if err != nil {
@@ -46,7 +46,7 @@ func (p *Poster) storeIntents(ctx context.Context, w *orderdb.Writer, d *decisio
 		}
 		for i, ch := range f.changes {
 			intents = append(intents, orderdb.Intent{
-				ID: f.cmds[i].Intent, Chain: f.intent, Position: int16(i), Order: ch.After, Attempt: f.orders[i].Attempt,
+				ID: f.cmds[i].Intent, Chain: f.intent, Position: int16(i), Order: &ch.After, Attempt: f.orders[i].Attempt,
 				Event: ch.Event, Actor: f.cmds[i].By, Data: said,
 				Accounts: ch.Accounts, Legs: ch.Legs, DeadlineSet: ch.SetsDeadline(),
 			})
@@ -61,7 +61,7 @@ func (p *Poster) storeIntents(ctx context.Context, w *orderdb.Writer, d *decisio
 	if p.careful {
 		return p.storeCarefully(ctx, w, d, drafts, intents)
 	}
-	var keys []orderdb.KeyUse
+	keys := make([]orderdb.KeyUse, 0, len(drafts))
 	for _, f := range drafts {
 		keys = append(keys, f.key()...)
 		f.finish(d)
@@ -128,7 +128,7 @@ func (f *draft) key() []orderdb.KeyUse {
 // finish puts a stored draft where it goes on: to the ledger, or, where no
 // money moves, to its caller.
 func (f *draft) finish(d *decision) {
-	r := Result{Intent: f.intent}
+	r := Result{Intent: f.intent, Orders: make([]order.Order, 0, len(f.changes))}
 	legs := 0
 	for _, ch := range f.changes {
 		r.Orders = append(r.Orders, ch.After)

@@ -231,7 +231,7 @@ func (c *chunk) plan(i int) error {
 			return err
 		}
 		cmd := order.Command{Event: e, By: order.DefaultRole(o.State, e), At: o.AgreedAt.Add(g.life.after[k]), Intent: chain, Method: method,
-			Books: order.Books{Clearing: g.accounts[g.name(chart.PayinClearing, method)], Fee: g.accounts[g.name(chart.FeeRevenue, "")],
+			Books: &order.Books{Clearing: g.accounts[g.name(chart.PayinClearing, method)], Fee: g.accounts[g.name(chart.FeeRevenue, "")],
 				Tax: g.accounts[g.name(chart.TaxPayable, "")]}}
 		ch, err := order.Plan(o, cmd)
 		if err != nil {
@@ -248,7 +248,7 @@ func (c *chunk) plan(i int) error {
 				c.escrow = append(c.escrow, a)
 			}
 		}
-		c.intents = append(c.intents, orderdb.Intent{ID: chain, Chain: chain, Order: o, Event: e, Actor: cmd.By, Accounts: ch.Accounts, Legs: ch.Legs,
+		c.intents = append(c.intents, orderdb.Intent{ID: chain, Chain: chain, Order: &ch.After, Event: e, Actor: cmd.By, Accounts: ch.Accounts, Legs: ch.Legs,
 			DeadlineSet: ch.SetsDeadline()})
 		c.outcomes = append(c.outcomes, orderdb.Outcome{Intent: chain, Marketplace: o.Marketplace, Outcome: orderdb.Applied})
 		if cmd.By != order.System {
