@@ -269,7 +269,7 @@ func eventsOf(list []orderdb.Event) []api.Event {
 	out := make([]api.Event, len(list))
 	for i, e := range list {
 		out[i] = api.Event{
-			Position: e.Position, Order: e.Order.UUID(), Intent: e.Intent.UUID(), Seq: e.Seq, Event: string(e.Event), By: string(e.Actor),
+			Position: e.Position, Order: e.Order.UUID(), Intent: e.Intent.UUID(), Seq: e.After.Seq, Event: string(e.Event), By: string(e.Actor),
 			At: e.After.At.UTC(), RecordedAt: e.RecordedAt.UTC(), Data: e.Data,
 			State: string(e.After.State), Held: e.After.Held, Released: e.After.Released, Refunded: e.After.Refunded,
 			FeeCharged: e.After.FeeCharged, TaxCharged: e.After.TaxCharged, Maturing: e.After.Maturing,

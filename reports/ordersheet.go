@@ -254,7 +254,7 @@ func newOrderSheet(o *order.Order, events []orderdb.Event, lines []EscrowLine, r
 		if e.LedgerTimestamp > 0 {
 			booked = fromLedger(e.LedgerTimestamp)
 		}
-		s.Timeline = append(s.Timeline, OrderEvent{Seq: e.Seq, Event: string(e.Event), By: string(e.Actor),
+		s.Timeline = append(s.Timeline, OrderEvent{Seq: e.After.Seq, Event: string(e.Event), By: string(e.Actor),
 			EffectedAt: e.After.At, BookedAt: booked, State: string(e.After.State), Held: Units(e.After.Held), Data: e.Data})
 	}
 	balance := Amount{}

@@ -88,7 +88,7 @@ func TestShippedPolicies(t *testing.T) {
 		}
 	}
 	escrowd(t, "policy", "show", "express", "--format=text").check(t, exitOK, "confirm_by: 1 day from the delivery", "")
-	escrowd(t, "policy", "show", "alibaba", "--format=text").check(t, exitOK, "escalation     by buyer or seller from 3 days after the dispute on\nfeedback       for 60 days after the order's end, revised once within 30 days of a reply\n", "")
+	escrowd(t, "policy", "show", "alibaba", "--format=text").check(t, exitOK, "escalation      by buyer or seller from 3 days after the dispute on\nfeedback        for 60 days after the order's end, revised once within 30 days of a reply\n", "")
 	escrowd(t, "policy", "show", "other").check(t, exitUsage, "", `must be one of "alibaba"`)
 	escrowd(t, "policy", "list").check(t, exitOK, "express     3 days   4 days   1 day", "")
 	escrowd(t, "policy", "list", "--format=json").check(t, exitOK, `"pay_within": 259200`, "")

@@ -68,8 +68,7 @@ func FuzzMoves(f *testing.F) {
 		if err != nil {
 			return
 		}
-		n := Intent{ID: id, Accounts: accounts, Legs: legs}
-		n.Order.ID, n.Order.At = order, time.UnixMicro(5)
+		n := Intent{ID: id, Order: orderAt(order, 5), Accounts: accounts, Legs: legs}
 		again, err := packMoves(&n)
 		if err != nil {
 			t.Fatal(err)
@@ -79,4 +78,11 @@ func FuzzMoves(f *testing.F) {
 			t.Fatalf("%v %+v %+v, want %+v %+v", err, a, l, accounts, legs)
 		}
 	})
+}
+
+// orderAt is an order whose last event took effect so many microseconds after 1970.
+func orderAt(id ledger.ID, micros int64) *order.Order {
+	o := order.Order{Terms: order.Terms{ID: id}}
+	o.At = time.UnixMicro(micros)
+	return &o
 }

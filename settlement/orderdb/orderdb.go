@@ -95,11 +95,10 @@ type Event struct {
 	Position        int64 // of its outcome, for Events; 0 where a timeline was asked for
 	Order           ledger.ID
 	Intent          ledger.ID
-	Seq             int32
 	Event           order.Event
 	Actor           order.Role
 	Data            []byte // JSON: what the caller said of it; nil for nothing
-	After           order.Progress
+	After           order.Progress // the order right afterwards; Attempt is not known
 	LedgerTimestamp uint64    // nanoseconds UTC; 0 where no money moved
 	RecordedAt      time.Time // when it was decided, the machine's time
 }

@@ -104,7 +104,7 @@ func (s *Store) events(ctx context.Context, query string, args ...any) ([]Event,
 	for rows.Next() {
 		var e Event
 		p := &e.After
-		if err := rows.Scan(&e.Position, (*uid)(&e.Order), (*uid)(&e.Intent), &e.Seq, &e.Event, &e.Actor, &e.Data,
+		if err := rows.Scan(&e.Position, (*uid)(&e.Order), (*uid)(&e.Intent), &p.Seq, &e.Event, &e.Actor, &e.Data,
 			&p.State, &p.Held, &p.Released, &p.Refunded, &p.FeeCharged, &p.TaxCharged, &p.Maturing,
 			&p.Deadline, (*moment)(&p.DeadlineAt), (*moment)(&p.At), (*moment)(&p.PaidAt), (*uid)(&p.Freeze),
 			&p.BuyerExtended, &p.SellerExtended, documentIn(&p.Claim), (*amount)(&p.Captured.Amount), (*amount)(&p.Captured.Fee), (*amount)(&p.Captured.Tax),

@@ -44,7 +44,7 @@ func ShipmentsOf(events []Event) ([]order.Shipment, error) {
 			Note      string    `json:"note"`
 		}
 		if err := json.Unmarshal(e.Data, &said); err != nil {
-			return nil, fmt.Errorf("what was said of event %d of order %s: %w", e.Seq, e.Order.UUID(), err)
+			return nil, fmt.Errorf("what was said of event %d of order %s: %w", e.After.Seq, e.Order.UUID(), err)
 		}
 		h := &timeline[i]
 		h.Carrier, h.Tracking, h.Parts, h.Location, h.Note = said.Carrier, said.Tracking, said.Parts, said.Location, said.Note

@@ -201,7 +201,7 @@ func (w *world) story(random *rand.Rand) (told []string) {
 		line, err := w.store.Timeline(w.ctx, id)
 		w.must(err)
 		for _, e := range line {
-			told = append(told, fmt.Sprintf("%s %d %s by %s: %s, money moved: %v", references[id], e.Seq, e.Event, e.Actor,
+			told = append(told, fmt.Sprintf("%s %d %s by %s: %s, money moved: %v", references[id], e.After.Seq, e.Event, e.Actor,
 				withoutIDs(order.Order{Progress: e.After}), e.LedgerTimestamp != 0))
 		}
 	}

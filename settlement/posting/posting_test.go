@@ -235,8 +235,8 @@ func TestTheWholeLife(t *testing.T) {
 		if moved := e.LedgerTimestamp != 0; moved != (e.Event != order.Agree && e.Event != order.Ship && e.Event != order.Deliver) {
 			t.Errorf("%s: ledger timestamp %d", e.Event, e.LedgerTimestamp)
 		}
-		if e.Seq != int32(i+1) {
-			t.Errorf("event %d has seq %d", i+1, e.Seq)
+		if e.After.Seq != int32(i+1) {
+			t.Errorf("event %d has seq %d", i+1, e.After.Seq)
 		}
 	}
 	if fmt.Sprint(events) != "[agree pay ship deliver dispute rule mature]" {
