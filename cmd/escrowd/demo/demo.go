@@ -47,9 +47,10 @@ const (
 	inspectWithin   = 3 * day
 	replaceWithin   = 7 * day
 
-	matureAfter = 3 * day
-	refundUntil = 40 * day // from the release
-	reserveFor  = 40 * day // from the maturity
+	matureAfter  = 3 * day
+	refundUntil  = 40 * day // from the release
+	disputeUntil = 30 * day // likewise
+	reserveFor   = 40 * day // from the maturity
 
 	representWithin = 14 * day
 	decisionWithin  = 60 * day
@@ -69,7 +70,7 @@ func Policy() api.PolicyTerms {
 		EvidenceWithin: seconds(evidenceWithin), AppealWithin: seconds(appealWithin),
 		ReturnWithin: seconds(returnWithin), InspectWithin: seconds(inspectWithin), ReplaceWithin: seconds(replaceWithin),
 		RuleWithin: seconds(ruleWithin), MatureAfter: seconds(matureAfter),
-		RefundReleasedWithin: seconds(refundUntil), RefundFee: order.ReturnFee,
+		DisputeReleasedWithin: seconds(disputeUntil), RefundReleasedWithin: seconds(refundUntil), RefundFee: order.ReturnFee,
 		RepresentWithin: seconds(representWithin), DecisionWithin: seconds(decisionWithin), ChargebackBorneBy: order.BorneBySeller,
 		Methods: []string{"card", "bank_transfer", "wallet"},
 		Fees: map[string]api.Fee{
@@ -125,6 +126,7 @@ var plots = []struct {
 	{1, true, (*teller).refundedReserved},
 	{1, true, (*teller).refundedMaturing},
 	{1, true, (*teller).refundedClosed},
+	{1, true, (*teller).disputedClosed},
 	{10, true, (*teller).deliveredAndForgotten},
 	{5, true, (*teller).shippedAndForgotten},
 	{6, false, (*teller).neverPaid},

@@ -281,6 +281,26 @@ func (t *teller) chargedBackClosed() {
 	}
 }
 
+// disputedClosed is disputed when the seller has the money already: the seller
+// accepts the claim for a part, or the buyer takes it back.
+func (t *teller) disputedClosed() {
+	at := t.after(t.arrives(), time.Hour, 5*day)
+	t.confirms(at)
+	claim := max(1, t.story.Amount/3)
+	at = t.after(at, matureAfter+replay.Apart, disputeUntil)
+	t.happens(replay.Event{Kind: order.Dispute, At: at, Amount: claim, Reason: "broke within weeks", AfterDeadline: true})
+	at = t.after(at, time.Hour, respondWithin)
+	end := replay.Event{Kind: order.AcceptClaim, At: at}
+	if t.rng.IntN(2) == 0 {
+		end = replay.Event{Kind: order.Withdraw, At: at, Reason: "it was the batteries"}
+	}
+	t.happens(end)
+	t.ends(order.Closed, at)
+	if claim == t.story.Amount && end.Kind == order.AcceptClaim {
+		t.ends(order.Refunded, at)
+	}
+}
+
 // disputes delivers and disputes, and answers when.
 func (t *teller) disputes(amount int64, reason string) time.Time {
 	at := t.after(t.arrives(), time.Hour, 5*day)
