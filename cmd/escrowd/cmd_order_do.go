@@ -150,7 +150,7 @@ type orderDoCmd struct {
 	FxRate      string    `placeholder:"RATE" help:"Units of the order's currency for one of it, an exact decimal."`
 	FxSpread    string    `placeholder:"AMOUNT" help:"pay: how much of --fx-amount the marketplace keeps."`
 	ToBuyer     string    `placeholder:"AMOUNT" help:"rule, offer, accept_offer: what goes back to the buyer."`
-	ToSeller    string    `placeholder:"AMOUNT" help:"rule: what is released to the seller; the two sum to what is held."`
+	ToSeller    string    `placeholder:"AMOUNT" help:"rule: what is released to the seller, or stays so; the two sum to what is held or, after the release, to what is claimed."`
 	Return      bool      `help:"offer, rule: only once the goods are back."`
 	Replacement bool      `help:"offer, accept_offer, rule: other goods in place of those that came."`
 	Parts       []string  `sep:"none" placeholder:"NAME" help:"ship_part, deliver_part, release_part, refund, track: a part's name; once for each."`
@@ -284,7 +284,7 @@ type orderProposeCmd struct {
 	EngineFlags `embed:""`
 	apiFlags    `embed:""`
 	ToBuyer     string `required:"" placeholder:"AMOUNT" help:"What goes back to the buyer, a decimal."`
-	ToSeller    string `required:"" placeholder:"AMOUNT" help:"What is released to the seller; the two sum to what is held."`
+	ToSeller    string `required:"" placeholder:"AMOUNT" help:"What is released to the seller, or stays so; the two sum to what is held or, after the release, to what is claimed."`
 	Return      bool   `help:"Only once the goods are back."`
 	Replacement bool   `help:"Other goods in place of those that came."`
 	Reason      string `required:"" placeholder:"TEXT" help:"Why, for the one who approves it."`

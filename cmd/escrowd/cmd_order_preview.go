@@ -128,7 +128,7 @@ func (c *orderPreviewCmd) command(o *order.Order) (order.Command, error) {
 		return cmd, err
 	}
 	if cmd.Event == order.Rule {
-		cmd.ToSeller = o.Held - cmd.ToBuyer
+		cmd.ToSeller = o.AtStake() - cmd.ToBuyer
 	}
 	return cmd, nil
 }

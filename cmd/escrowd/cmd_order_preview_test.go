@@ -94,3 +94,22 @@ func TestOrderPreviewPaymentCommand(t *testing.T) {
 		t.Errorf("something has happened:\n%s", after)
 	}
 }
+
+// What was released is disputed from the command line, under a policy that comes
+// with escrowd; what a preview says goes back to the buyer comes from the seller.
+func TestDisputeReleasedCommand(t *testing.T) {
+	dsn, _ := smallBooks(t)
+	at := func(args ...string) result { return escrowd(t, append(args, "--database-url", dsn)...) }
+	for _, c := range [][]string{
+		{"marketplace", "create", "late", "--test-clock=2026-01-01T00:00:00Z"}, {"policy", "add", "late", "alibaba"},
+		{"order", "agree", "late", "l1", "ann", "bob", "USD", "100.00", "--policy=alibaba"},
+		{"order", "do", "l1", "pay", "--method=card"}, {"order", "do", "l1", "ship"}, {"order", "do", "l1", "confirm"},
+		{"order", "do", "l1", "dispute", "--amount=40.00", "--reason=broken"}, {"order", "do", "l1", "contest", "--reason=no"}, {"order", "do", "l1", "escalate", "--by=operator"},
+	} {
+		at(c...).check(t, exitOK, "", "")
+	}
+	at("order", "preview", "l1", "rule", "--to-buyer=10.00").check(t, exitOK, "buyer gets   USD 10.00\nseller gets  USD -9.50\nfee          USD -0.50\n", "")
+	at("order", "do", "l1", "rule", "--to-buyer=10.00", "--to-seller=90.00").check(t, exitCheckFailed, "", "the parts must sum to what is claimed of what was released: 4000")
+	at("order", "do", "l1", "rule", "--to-buyer=10.00", "--to-seller=30.00").check(t, exitOK, "Its dispute was settled or ruled on. USD 10.00 has gone back to the buyer.", "")
+	at("order", "do", "l1", "dispute", "--reason=again").check(t, exitCheckFailed, "", "dispute refused (again)")
+}

@@ -15,7 +15,6 @@ import (
 	"escrowd/deploy"
 	"escrowd/intake"
 	"escrowd/intake/api"
-	"escrowd/ledger"
 	"escrowd/ledger/chart"
 	"escrowd/settlement/order"
 	"escrowd/settlement/orderdb"
@@ -357,7 +356,7 @@ func money(code string, minor int64) string {
 	if !ok {
 		return fmt.Sprint(minor)
 	}
-	return cur.Code + " " + cur.Format(ledger.U64(uint64(minor)))
+	return cur.Code + " " + cur.Minor(minor)
 }
 
 func costInWords(currency string, c *api.Cost) string {

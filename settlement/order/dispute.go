@@ -195,7 +195,7 @@ func (p *planner) contest(to []State) error {
 
 func (p *planner) makeOffer([]State) error {
 	o, c := p.o, p.c
-	if stake := o.atStake(); c.ToBuyer < 0 || c.ToBuyer > stake {
+	if stake := o.AtStake(); c.ToBuyer < 0 || c.ToBuyer > stake {
 		return p.refuse(RuleAmount, "%d %s, %d cannot go to the buyer", stake, o.stakeIs(), c.ToBuyer)
 	}
 	if err := p.canReturn(); err != nil {
@@ -350,7 +350,7 @@ func (p *planner) resumeConfirm(claim *Claim) {
 // nobody has; after an appeal the next ruling is the last.
 func (p *planner) rule([]State) error {
 	o, c := p.o, p.c
-	if stake := o.atStake(); c.ToSeller < 0 || c.ToBuyer < 0 || c.ToSeller > stake || c.ToSeller+c.ToBuyer != stake {
+	if stake := o.AtStake(); c.ToSeller < 0 || c.ToBuyer < 0 || c.ToSeller > stake || c.ToSeller+c.ToBuyer != stake {
 		return p.refuse(RuleAmount, "the parts must sum to what %s: %d", o.stakeIs(), stake)
 	}
 	if err := p.canReturn(); err != nil {
@@ -361,7 +361,7 @@ func (p *planner) rule([]State) error {
 	}
 	if limit, over := o.rulingLimit(); over && c.Approval.IsZero() {
 		return p.refuse(RuleFourEyes, "policy %s version %d lets one person rule on at most %d, and %d %s: the ruling is proposed, and another person approves it",
-			o.Policy.Name, o.Policy.Version, limit, o.atStake(), o.stakeIs())
+			o.Policy.Name, o.Policy.Version, limit, o.AtStake(), o.stakeIs())
 	}
 	if o.Policy.AppealWithin > 0 && o.Claim != nil && o.Claim.Appealed == "" {
 		p.claim().Ruling = &Ruling{ToBuyer: c.ToBuyer, ToSeller: c.ToSeller, Return: c.Return, Replacement: c.Replacement}
@@ -384,7 +384,7 @@ func (o *Order) stakeIs() string {
 func (o *Order) rulingLimit() (limit int64, over bool) {
 	_, currency, _ := chart.SplitLedger(o.Ledger)
 	limit, ok := o.Policy.ApproveRulingsOver[currency.Code]
-	return limit, ok && o.atStake() > limit
+	return limit, ok && o.AtStake() > limit
 }
 
 func (p *planner) appeal(to []State) error {

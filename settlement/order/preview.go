@@ -219,7 +219,7 @@ var anyBooks = &Books{Clearing: ledger.U64(1)}
 func tryAll(o *Order, row Row) []tried {
 	var done []tried
 	for _, by := range row.Who {
-		stake := o.atStake()
+		stake := o.AtStake()
 		for _, toBuyer := range []int64{stake, 0, stake / 2} {
 			c := Command{Event: row.Event, By: by, At: o.At, Reason: "a preview", Tracking: "a preview", ToBuyer: toBuyer, ToSeller: stake - toBuyer,
 				Return: row.Event == MakeOffer && o.Policy.ReturnWithin > 0, Evidence: sample, Approval: ledger.U64(1), Scan: Scan{Status: ScanStatuses[0]}, Books: anyBooks}

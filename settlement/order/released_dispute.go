@@ -24,9 +24,9 @@ import (
 // Released reports whether the claim is about what was released already.
 func (c *Claim) Released() bool { return c != nil && c.Stake > 0 }
 
-// atStake is what the open dispute is about, and what its offers and its ruling
+// AtStake is what the open dispute is about, and what its offers and its ruling
 // split: all that is held or, after the release, what was claimed. Minor units.
-func (o *Order) atStake() int64 {
+func (o *Order) AtStake() int64 {
 	if o.Claim.Released() {
 		return o.Claim.Stake
 	}

@@ -97,10 +97,10 @@ type Event struct {
 	Intent          ledger.ID
 	Event           order.Event
 	Actor           order.Role
-	Data            []byte // JSON: what the caller said of it; nil for nothing
+	Data            []byte         // JSON: what the caller said of it; nil for nothing
 	After           order.Progress // the order right afterwards; Attempt is not known
-	LedgerTimestamp uint64    // nanoseconds UTC; 0 where no money moved
-	RecordedAt      time.Time // when it was decided, the machine's time
+	LedgerTimestamp uint64         // nanoseconds UTC; 0 where no money moved
+	RecordedAt      time.Time      // when it was decided, the machine's time
 }
 
 // Due is an order's place among those with the same deadline.
