@@ -509,7 +509,7 @@ type Shipment struct {
 	Number      int            `json:"number" doc:"Counts the order's shipments, from 1." example:"2"`
 	Kind        string         `json:"kind" enum:"goods,part,replacement,return" doc:"goods: all of the order in one; part: some of its parts; replacement: other goods in place of those that came; return: goods on their way back." example:"replacement"`
 	Parts       []string       `json:"parts,omitempty" nullable:"false" doc:"Of an order in parts, which of them it brings." example:"table top"`
-	ChildOf     int            `json:"child_of,omitempty" doc:"The number of the shipment that it replaces, or brings back; left out for a return of parts that came in several." example:"1"`
+	ChildOf     int            `json:"child_of,omitempty" doc:"The number of the shipment that it replaces, or brings back; left out where that came in several." example:"1"`
 	Amount      int64          `json:"amount" doc:"What was held for its goods when it left, in minor units of the order's currency; 0 for a replacement and a return, which bring no money of their own." example:"0"`
 	Carrier     string         `json:"carrier,omitempty" doc:"Who carries it." example:"DHL"`
 	Tracking    string         `json:"tracking,omitempty" doc:"The carrier's tracking number." example:"00340434292135100186"`

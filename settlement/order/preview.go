@@ -224,7 +224,7 @@ func tryAll(o *Order, row Row) []tried {
 			c := Command{Event: row.Event, By: by, At: o.At, Reason: "a preview", Tracking: "a preview", ToBuyer: toBuyer, ToSeller: stake - toBuyer,
 				Return: row.Event == MakeOffer && o.Policy.ReturnWithin > 0, Evidence: sample, Approval: ledger.U64(1), Scan: Scan{Status: ScanStatuses[0]}, Books: anyBooks}
 			if row.Event == MakeOffer || row.Event == AcceptOffer || row.Event == Rule {
-				c.Replacement = toBuyer == 0 && o.Policy.ReplaceWithin > 0 && o.Parts == nil
+				c.Replacement = toBuyer == 0 && o.Policy.ReplaceWithin > 0
 				c.Return = c.Return && !c.Replacement
 			}
 			if o.Parts != nil {

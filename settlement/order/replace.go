@@ -1,9 +1,13 @@
 package order
 
+import "slices"
+
 // A dispute can end with other goods in place of the first: agreed by an offer,
 // or ruled. All that is held stays frozen until the seller ships them; then the
 // order is shipped as it was at first, and the buyer may dispute it once more. A
-// replacement that is not shipped in time grants the claim.
+// replacement that is not shipped in time grants the claim. Of an order in parts it
+// is those that were shipped and that money is held for, as for a return; the
+// clocks of the others run on.
 
 // checkReplacement refuses a replacement that the policy has no time for, or that
 // is not all there is: the seller is to have what is held once it is confirmed.
@@ -14,8 +18,8 @@ func (p *planner) checkReplacement(toBuyer int64) error {
 		return nil
 	case pol.ReplaceWithin == 0:
 		return p.refuse(RulePolicy, "policy %s version %d has no replacements", pol.Name, pol.Version)
-	case p.o.Parts != nil:
-		return p.refuse(RulePart, "an order in parts is not replaced: refund the part, and agree on the other goods anew")
+	case p.o.Parts != nil && !slices.ContainsFunc(p.o.Parts.List, func(t Part) bool { return t.Deadline() == ConfirmPartBy }):
+		return p.refuse(RulePart, "nothing was shipped of the parts that money is held for: there is nothing to replace")
 	case p.o.Claim.Released():
 		return p.refuse(RuleOffer, "the money was released already, and nothing would wait for other goods: offer a part of it, or the goods' return")
 	case p.c.Return:
@@ -29,9 +33,20 @@ func (p *planner) checkReplacement(toBuyer int64) error {
 // shipReplacement ends the dispute: the order is shipped once more.
 func (p *planner) shipReplacement(to []State) error {
 	o := p.o
-	p.closeDispute()
+	claim := p.closeDispute()
 	o.Replaced = o.Disputes
-	p.next(to[0])
+	if o.Parts == nil {
+		p.next(to[0])
+		return nil
+	}
+	p.thaw(o.At.Sub(claim.OpenedAt))
+	list := p.parts()
+	for i := range list {
+		if list[i].Deadline() == ConfirmPartBy {
+			p.startPart(&list[i], Shipped)
+		}
+	}
+	p.goByParts()
 	return nil
 }
 

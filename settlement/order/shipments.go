@@ -151,7 +151,7 @@ func (s *shipping) ship(h *Happened, before *Progress) {
 
 // again is a replacement, of all that the dispute was about.
 func (s *shipping) again(h *Happened, before *Progress) {
-	parts := disputed(before.Parts)
+	parts := disputed(before)
 	of := s.only(parts)
 	sh := s.add(h, ShipmentOfReplacement, parts)
 	sh.ChildOf = of
@@ -160,7 +160,7 @@ func (s *shipping) again(h *Happened, before *Progress) {
 
 // back is a return, of the same.
 func (s *shipping) back(h *Happened, before *Progress) *Shipment {
-	parts := disputed(before.Parts)
+	parts := disputed(before)
 	of := s.only(parts)
 	sh := s.add(h, ShipmentOfReturn, parts)
 	sh.ChildOf = of
@@ -259,14 +259,19 @@ func movedTo(before, after *Parts, s State) (names []string, held int64) {
 }
 
 // disputed are the parts that a dispute's end is about: those that were shipped
-// and that something is held of. None of an order that is not in parts.
-func disputed(parts *Parts) []string {
-	if parts == nil {
+// and that something is held of or, after the release, those that were released.
+// None of an order that is not in parts.
+func disputed(before *Progress) []string {
+	if before.Parts == nil {
 		return nil
 	}
+	about := func(t *Part) bool { return t.Deadline() == ConfirmPartBy }
+	if before.Claim.Released() {
+		about = func(t *Part) bool { return t.State == Released }
+	}
 	names := []string{}
-	for i := range parts.List {
-		if t := &parts.List[i]; t.Deadline() == ConfirmPartBy {
+	for i := range before.Parts.List {
+		if t := &before.Parts.List[i]; about(t) {
 			names = append(names, t.Name)
 		}
 	}

@@ -82,6 +82,7 @@ func TestShipments(t *testing.T) {
 	parts := func(t *testing.T) Order {
 		o := inParts(t)
 		steps(o.Policy)
+		o.Policy.ReplaceWithin, o.Policy.DisputeReleasedWithin = 7*day, 30*day
 		return o
 	}
 	for _, c := range []struct {
@@ -148,6 +149,13 @@ func TestShipments(t *testing.T) {
 			Command{Event: Dispute, Reason: "torn"}, contest,
 			Command{Event: MakeOffer, By: Seller, ToBuyer: 100, Return: true}, Command{Event: AcceptOffer, By: Buyer, ToBuyer: 100}, Command{Event: ReceiveReturn}),
 			"1 part hull of 0: 5000 by DHL , left 2, arrived -\n2 part mast of 0: 3000 by UPS , left 3, arrived -\n3 return hull+mast of 0: 0 by  , left -, arrived 8\n"},
+		{"parts are replaced, and one that was not shipped goes on", parts, happens(pay, shipPart("DHL", "hull", "mast"), Command{Event: DeliverPart, Parts: []string{"hull"}},
+			Command{Event: Dispute, Reason: "torn"}, contest, Command{Event: MakeOffer, By: Seller, Replacement: true}, Command{Event: AcceptOffer, By: Buyer, Replacement: true},
+			Command{Event: ShipReplacement, Carrier: "UPS", Tracking: "U1"}, shipPart("DHL", "sail"), Command{Event: DeliverPart, Parts: []string{"hull", "mast"}}),
+			"1 part hull+mast of 0: 8000 by DHL , left 2, arrived -\n2 replacement hull+mast of 1: 0 by UPS U1, left 8, arrived 10\n3 part sail of 0: 2001 by DHL , left 9, arrived -\n"},
+		{"parts come back after their release", parts, happens(pay, ship, Command{Event: ReleasePart, Parts: []string{"hull"}}, Command{Event: Refund, Parts: []string{"mast"}}, Command{Event: Confirm},
+			Command{Event: Dispute, Reason: "torn"}, contest, Command{Event: MakeOffer, By: Seller, ToBuyer: 100, Return: true}, Command{Event: AcceptOffer, By: Buyer, ToBuyer: 100}, Command{Event: ShipBack}),
+			"1 goods hull+mast+sail of 0: 10001 by DHL D1, left 2, arrived -\n2 return hull+sail of 1: 0 by  , left 10, arrived -\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, got := ships(t, c.order(t), c.events...); got != c.want {

@@ -47,7 +47,7 @@ const (
 	TakeBack     Effect = "the time to inspect what came back runs from the event"
 	GrantReturn  Effect = "the freeze ends and what the dispute is about is split as agreed for the return"
 	DenyReturn   Effect = "the time for evidence runs from the event: the return falls, or the seller claims damage"
-	SendAgain    Effect = "the freeze ends and the time to confirm runs from the event"
+	SendAgain    Effect = "the freeze ends and the time to confirm what comes anew runs from the event"
 	StartParts   Effect = "the time to confirm the parts runs from the event"
 	ReleaseParts Effect = "what is held of the parts goes to the seller, less its share of the fee"
 	ReleaseDue   Effect = "what is held of the parts whose time to confirm has passed goes to the seller, less its share of the fee"
@@ -159,7 +159,7 @@ var Rules = slices.Concat([]Row{
 	{Returned, RefuseReturn, roles(Seller), DenyReturn, to(Escalated)},
 	{Returned, GrantUninspected, roles(System), GrantReturn, split()},
 
-	{Replacing, ShipReplacement, roles(Seller, Operator), SendAgain, to(Shipped)},
+	{Replacing, ShipReplacement, roles(Seller, Operator), SendAgain, to(Shipped, PartShipped)},
 	{Replacing, AcceptClaim, roles(Seller), GrantClaim, to(Refunded, Ruled)},
 	{Replacing, GrantUnreplaced, roles(System), GrantClaim, to(Refunded, Ruled)},
 
