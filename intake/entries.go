@@ -292,14 +292,14 @@ func (s *Server) listPayouts(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	details, err := s.opts.Store.PaidTo(c.ctx, c.marketplace, list)
+	if err != nil {
+		return answer{}, err
+	}
 	out := api.SentPayouts{Payouts: make([]api.SentPayout, len(list))}
 	for i := range list {
 		e := entryOf(&list[i])
-		details, err := s.opts.Store.PaidTo(c.ctx, &list[i])
-		if err != nil {
-			return answer{}, err
-		}
-		out.Payouts[i] = api.SentPayout{Payout: e.ID, Currency: e.Currency, Amount: e.Amount, Seller: e.Party, SentAt: e.At, Details: details}
+		out.Payouts[i] = api.SentPayout{Payout: e.ID, Currency: e.Currency, Amount: e.Amount, Seller: e.Party, SentAt: e.At, Details: details[i]}
 	}
 	if len(list) == limit {
 		out.Next = list[limit-1].ID.UUID()

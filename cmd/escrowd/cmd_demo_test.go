@@ -9,7 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"escrowd/cmd/escrowd/demo"
 	"escrowd/cmd/escrowd/replay/replaytest"
 	"escrowd/ledger/ledgertest/pgtest"
 	"escrowd/settlement/order"
@@ -111,6 +113,34 @@ func TestDemo(t *testing.T) {
 		if states[s] == 0 {
 			t.Errorf("no order is %s: %v", s, states)
 		}
+	}
+
+	// A price that changed and a time to inspect that was agreed are the order's,
+	// and the deadlines keep to them.
+	changed, inspected := 0, 0
+	for _, s := range demo.Stories(3000) { // as many as escrowd demo makes
+		if s.ConfirmWithin == 0 && s.Price() == s.Amount || s.Ends.After(demo.End) {
+			continue
+		}
+		o, err := orderdb.New(db).OrderByReference(t.Context(), 1, s.Reference)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Amount != s.Amount || o.Price() != s.Price() || o.ConfirmWithin != order.Seconds(s.ConfirmWithin/time.Second) || o.State != s.Final || !o.At.Equal(s.Ends) {
+			t.Errorf("%s: %d at first, now %d, %s to confirm, %s at %s; want %+v", s.Reference, o.Amount, o.Price(), o.ConfirmWithin, o.State, o.At, s)
+		}
+		switch {
+		case s.ConfirmWithin > 0:
+			inspected++
+		case s.Final == order.Closed:
+			changed++
+			if o.Released != s.Price() {
+				t.Errorf("%s: %d is released, want the price, %d", s.Reference, o.Released, s.Price())
+			}
+		}
+	}
+	if changed == 0 || inspected == 0 {
+		t.Errorf("%d orders paid by a new price, %d with an agreed time to inspect", changed, inspected)
 	}
 
 	entries := map[string]int{}

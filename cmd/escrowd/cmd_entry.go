@@ -332,14 +332,14 @@ func (c *payoutFileCmd) Run(ctx context.Context, g *Globals) error {
 			if err != nil {
 				return err
 			}
-			for _, e := range page {
+			texts, err := store.PaidTo(ctx, m.ID, page)
+			if err != nil {
+				return err
+			}
+			for i, e := range page {
 				f.After = e.ID
-				text, err := store.PaidTo(ctx, &e)
-				if err != nil {
-					return err
-				}
 				var details map[string]any
-				if err := json.Unmarshal(text, &details); err != nil {
+				if err := json.Unmarshal(texts[i], &details); err != nil {
 					return fmt.Errorf("bank details of payout %s: %w", e.ID.UUID(), err)
 				}
 				for name := range details {

@@ -512,22 +512,40 @@ func (s *Store) PartyAccounts(ctx context.Context, marketplace uint32, owner str
 	return list, rows.Err()
 }
 
-// PaidTo are the bank details that a payout goes to: those that were approved when
-// it was sent, not what was approved since.
-func (s *Store) PaidTo(ctx context.Context, payout *treasury.Entry) (json.RawMessage, error) {
-	var names struct {
-		Entry string `json:"bank_details"`
+// PaidTo are the bank details that each of the marketplace's payouts goes to, in
+// their order: those that were approved when it was sent, not what was approved
+// since. One query reads them all. Details that are not there are ErrNotFound.
+func (s *Store) PaidTo(ctx context.Context, marketplace uint32, payouts []treasury.Entry) ([]json.RawMessage, error) {
+	if len(payouts) == 0 {
+		return nil, nil
 	}
-	if err := json.Unmarshal(payout.Details, &names); err != nil {
-		return nil, fmt.Errorf("payout %s: %w", payout.ID.UUID(), err)
+	ids := make([]ledger.ID, len(payouts))
+	for i := range payouts {
+		var names struct {
+			Entry string `json:"bank_details"`
+		}
+		err := json.Unmarshal(payouts[i].Details, &names)
+		if err == nil {
+			ids[i], err = ledger.ParseUUID(names.Entry)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("payout %s: %w", payouts[i].ID.UUID(), err)
+		}
 	}
-	id, err := ledger.ParseUUID(names.Entry)
+	list, err := s.entries(ctx, `SELECT `+entryColumns+` FROM entries e WHERE e.id = ANY($1::uuid[]) AND e.marketplace = $2`, uids(ids), marketplace)
 	if err != nil {
-		return nil, fmt.Errorf("payout %s: %w", payout.ID.UUID(), err)
+		return nil, fmt.Errorf("bank details of payouts: %w", err)
 	}
-	e, err := s.Entry(ctx, payout.Marketplace, id)
-	if err != nil {
-		return nil, fmt.Errorf("bank details of payout %s: %w", payout.ID.UUID(), err)
+	found := map[ledger.ID]json.RawMessage{} // of a seller's payouts, once
+	for i := range list {
+		found[list[i].ID] = list[i].Details
 	}
-	return e.Details, nil
+	details := make([]json.RawMessage, len(payouts))
+	for i, id := range ids {
+		var ok bool
+		if details[i], ok = found[id]; !ok {
+			return nil, fmt.Errorf("bank details of payout %s: %w", payouts[i].ID.UUID(), ErrNotFound)
+		}
+	}
+	return details, nil
 }

@@ -34,6 +34,8 @@ const (
 	confirmBy      = 7 * day  // after the delivery
 	confirmBlind   = 15 * day // after the shipment, when nobody reports the delivery
 	confirmVirtual = 3 * day
+	inspectLeast   = day // what can be agreed in place of confirmBy
+	inspectMost    = confirmBlind
 
 	extendBy   = 15 * day
 	ruleWithin = 14 * day
@@ -64,6 +66,7 @@ func Policy() api.PolicyTerms {
 		Name:      "demo",
 		PayWithin: seconds(payWithin), AuthoriseWithin: seconds(authorised), ShipWithin: seconds(shipWithin),
 		ConfirmAfterDelivery: seconds(confirmBy), ConfirmAfterShipment: seconds(confirmBlind),
+		ConfirmAgreedMin: seconds(inspectLeast), ConfirmAgreedMax: seconds(inspectMost),
 		ConfirmVirtual: seconds(confirmVirtual), Calendar: api.Calendar{Name: "carnival", Days: holidays},
 		Disputes: 3, ExtendTimes: 1, ExtendBy: seconds(extendBy),
 		RespondWithin: seconds(respondWithin), NegotiateWithin: seconds(negotiateWithin), EscalateAfter: seconds(escalateAfter),
@@ -161,6 +164,11 @@ var plots = []struct {
 	{1, true, (*teller).partsDisputed},
 	{2, true, (*teller).virtualForgotten},
 	{2, true, (*teller).virtualConfirmed},
+	{2, false, (*teller).repriced},
+	{1, false, (*teller).repricedAndCaptured},
+	{1, false, (*teller).repricedNeverPaid},
+	{2, true, (*teller).inspectionConfirmed},
+	{2, true, (*teller).inspectionForgotten},
 }
 
 // seed makes the demo's luck; another one makes another marketplace.

@@ -24,7 +24,7 @@ func TestStories(t *testing.T) {
 		t.Error("a longer list does not begin with a shorter one")
 	}
 	finals, kinds, currencies, references := map[order.State]int{}, map[order.Event]int{}, map[string]int{}, map[string]bool{}
-	open := 0
+	open, inspected := 0, 0
 	for _, s := range list {
 		finals[s.Final]++
 		currencies[s.Currency]++
@@ -34,6 +34,9 @@ func TestStories(t *testing.T) {
 		references[s.Reference] = true
 		for _, e := range s.Events {
 			kinds[e.Kind]++
+		}
+		if s.ConfirmWithin > 0 {
+			inspected++
 		}
 		if s.Ends.After(demo.End) {
 			open++
@@ -50,7 +53,7 @@ func TestStories(t *testing.T) {
 			t.Errorf("no order ends %s", final)
 		}
 	}
-	for _, kind := range []order.Event{order.Agree, order.Pay, order.Authorise, order.Capture, order.Void, order.Ship, order.Track, order.Deliver, order.Confirm,
+	for _, kind := range []order.Event{order.Agree, order.Reprice, order.Pay, order.Authorise, order.Capture, order.Void, order.Ship, order.Track, order.Deliver, order.Confirm,
 		order.ShipPart, order.DeliverPart, order.ReleasePart, order.Extend, order.Cancel, order.Refund, order.Dispute, order.AcceptClaim, order.Contest,
 		order.MakeOffer, order.AcceptOffer, order.GiveEvidence, order.Withdraw, order.Escalate, order.Rule, order.Appeal, order.ShipBack, order.ReceiveReturn,
 		order.RefuseReturn, order.ShipReplacement,
@@ -59,6 +62,9 @@ func TestStories(t *testing.T) {
 		if kinds[kind] == 0 {
 			t.Errorf("nobody does %s", kind)
 		}
+	}
+	if inspected == 0 {
+		t.Error("no order has an agreed time to inspect")
 	}
 	for _, c := range []string{"BRL", "USD", "JPY", "KWD"} {
 		if currencies[c] < 100 {

@@ -227,7 +227,7 @@ func (c *cursor) resume(o *api.Order) error {
 		agreed = o.AgreedAmount
 	}
 	if o.Buyer != s.Buyer || o.Seller != s.Seller || o.Currency != s.Currency || agreed != s.Amount ||
-		o.Policy != s.Policy || !o.AgreedAt.Equal(s.Events[0].At) || !o.ShipBy.Equal(s.ShipBy) {
+		o.Policy != s.Policy || !o.AgreedAt.Equal(s.Events[0].At) || !o.ShipBy.Equal(s.ShipBy) || o.ConfirmWithin != s.confirmSeconds() {
 		return fmt.Errorf("order %s is there already, with other terms: something else was played before", s.Reference)
 	}
 	// What people did is what was to happen by the order's last event; of two at
@@ -519,11 +519,13 @@ func (c *cursor) target() api.Target {
 	return api.Target{Order: c.id, ItemKey: api.ItemKey{IdempotencyKey: c.key()}}
 }
 
+func (s *Story) confirmSeconds() int64 { return int64(s.ConfirmWithin / time.Second) }
+
 func agreeItem(c *cursor, e *Event) api.NewOrderItem {
 	s := c.story
 	return api.NewOrderItem{ItemKey: api.ItemKey{IdempotencyKey: c.key()}, NewOrder: api.NewOrder{
 		Reference: s.Reference, Buyer: s.Buyer, Seller: s.Seller, Currency: s.Currency, Amount: s.Amount,
-		Policy: s.Policy, ShipBy: s.ShipBy, Goods: s.Goods, Virtual: s.Virtual, Parts: s.Parts, Act: e.act(),
+		Policy: s.Policy, ShipBy: s.ShipBy, Goods: s.Goods, Virtual: s.Virtual, ConfirmWithin: s.confirmSeconds(), Parts: s.Parts, Act: e.act(),
 	}}
 }
 
@@ -531,7 +533,7 @@ func payItem(c *cursor, e *Event) api.PaymentItem {
 	item := api.PaymentItem{ItemKey: api.ItemKey{IdempotencyKey: c.key()}, Payment: api.Payment{Method: e.Method, Act: e.act()}}
 	for _, covered := range c.covers() {
 		item.Orders = append(item.Orders, covered.id)
-		item.Amount += covered.story.Amount
+		item.Amount += covered.story.Price()
 	}
 	return item
 }

@@ -139,7 +139,10 @@ func (s *server) order(ref string) api.Order {
 	st := s.stories[ref]
 	n := len(s.events[ref])
 	o := api.Order{ID: ref, Reference: ref, Buyer: st.Buyer, Seller: st.Seller, Currency: st.Currency, Amount: st.Amount, Policy: st.Policy,
-		AgreedAt: st.Events[0].At, ShipBy: st.ShipBy, At: st.Events[n-1].At, Events: int32(n), State: string(s.final(st))}
+		AgreedAt: st.Events[0].At, ShipBy: st.ShipBy, ConfirmWithin: int64(st.ConfirmWithin / time.Second), At: st.Events[n-1].At, Events: int32(n), State: string(s.final(st))}
+	if slices.ContainsFunc(st.Events[:n], func(e replay.Event) bool { return e.Kind == order.Reprice }) {
+		o.AgreedAmount, o.Amount = st.Amount, st.Price()
+	}
 	if s.fired.After(st.Ends) {
 		o.Events, o.At = o.Events+1, later(o.At, st.Ends) // what was released can be refunded after the end
 	}
@@ -215,7 +218,7 @@ func (s *server) bulk(path string, items []item) []api.Answer {
 			s.payments = append(s.payments, refs)
 			var sum int64
 			for _, ref := range refs {
-				sum += s.stories[ref].Amount
+				sum += s.stories[ref].Price()
 			}
 			if sum != i.Amount {
 				s.t.Errorf("payment of %d for orders of %d", i.Amount, sum)
@@ -355,17 +358,22 @@ func TestDriveOnOtherOrders(t *testing.T) {
 	if _, err := replay.Drive(t.Context(), c, stories, opts); err != nil {
 		t.Fatal(err)
 	}
-	for name, alter := range map[string]func(*api.Order){
-		"with other terms":               func(o *api.Order) { o.Amount++ },
-		"somebody moved it on otherwise": func(o *api.Order) { o.At = o.At.Add(time.Second) },
+	for _, other := range []struct {
+		says  string
+		alter func(*api.Order)
+	}{
+		{"with other terms", func(o *api.Order) { o.Seller += "x" }},
+		{"with other terms", func(o *api.Order) { o.Amount, o.AgreedAmount = o.Amount+1, 0 }},
+		{"with other terms", func(o *api.Order) { o.ConfirmWithin++ }},
+		{"somebody moved it on otherwise", func(o *api.Order) { o.At = o.At.Add(time.Second) }},
 	} {
 		s.alter = func(o *api.Order) {
 			if int(o.Events) <= len(s.stories[o.Reference].Events) {
-				alter(o)
+				other.alter(o)
 			}
 		}
-		if _, err := replay.Drive(t.Context(), c, stories, quick); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("error %v, want %q", err, name)
+		if _, err := replay.Drive(t.Context(), c, stories, quick); err == nil || !strings.Contains(err.Error(), other.says) {
+			t.Errorf("error %v, want %q", err, other.says)
 		}
 	}
 }

@@ -34,6 +34,10 @@ type Story struct {
 	Virtual   bool          // nothing is carried
 	Parts     []api.NewPart // what is shipped and released by itself; none for all at once
 
+	// ConfirmWithin is the time to confirm from the delivery that was agreed, in
+	// whole seconds; 0 for the policy's.
+	ConfirmWithin time.Duration
+
 	// Basket, where it is not 0, is shared by the stories that one payment
 	// covers: of one buyer and currency, with Pay at the same moment.
 	Basket int
@@ -76,6 +80,18 @@ type Event struct {
 // Apart is how long a window of Drive is at most where a story has somebody act
 // after a deadline.
 const Apart = 16 * 24 * time.Hour
+
+// Price is what the buyer pays, in minor units: the amount, or what it was changed
+// to last before the payment.
+func (s *Story) Price() int64 {
+	price := s.Amount
+	for _, e := range s.Events {
+		if e.Kind == order.Reprice {
+			price = e.Amount
+		}
+	}
+	return price
+}
 
 // Span is from when to when stories go: the first event and the last end.
 func Span(stories []Story) (first, last time.Time) {
