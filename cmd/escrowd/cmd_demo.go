@@ -104,12 +104,16 @@ func (c *demoCmd) play(ctx context.Context, g *Globals, api *client.Client) erro
 // invite says what there is to try.
 func (c *demoCmd) invite(ctx context.Context, g *Globals, app *App, session *replay.Session, api *client.Client) error {
 	example := "/v1/orders?limit=3"
-	disputed, err := api.Orders(ctx, client.OrderFilter{State: string(order.Disputed), Limit: 1})
+	disputed, err := api.Orders(ctx, client.OrderFilter{State: string(order.Disputed), Limit: 100})
 	if err != nil {
 		return err
 	}
-	if len(disputed.Orders) > 0 {
-		example = "/v1/orders/" + disputed.Orders[0].ID
+	for _, o := range disputed.Orders {
+		if o.Held == 0 { // it is about what was released
+			continue
+		}
+		example = "/v1/orders/" + o.ID
+		break
 	}
 	store, where := "--data "+c.Data, c.Data
 	if c.DatabaseURL != "" {

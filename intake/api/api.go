@@ -238,9 +238,9 @@ type OpenChargeback struct {
 }
 
 // Dispute freezes all that is held until the dispute ends, whatever of it is
-// claimed.
+// claimed; of what was released, what is claimed of the seller's is kept.
 type Dispute struct {
-	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What the buyer wants back, in minor units. Left out: all that is held." example:"4000"`
+	Amount int64  `json:"amount,omitempty" minimum:"1" maximum:"9007199254740991" doc:"What the buyer wants back, in minor units. Left out: all that is held or, after the release, all that was released and has not gone back." example:"4000"`
 	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why the buyer disputes the order." example:"not received"`
 	Act
 }
