@@ -17,10 +17,9 @@ type Extension struct {
 	Of    time.Time `json:"of"` // the deadline that it is to take the place of
 }
 
-// asked is the extension that somebody has asked for of the order's deadline as it
-// is, nil for none.
-func (o *Order) asked() *Extension {
-	if a := o.Aftermath; a != nil && a.Extension != nil && a.Extension.Of.Equal(o.DeadlineAt) {
+// asked is the extension that somebody has asked for of a deadline, nil for none.
+func (o *Order) asked(of time.Time) *Extension {
+	if a := o.Aftermath; a != nil && a.Extension != nil && a.Extension.Of.Equal(of) {
 		return a.Extension
 	}
 	return nil
@@ -29,16 +28,19 @@ func (o *Order) asked() *Extension {
 // Asked is the later deadline that one party has asked for and the other has not
 // agreed to; nil for none.
 func (o *Order) Asked() *Extension {
-	if !o.extendable() {
+	if _, ok := Lookup(o.State, Extend); !ok {
 		return nil
 	}
-	return o.asked()
-}
-
-// extendable reports whether the order's deadline can be moved at all.
-func (o *Order) extendable() bool {
-	_, ok := Lookup(o.State, Extend)
-	return ok
+	of := o.DeadlineAt
+	if o.Deadline == MaturePartAt && o.Parts != nil { // as in moveDeadline
+		of = time.Time{}
+		for i := range o.Parts.List {
+			if t := &o.Parts.List[i]; t.Held > 0 && (of.IsZero() || t.DeadlineAt.Before(of)) {
+				of = t.DeadlineAt
+			}
+		}
+	}
+	return o.asked(of)
 }
 
 func (p *planner) moveDeadline([]State) error {
@@ -62,9 +64,12 @@ func (p *planner) moveDeadline([]State) error {
 		return p.refuse(RuleExtension, "the new %s must be after %s and at most %s", o.Deadline, stamp(o.DeadlineAt), stamp(latest))
 	}
 	if pol.ExtendTogether {
-		switch asked := o.asked(); {
+		switch asked := o.asked(o.DeadlineAt); {
 		case asked == nil || !asked.Until.Equal(until):
 			p.aftermath().Extension = &Extension{By: c.By, Until: until, Of: o.DeadlineAt}
+			if o.Parts != nil { // the order waits for what it waited for
+				p.goByParts()
+			}
 			return nil
 		case asked.By == c.By:
 			return p.refuse(RuleExtension, "the %s has asked for that already: the other party agrees to it", c.By)

@@ -45,6 +45,7 @@ const (
 	RuleFourEyes    = "four-eyes"     // two people have to do it: one proposes, another approves
 )
 
+// noBooks are those of a command that names none.
 var noBooks = new(Books)
 
 // Plan decides one event: the order afterwards, its deadline and the

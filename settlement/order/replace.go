@@ -18,10 +18,10 @@ func (p *planner) checkReplacement(toBuyer int64) error {
 		return nil
 	case pol.ReplaceWithin == 0:
 		return p.refuse(RulePolicy, "policy %s version %d has no replacements", pol.Name, pol.Version)
-	case p.o.Parts != nil && !slices.ContainsFunc(p.o.Parts.List, func(t Part) bool { return t.Deadline() == ConfirmPartBy }):
-		return p.refuse(RulePart, "nothing was shipped of the parts that money is held for: there is nothing to replace")
 	case p.o.Claim.Released():
 		return p.refuse(RuleOffer, "the money was released already, and nothing would wait for other goods: offer a part of it, or the goods' return")
+	case p.o.Parts != nil && !slices.ContainsFunc(p.o.Parts.List, func(t Part) bool { return t.Deadline() == ConfirmPartBy }):
+		return p.refuse(RulePart, "nothing was shipped of the parts that money is held for: there is nothing to replace")
 	case p.c.Return:
 		return p.refuse(RuleOffer, "the goods' return and their replacement are two ends of a dispute: choose one")
 	case toBuyer != 0:

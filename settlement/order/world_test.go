@@ -514,6 +514,15 @@ func auditOrder(o *order.Order) map[string]bool {
 				bad("part %s is %s with %d held and %d maturing until %s, %q", p.Name, p.State, p.Held, p.Maturing, p.DeadlineAt, p.Deadline())
 			}
 		}
+		var first time.Time
+		for _, p := range o.Parts.List {
+			if p.Deadline() != order.NoDeadline && (first.IsZero() || p.DeadlineAt.Before(first)) {
+				first = p.DeadlineAt
+			}
+		}
+		if _, ok := order.Lookup(o.State, order.Extend); ok && !o.DeadlineAt.Equal(first) {
+			bad("its deadline is %s %s, the first of its parts' %s", o.Deadline, o.DeadlineAt, first)
+		}
 		if held != o.Held || maturing != o.Maturing {
 			bad("its parts hold %d and have %d maturing, the order %d and %d", held, maturing, o.Held, o.Maturing)
 		}
